@@ -1,0 +1,148 @@
+"""Writing so that a file is complete or absent, content hashes, and safe names."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from tinbergen.errors import MissingFileError, OutputError
+
+_HASH_CHUNK = 1 << 20
+
+
+@contextmanager
+def explain_os_errors(path: str | os.PathLike) -> Iterator[None]:
+    """Turn a full disk or a read-only folder into an :class:`OutputError` that names ``path``."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: "the disk is full; free some space",
+            errno.EDQUOT: "the storage quota is used up; free some space",
+            errno.EROFS: "the file system is read-only; choose another folder",
+            errno.EACCES: "no permission to write there; choose another folder",
+            errno.EPERM: "no permission to write there; choose another folder",
+            errno.ENOTDIR: "a part of this path is a file, not a folder; choose another one",
+        }
+        if error.errno not in reasons:
+            raise
+        raise OutputError(f"Cannot write {path}: {reasons[error.errno]} and try again.") from error
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file beside ``path`` that takes its place when the block ends well.
+
+    The bytes are on the disk (fsync) before the rename, so a reader or a crash sees either the
+    old file or the new one, never a half.
+
+    Raises
+    ------
+    OutputError
+        If the folder is read-only or the disk is full.
+    """
+    path = Path(path)
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            encoding = None if "b" in mode else "utf-8"
+            newline = None if "b" in mode else ""
+            with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        fsync_folder(path.parent)
+
+
+def fsync_folder(folder: str | os.PathLike) -> None:
+    """Make renames inside ``folder`` durable, where the system knows how to."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN is refused because JSON has none."""
+    with atomic_write(path) as file:
+        json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+
+
+def content_hash(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f"Expected a file at {path}, found none.")
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def ensure_output_folder(folder: str | os.PathLike, need_bytes: int = 0) -> Path:
+    """Create ``folder``, try to write in it, and check that ``need_bytes`` are free.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be created or written, or too little space is left; before any long work.
+    """
+    folder = Path(folder)
+    with explain_os_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise OutputError(
+                f"Expected a folder at {folder}, found a file. Choose another output."
+            ) from error
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise OutputError(
+            f"{folder} needs about {need_bytes / 1e9:.2f} GB, only {free / 1e9:.2f} GB are free. "
+            "Free some space or choose another output."
+        )
+    return folder
+
+
+def safe_name(name: str) -> str:
+    """Return ``name`` as one path component that cannot leave its folder; unicode and spaces stay.
+
+    Examples
+    --------
+    >>> safe_name("mouse 1/day:2")
+    'mouse 1_day_2'
+    >>> safe_name("..")
+    '_'
+    """
+    cleaned = "".join("_" if c in '/\\:*?"<>|\0' or ord(c) < 32 else c for c in name).strip()
+    return cleaned if cleaned.strip(".") else "_"

@@ -1,0 +1,20 @@
+"""Fixtures shared by all rooms: where the real recordings are, and one thread per test process."""
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real recordings, or skip: set TINBERGEN_DATA or put them at ../shared/data."""
+    root = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("TINBERGEN_DATA", root.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings at {folder}; set TINBERGEN_DATA to their folder")
+    return folder
