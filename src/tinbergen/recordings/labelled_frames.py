@@ -1,0 +1,93 @@
+"""Frames labelled by hand, as DeepLabCut and Lightning Pose keep them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinbergen.errors import DataError
+from tinbergen.recordings.keypoint_table import read_keypoint_table
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrames:
+    """Images with hand-labelled keypoints.
+
+    Attributes
+    ----------
+    images
+        Path of each image.
+    keypoints, individuals
+        Names.
+    positions
+        ``(frame, individual, keypoint, 2)`` float64, px, x and y; NaN where not labelled.
+    visible
+        ``(frame, individual, keypoint)`` bool. False where hidden or not labelled.
+    scorer
+        Who labelled.
+    """
+
+    images: tuple[Path, ...]
+    keypoints: tuple[str, ...]
+    individuals: tuple[str, ...]
+    positions: np.ndarray
+    visible: np.ndarray
+    scorer: str = ""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def missing_images(self) -> list[Path]:
+        """Images that are named but not there."""
+        return [image for image in self.images if not image.is_file()]
+
+
+def read_labelled_frames(
+    csv: str | os.PathLike, root: str | os.PathLike | None = None
+) -> LabelledFrames:
+    """Read ``CollectedData*.csv`` of DeepLabCut (single and multi-animal) or Lightning Pose.
+
+    Parameters
+    ----------
+    csv
+        The table; its first cells name an image each (in one cell, or as DeepLabCut's three:
+        ``labeled-data``, video, image).
+    root
+        Folder that image paths are relative to; default: the nearest folder above ``csv`` in
+        which the first image is found, or else the folder of ``csv``.
+
+    Raises
+    ------
+    MissingFileError, DataError
+        Naming the line and cell that is not as it should be.
+    """
+    csv = Path(csv)
+    table = read_keypoint_table(csv)
+    names = [Path(*(cell.replace("\\", "/") for cell in cells)) for cells in table.index]
+    if len(set(names)) != len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise DataError(f"{csv}: the image {twice} has two rows; delete one.")
+    base = Path(root) if root is not None else _find_root(csv, names)
+    columns = table.columns
+    positions = np.stack([columns.take(table.values, axis) for axis in ("x", "y")], axis=-1)
+    visible = np.isfinite(positions).all(axis=-1)
+    if "visible" in columns.fields:
+        visible &= np.nan_to_num(columns.take(table.values, "visible"), nan=1.0) > 0
+    return LabelledFrames(
+        images=tuple(base / name for name in names),
+        keypoints=columns.keypoints,
+        individuals=columns.individuals,
+        positions=positions,
+        visible=visible,
+        scorer=columns.scorer,
+    )
+
+
+def _find_root(csv: Path, names: list[Path]) -> Path:
+    for folder in csv.absolute().parents:
+        if names and (folder / names[0]).is_file():
+            return folder
+    return csv.parent

@@ -1,0 +1,141 @@
+"""The frames of a video file by presentation time, read without decoding anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.container
+import av.error
+import numpy as np
+
+from tinbergen.errors import MissingFileError, VideoError
+
+HOW_TO_REPAIR = "ffmpeg -i {name!r} -c:v libx264 -crf 17 -pix_fmt yuv420p repaired.mp4"
+
+
+@dataclass(frozen=True, eq=False)
+class VideoIndex:
+    """What the container says about its frames.
+
+    Attributes
+    ----------
+    pts
+        ``(n,)`` int64, presentation times in units of ``time_base``, ascending.
+    keyframes
+        ``(k,)`` int64, presentation times of the frames at which decoding can start, ascending.
+    time_base
+        Seconds per unit.
+    width, height
+        Of the stored images, px.
+    codec, pixel_format
+        FFmpeg's names.
+    declared
+        Number of frames that the header promises; 0 if it says nothing.
+    problems
+        What is wrong with the file, as far as can be told without decoding.
+    """
+
+    pts: np.ndarray
+    keyframes: np.ndarray
+    time_base: Fraction
+    width: int
+    height: int
+    codec: str
+    pixel_format: str
+    declared: int
+    problems: tuple[str, ...]
+
+    @property
+    def times(self) -> np.ndarray:
+        """``(n,)`` float64, s from the first frame."""
+        ticks = self.pts - self.pts[0] if len(self.pts) else self.pts
+        return ticks * self.time_base.numerator / self.time_base.denominator
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[av.container.InputContainer]:
+    """Open a video file; whatever goes wrong is said with its name and what to do.
+
+    Raises
+    ------
+    MissingFileError, VideoError
+    """
+    if not path.is_file():
+        raise MissingFileError(f"Expected a video file at {path}, found none.")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path} is empty (0 bytes); copy it again from where it was recorded.")
+    if not os.access(path, os.R_OK):
+        raise VideoError(f"{path} cannot be read: no permission; run chmod u+r on it.")
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(
+            f"{path} is not a readable video ({reason}). Either it is another kind of file, or "
+            "its header was never written because the recording was cut short; copy it again, or "
+            "repair it with a tool such as untrunc."
+        ) from error
+    with container:
+        if not container.streams.video:
+            kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            raise VideoError(f"{path} holds no video stream, only: {kinds}. Leave it out.")
+        yield container
+
+
+def read_index(path: Path) -> VideoIndex:
+    """Read the index of the first video stream; costs about as much as reading the file.
+
+    Frames that an edit list cuts away are left out, as players do.
+
+    Raises
+    ------
+    MissingFileError, VideoError
+        If the file is absent or no video, or holds no frame.
+    """
+    pts: list[int] = []
+    keyframes: list[int] = []
+    problems: list[str] = []
+    with open_container(path) as container:
+        stream = container.streams.video[0]
+        try:
+            for packet in container.demux(stream):
+                time = packet.dts if packet.pts is None else packet.pts
+                if not packet.size or packet.is_discard or time is None:
+                    continue
+                pts.append(time)
+                if packet.is_keyframe:
+                    keyframes.append(time)
+        except av.error.FFmpegError as error:
+            problems.append(f"the container breaks off after {len(pts)} frames ({error.strerror})")
+        context = stream.codec_context
+        if context is None:
+            raise VideoError(f"{path}: no decoder for its video. Re-encode it: {repair(path)}")
+        index = VideoIndex(
+            pts=np.sort(np.asarray(pts, dtype=np.int64)),
+            keyframes=np.unique(np.asarray(keyframes, dtype=np.int64)),
+            time_base=stream.time_base or Fraction(1, 1),
+            width=context.width,
+            height=context.height,
+            codec=context.name,
+            pixel_format=context.pix_fmt or "",
+            declared=stream.frames,
+            problems=tuple(problems),
+        )
+    if not len(index.pts):
+        raise VideoError(f"{path} holds a video stream without a single frame. Leave it out.")
+    if not index.width or not index.height:
+        raise VideoError(
+            f"{path}: its image size cannot be told; the file is damaged. Try: {repair(path)}"
+        )
+    return index
+
+
+def repair(path: Path) -> str:
+    """Command line that re-encodes ``path`` and drops what cannot be decoded."""
+    return HOW_TO_REPAIR.format(name=path.name)
