@@ -1,0 +1,152 @@
+"""Processes: one here, several started by us, or several started by torchrun or SLURM."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tinbergen import errors
+from tinbergen.errors import ConfigError, TinbergenError
+from tinbergen.training.device import Hardware
+from tinbergen.training.signals import StopRequest
+from tinbergen.training.tensors import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+_PATIENCE = timedelta(days=1)  # others wait this long while the first process validates or saves
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The processes that the environment started, of which this is one."""
+
+    launcher: str | None = None
+    rank: int = 0
+    world: int = 1
+    nodes: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training came to; weights only from the first process."""
+
+    step: int
+    metrics: dict[str, float]
+    best_step: int | None
+    best_score: float | None
+    stopped_by: str | None
+    weights: dict[str, Tensor]
+
+
+def outer_processes() -> Outer:
+    """Read from the environment whether torchrun or srun started several processes."""
+    env = os.environ
+    if "TORCHELASTIC_RUN_ID" in env:
+        world = int(env["WORLD_SIZE"])
+        return Outer("torchrun", int(env["RANK"]), world, world // int(env["LOCAL_WORLD_SIZE"]))
+    if int(env.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        nodes = int(env.get("SLURM_STEP_NUM_NODES", 1))
+        return Outer("srun", int(env["SLURM_PROCID"]), int(env["SLURM_STEP_NUM_TASKS"]), nodes)
+    return Outer()
+
+
+def outer_rank() -> int:
+    """Return the rank of this process among those that the environment started; else 0."""
+    return outer_processes().rank
+
+
+class Team:
+    """The processes that train together, as the loop sees them."""
+
+    def __init__(self, fabric: Fabric):
+        self.rank, self.world = fabric.global_rank, fabric.world_size
+        self.first = self.rank == 0
+        self._group = None
+        if self.world > 1:  # on the CPU, so that asking never waits for a GPU
+            self._group = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
+
+    def any(self, flag: bool) -> bool:
+        """Whether ``flag`` is true in any process; waits for all of them."""
+        if self._group is None:
+            return flag
+        value = torch.tensor(int(flag))
+        torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX, group=self._group)
+        return bool(value)
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Return the mean of ``tensor`` over the processes."""
+        if self._group is None:
+            return tensor
+        torch.distributed.all_reduce(tensor)
+        return tensor / self.world
+
+
+def launch(function: Callable[..., Outcome], hardware: Hardware, *args: Any) -> Outcome:
+    """Call ``function(fabric, *args)`` in every process; return what the first one returns.
+
+    Raises
+    ------
+    TinbergenError
+        The first one that was raised in any process, with its type.
+    """
+    outer = outer_processes()
+    if outer.launcher and hardware.devices not in (1, outer.world // outer.nodes):
+        raise ConfigError(
+            f"{outer.launcher} started {outer.world} processes on {outer.nodes} node(s), but "
+            f"devices is {hardware.devices}. Leave devices at 1: the launcher decides."
+        )
+    from tinbergen.training.fabric import make_fabric
+
+    fabric = make_fabric(hardware, outer)
+    if outer.launcher or hardware.devices == 1:
+        return fabric.launch(function, *args)
+    return _spawn(fabric, function, *args)
+
+
+def _spawn(fabric: Fabric, function: Callable[..., Outcome], *args: Any) -> Outcome:
+    """Start the processes; results and errors come back as files in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="tinbergen-") as folder, StopRequest(forward=True):
+        try:
+            # All in one partial: Lightning looks into loose arguments and stops at frozen ones.
+            fabric.launch(partial(_in_process, function, args, Path(folder)))
+        except Exception as error:
+            raise _first_error(Path(folder)) or error from None
+        scalars = json.loads((Path(folder) / "outcome.json").read_text())
+        return Outcome(**scalars, weights=read_tensors(Path(folder) / "weights.safetensors"))
+
+
+def _in_process(
+    function: Callable[..., Outcome], args: tuple, folder: Path, fabric: Fabric
+) -> None:
+    try:
+        outcome = function(fabric, *args)
+    except TinbergenError as error:
+        said = {"time": time.time(), "type": type(error).__name__, "text": str(error)}
+        (folder / f"error_{fabric.global_rank}.json").write_text(json.dumps(said))
+        raise
+    if fabric.global_rank == 0:
+        scalars = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
+        weights = scalars.pop("weights")
+        write_tensors(folder / "weights.safetensors", weights)
+        (folder / "outcome.json").write_text(json.dumps(scalars))
+
+
+def _first_error(folder: Path) -> TinbergenError | None:
+    said = [json.loads(path.read_text()) for path in folder.glob("error_*.json")]
+    if not said:
+        return None
+    first = min(said, key=lambda error: error["time"])
+    return getattr(errors, first["type"])(first["text"])

@@ -1,0 +1,426 @@
+"""The run folder: all about one training run, complete or absent, readable without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tinbergen.configuration import Config, read_yaml, write_yaml
+from tinbergen.errors import ConfigError, DataError, MissingFileError, OutputError, WeightsError
+from tinbergen.files import atomic_write, ensure_output_folder, explain_os_errors, write_json
+from tinbergen.training.config import MAY_CHANGE_ON_RESUME
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("tinbergen", "torch", "lightning-fabric", "numpy", "pandas", "av", "safetensors")
+
+
+class RunFolder:
+    """One training run on disk.
+
+    ``config.yaml`` (resolved), ``status.json`` (state, reason, versions, seed, input hashes),
+    ``metrics.jsonl``, ``weights.safetensors``, ``checkpoints/``, ``splits.json``,
+    ``predictions/``. Holds only the path, so it can be sent to another process.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    # --- making and opening ---------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike,
+        config: Config,
+        *,
+        seed: int,
+        inputs: Mapping[str, str] | None = None,
+        splits: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Make a new run folder; it appears whole or not at all.
+
+        Parameters
+        ----------
+        path
+            Absent, or an empty folder.
+        config
+            The resolved configuration.
+        seed
+            Seed of the run.
+        inputs
+            Name -> content hash of what the run is trained on.
+        splits
+            Split name -> members.
+
+        Raises
+        ------
+        OutputError
+            If there is something at ``path`` already, or it cannot be written.
+        """
+        path = Path(path)
+        if _is_follower():
+            return cls._await(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise OutputError(cls._explain_occupied(path))
+        ensure_output_folder(path.parent)
+        with explain_os_errors(path):
+            building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+            try:
+                building.chmod(0o777 & ~_umask())
+                run = cls(building)
+                write_yaml(
+                    building / "config.yaml",
+                    {"schema_version": SCHEMA_VERSION, **config.model_dump(mode="json")},
+                )
+                if splits is not None:
+                    write_json(building / "splits.json", splits)
+                (building / "checkpoints").mkdir()
+                write_json(building / "status.json", _first_status(seed, inputs or {}))
+                os.replace(run.path, path)
+            except BaseException:
+                shutil.rmtree(building, ignore_errors=True)
+                raise
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> Self:
+        """Open an existing run.
+
+        Raises
+        ------
+        MissingFileError
+            If there is no run at ``path``.
+        """
+        run = cls(path)
+        if not (run.path / "status.json").is_file() or not (run.path / "config.yaml").is_file():
+            raise MissingFileError(
+                f"Expected a run folder (with config.yaml and status.json) at {run.path}, found "
+                f"{'something else' if run.path.exists() else 'nothing'}. Check the path."
+            )
+        return run
+
+    @classmethod
+    def start(
+        cls,
+        path: str | os.PathLike,
+        config: Config,
+        *,
+        seed: int,
+        inputs: Mapping[str, str] | None = None,
+        splits: Mapping[str, Any] | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Create a run, or with ``resume`` go on with the one that is there (if any).
+
+        Raises
+        ------
+        OutputError
+            If there is a run already and ``resume`` is false.
+        ConfigError, DataError
+            If ``resume`` and the configuration or the inputs are not those of the run.
+        """
+        if not (resume and (Path(path) / "status.json").is_file()):
+            return cls.create(path, config, seed=seed, inputs=inputs, splits=splits)
+        run = cls.open(path)
+        run.check_same(config, inputs or {})
+        return run
+
+    def check_same(self, config: Config, inputs: Mapping[str, str]) -> None:
+        """Refuse to go on with another configuration or other inputs than the run began with."""
+        before, now = _flatten(self.config), _flatten(config.model_dump(mode="json"))
+        changed = sorted(
+            key
+            for key in before.keys() | now.keys()
+            if before.get(key) != now.get(key) and key.split(".")[-1] not in MAY_CHANGE_ON_RESUME
+        )
+        if changed:
+            lines = [
+                f"  {key}: {before.get(key)} in the run, {now.get(key)} now" for key in changed
+            ]
+            raise ConfigError(
+                f"{self.path} cannot be resumed with other settings:\n"
+                + "\n".join(lines)
+                + "\nUse the run's own config.yaml, or another output folder."
+            )
+        old = self.status["inputs"]
+        different = sorted(n for n in old.keys() | inputs.keys() if old.get(n) != inputs.get(n))
+        if different:
+            raise DataError(
+                f"{self.path} cannot be resumed on other data: {_some(different)} changed since "
+                "the run began. Restore them, or use another output folder."
+            )
+
+    # --- what is in it --------------------------------------------------------------------
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, without ``schema_version``."""
+        config = read_yaml(self.path / "config.yaml")
+        version = config.pop("schema_version", None)
+        if version != SCHEMA_VERSION:
+            raise ConfigError(
+                f"{self.path / 'config.yaml'}: expected schema_version {SCHEMA_VERSION}, found "
+                f"{version}. The run is from another version of Tinbergen; install that one."
+            )
+        return config
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """State (running, done, failed, preempted), reason, versions, seed, inputs, ..."""
+        return json.loads((self.path / "status.json").read_text(encoding="utf-8"))
+
+    def update_status(self, **changes: Any) -> None:
+        """Change entries of ``status.json``."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(self.path / "status.json", {**self.status, **changes, "updated": now})
+
+    def note(self, text: str) -> None:
+        """Say ``text`` on stderr and keep it in the status: for what a user should not miss."""
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+        self.update_status(notes=[*self.status["notes"], text])
+
+    @property
+    def splits(self) -> dict[str, Any] | None:
+        """The splits that the run was given, or None."""
+        path = self.path / "splits.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def predictions(self) -> Path:
+        """Folder for predictions, made when first asked for."""
+        return ensure_output_folder(self.path / "predictions")
+
+    # --- metrics --------------------------------------------------------------------------
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def log(self, metrics: Mapping[str, Any]) -> None:
+        """Append one line to ``metrics.jsonl``; NaN and infinity become null."""
+        values = {k: _plain(value) for k, value in metrics.items()}
+        with explain_os_errors(self._metrics_path), open(self._metrics_path, "ab") as file:
+            file.write(json.dumps(values, allow_nan=False).encode() + b"\n")
+
+    def metrics(self) -> pd.DataFrame:
+        """Return the metrics, one row a line; a half-written last line is left out.
+
+        Raises
+        ------
+        DataError
+            If another line is damaged.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._metric_lines())
+
+    def rewind_metrics(self, step: int) -> None:
+        """Drop all lines after ``step``, so that a resumed run writes them anew."""
+        kept = [line for line in self._metric_lines() if line.get("step", 0) <= step]
+        with atomic_write(self._metrics_path) as file:
+            file.writelines(json.dumps(line) + "\n" for line in kept)
+
+    def sync_metrics(self) -> None:
+        """Bring the metrics onto the disk: a checkpoint must not be newer than they are."""
+        if self._metrics_path.exists():
+            with explain_os_errors(self._metrics_path), open(self._metrics_path, "ab") as file:
+                os.fsync(file.fileno())
+
+    def _metric_lines(self) -> list[dict[str, Any]]:
+        if not self._metrics_path.exists():
+            return []
+        raw = self._metrics_path.read_bytes().split(b"\n")
+        lines = []
+        for number, text in enumerate(raw[:-1], start=1):  # what follows the last \n is half
+            try:
+                lines.append(json.loads(text))
+            except ValueError as error:
+                raise DataError(
+                    f"{self._metrics_path}, line {number}: expected JSON, found {text[:60]!r}. "
+                    "Delete the line."
+                ) from error
+        return lines
+
+    # --- weights --------------------------------------------------------------------------
+
+    @property
+    def weights_path(self) -> Path:
+        """``weights.safetensors``: there once the run is done."""
+        return self.path / "weights.safetensors"
+
+    def save_weights(
+        self, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write ``weights.safetensors``, atomically."""
+        from tinbergen.training.tensors import write_tensors
+
+        write_tensors(self.weights_path, state, metadata)
+
+    def load_weights(self) -> dict[str, Tensor]:
+        """Return the weights, on the CPU.
+
+        Raises
+        ------
+        MissingFileError
+            If the run has none, with its state.
+        WeightsError
+            If the file is damaged.
+        """
+        if not self.weights_path.is_file():
+            raise MissingFileError(
+                f"Expected weights at {self.weights_path}, found none: the run is "
+                f"{self.status['state']}. Resume it to its end first."
+            )
+        from tinbergen.training.tensors import read_tensors
+
+        try:
+            return read_tensors(self.weights_path)
+        except ValueError as error:
+            raise WeightsError(f"{self.weights_path} is damaged: {error}") from error
+
+    # --- one writer -----------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, **status: Any) -> Iterator[None]:
+        """Hold the run's lock; mark the run running, and failed if the block raises.
+
+        Raises
+        ------
+        OutputError
+            If another process is writing this run.
+        """
+        import filelock
+
+        lock = filelock.FileLock(self.path / ".lock")
+        with explain_os_errors(self.path):
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                owner = self.status
+                raise OutputError(
+                    f"{self.path} is being written by process {owner.get('pid')} on "
+                    f"{owner.get('host')}. Wait for it, stop it, or choose another output folder."
+                ) from None
+        try:
+            owner = {"pid": os.getpid(), "host": socket.gethostname()}
+            self.update_status(state="running", reason=None, **owner, **status)
+            yield
+        except BaseException as error:
+            self._mark_failed(error)
+            raise
+        finally:
+            lock.release()
+
+    def _mark_failed(self, error: BaseException) -> None:
+        try:
+            self.update_status(state="failed", reason=f"{type(error).__name__}: {error}")
+        except OSError as second:  # the disk may be what failed; the first error matters more
+            error.add_note(f"(and status.json could not be updated: {second})")
+
+    # --- helpers --------------------------------------------------------------------------
+
+    @classmethod
+    def _await(cls, path: Path) -> Self:
+        """Wait until the first process has made the folder; all of them run the same program."""
+        import time
+
+        while not (path / "status.json").is_file():
+            time.sleep(0.2)
+        return cls.open(path)
+
+    @classmethod
+    def _explain_occupied(cls, path: Path) -> str:
+        if (path / "status.json").is_file():
+            state = cls(path).status["state"]
+            return (
+                f"{path} already holds a run ({state}). Go on with it with resume=True "
+                "(--resume), or choose another output folder."
+            )
+        return (
+            f"{path} already exists and is not an empty folder. Choose another output folder; "
+            "nothing is overwritten."
+        )
+
+
+def _first_status(seed: int, inputs: Mapping[str, str]) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "state": "created",
+        "reason": None,
+        "created": now,
+        "updated": now,
+        "seed": seed,
+        "inputs": dict(inputs),
+        "versions": installed_versions(_PACKAGES),
+        "command": sys.argv,
+        "notes": [],
+    }
+
+
+def installed_versions(packages: tuple[str, ...]) -> dict[str, str | None]:
+    """Return Python's version and those of ``packages``; None where one is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _is_follower() -> bool:
+    from tinbergen.training.launch import outer_rank
+
+    return outer_rank() > 0
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    number = float(value)
+    return number if number - number == 0.0 else None
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            flat |= _flatten(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
