@@ -78,9 +78,9 @@ def infonce(
         asks = asks & queries
     weight = partner * asks[:, None] / partner.sum(dim=1, keepdim=True).clamp_min(1)
     n_queries = asks.sum().clamp_min(1)
-    log_share = logits.masked_fill(~partner, 0) - logits.masked_fill(
-        ~asks[:, None], 0
-    ).logsumexp(dim=1, keepdim=True)
+    log_share = logits.masked_fill(~partner, 0) - logits.masked_fill(~asks[:, None], 0).logsumexp(
+        dim=1, keepdim=True
+    )
     loss = -(log_share * weight).sum() / n_queries
     with torch.no_grad():
         best = logits.argmax(dim=1, keepdim=True)
