@@ -9,7 +9,7 @@ from tinbergen._lazy import lazy_exports
 
 _HOMES = {
     "config": ("TrainConfig",),
-    "loop": ("FitResult", "fit"),
+    "fitting": ("FitResult", "fit"),
     "randomness": ("derive_seed", "numpy_generator", "torch_generator"),
     "run": ("RunFolder",),
     "sampler": ("EpochSampler", "Sampler", "shard"),

@@ -75,6 +75,14 @@ class Checkpoints:
         """Return the weights of the best validation, which was after ``step`` steps."""
         return self._read("best", step)[0]
 
+    def clean(self) -> None:
+        """Delete what a kill in the middle of a save left behind."""
+        for path in self.folder.glob(".*.tmp"):
+            path.unlink()
+        for path in self.folder.glob("*.safetensors"):
+            if not path.with_suffix(".json").exists():
+                path.unlink()
+
     def _paths(self, kind: str, step: int) -> tuple[Path, Path]:
         stem = self.folder / f"{kind}_{step:010d}"
         return stem.with_suffix(".safetensors"), stem.with_suffix(".json")
@@ -84,8 +92,12 @@ class Checkpoints:
     ) -> None:
         tensor_path, scalar_path = self._paths(kind, step)
         scalar_path.unlink(missing_ok=True)
-        digest = write_tensors(tensor_path, tensors)
-        write_json(scalar_path, {"step": step, "sha256": digest, **scalars})
+        try:
+            digest = write_tensors(tensor_path, tensors)
+            write_json(scalar_path, {"step": step, "sha256": digest, **scalars})
+        except BaseException:
+            tensor_path.unlink(missing_ok=True)
+            raise
 
     def _read(self, kind: str, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensor_path, scalar_path = self._paths(kind, step)

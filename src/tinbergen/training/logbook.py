@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -62,13 +63,19 @@ class Stopwatch:
         self._items = self._steps = 0
         self._paused = 0.0
 
-    def waited(self, seconds: float) -> None:
-        """Count a wait for the next batch."""
-        self._waited += seconds
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the block as a wait for data."""
+        start = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - start
 
-    def paused(self, seconds: float) -> None:
-        """Leave ``seconds`` of validation or saving out of the speed of training."""
-        self._paused += seconds
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the block, which validates or saves, out of the speed of training."""
+        start = time.perf_counter()
+        yield
+        self._paused += time.perf_counter() - start
 
     def step(self, items: int) -> None:
         """Count a step of ``items`` items."""
@@ -116,7 +123,9 @@ class Logbook:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
 
-    def close(self) -> None:
-        """Finish the event file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._writer is not None:
             self._writer.close()

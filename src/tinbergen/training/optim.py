@@ -74,9 +74,8 @@ class Average:
         """Move towards the weights after step ``step`` (from 0)."""
         weight = 1.0 - min(self.decay, (1.0 + step) / (10.0 + step))
         current = _state(model)
-        torch._foreach_lerp_(
-            list(self.weights.values()), [current[name] for name in self.weights], weight
-        )
+        for name, value in self.weights.items():
+            value.lerp_(current[name], weight)
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:

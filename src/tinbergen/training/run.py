@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tinbergen.configuration import Config, read_yaml, write_yaml
 from tinbergen.errors import ConfigError, DataError, MissingFileError, OutputError, WeightsError
-from tinbergen.files import atomic_write, ensure_output_folder, explain_os_errors, write_json
+from tinbergen.files import ensure_output_folder, explain_os_errors, write_json
+from tinbergen.training import metrics_file
 from tinbergen.training.config import MAY_CHANGE_ON_RESUME
 
 if TYPE_CHECKING:
@@ -216,14 +218,13 @@ class RunFolder:
     # --- metrics --------------------------------------------------------------------------
 
     @property
-    def _metrics_path(self) -> Path:
+    def metrics_path(self) -> Path:
+        """``metrics.jsonl``."""
         return self.path / "metrics.jsonl"
 
     def log(self, metrics: Mapping[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``; NaN and infinity become null."""
-        values = {k: _plain(value) for k, value in metrics.items()}
-        with explain_os_errors(self._metrics_path), open(self._metrics_path, "ab") as file:
-            file.write(json.dumps(values, allow_nan=False).encode() + b"\n")
+        metrics_file.append_line(self.metrics_path, metrics)
 
     def metrics(self) -> pd.DataFrame:
         """Return the metrics, one row a line; a half-written last line is left out.
@@ -235,34 +236,7 @@ class RunFolder:
         """
         import pandas as pd
 
-        return pd.DataFrame(self._metric_lines())
-
-    def rewind_metrics(self, step: int) -> None:
-        """Drop all lines after ``step``, so that a resumed run writes them anew."""
-        kept = [line for line in self._metric_lines() if line.get("step", 0) <= step]
-        with atomic_write(self._metrics_path) as file:
-            file.writelines(json.dumps(line) + "\n" for line in kept)
-
-    def sync_metrics(self) -> None:
-        """Bring the metrics onto the disk: a checkpoint must not be newer than they are."""
-        if self._metrics_path.exists():
-            with explain_os_errors(self._metrics_path), open(self._metrics_path, "ab") as file:
-                os.fsync(file.fileno())
-
-    def _metric_lines(self) -> list[dict[str, Any]]:
-        if not self._metrics_path.exists():
-            return []
-        raw = self._metrics_path.read_bytes().split(b"\n")
-        lines = []
-        for number, text in enumerate(raw[:-1], start=1):  # what follows the last \n is half
-            try:
-                lines.append(json.loads(text))
-            except ValueError as error:
-                raise DataError(
-                    f"{self._metrics_path}, line {number}: expected JSON, found {text[:60]!r}. "
-                    "Delete the line."
-                ) from error
-        return lines
+        return pd.DataFrame(metrics_file.read_lines(self.metrics_path))
 
     # --- weights --------------------------------------------------------------------------
 
@@ -312,31 +286,41 @@ class RunFolder:
         OutputError
             If another process is writing this run.
         """
+        with self._locked():
+            try:
+                owner = {"pid": os.getpid(), "host": socket.gethostname()}
+                self.update_status(state="running", reason=None, **owner, **status)
+                yield
+            except BaseException as error:
+                self.mark_failed(error)
+                raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         import filelock
 
         lock = filelock.FileLock(self.path / ".lock")
-        with explain_os_errors(self.path):
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                owner = self.status
-                raise OutputError(
-                    f"{self.path} is being written by process {owner.get('pid')} on "
-                    f"{owner.get('host')}. Wait for it, stop it, or choose another output folder."
-                ) from None
         try:
-            owner = {"pid": os.getpid(), "host": socket.gethostname()}
-            self.update_status(state="running", reason=None, **owner, **status)
+            with explain_os_errors(self.path):
+                lock.acquire(timeout=0)
+        except filelock.Timeout:
+            owner = self.status
+            raise OutputError(
+                f"{self.path} is being written by process {owner.get('pid')} on "
+                f"{owner.get('host')}. Wait for it, stop it, or choose another output folder."
+            ) from None
+        except NotImplementedError:
+            self.note("This file system has no locks: see that nothing else writes this run.")
+        try:
             yield
-        except BaseException as error:
-            self._mark_failed(error)
-            raise
         finally:
             lock.release()
 
-    def _mark_failed(self, error: BaseException) -> None:
+    def mark_failed(self, error: BaseException) -> None:
+        """Write down why the run failed, unless another of its processes failed before."""
         try:
-            self.update_status(state="failed", reason=f"{type(error).__name__}: {error}")
+            if self.status["state"] != "failed":
+                self.update_status(state="failed", reason=f"{type(error).__name__}: {error}")
         except OSError as second:  # the disk may be what failed; the first error matters more
             error.add_note(f"(and status.json could not be updated: {second})")
 
@@ -345,8 +329,6 @@ class RunFolder:
     @classmethod
     def _await(cls, path: Path) -> Self:
         """Wait until the first process has made the folder; all of them run the same program."""
-        import time
-
         while not (path / "status.json").is_file():
             time.sleep(0.2)
         return cls.open(path)
@@ -402,13 +384,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str | bool | int) or value is None:
-        return value
-    number = float(value)
-    return number if number - number == 0.0 else None
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
