@@ -4,7 +4,7 @@ from tinbergen._lazy import lazy_exports
 
 _MODULES = {
     "dataset": ("Dataset",),
-    "deeplabcut": ("read_dlc_csv", "read_dlc_h5", "write_dlc_csv", "write_dlc_h5"),
+    "deeplabcut": ("read_dlc_csv", "read_dlc_h5", "write_dlc_csv"),
     "frames": ("FrameBatch", "FrameSource", "FrameStatus", "VideoCheck"),
     "images": ("ImageFolder",),
     "keypoints": ("Keypoints",),

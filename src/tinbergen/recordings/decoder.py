@@ -13,7 +13,7 @@ import av
 import av.error
 import numpy as np
 
-from tinbergen.recordings.video_index import VideoIndex, open_container
+from tinbergen.recordings.video_index import VideoIndex, open_container, shown_at
 
 _KEPT_OPEN = 4
 
@@ -70,22 +70,30 @@ class Decoder:
         self._asked, self._held_at, self._held = -1, -1, None
 
     def _seek(self, position: int) -> None:
-        """Start again at the keyframe of ``position``, or at an earlier one."""
-        last = np.searchsorted(self._key_positions, position, side="right") - 1
-        for key in self._index.keyframes[max(last, 0) :: -1] if last >= 0 else ():
-            try:
-                self._container.seek(int(key), stream=self._video)
-                packets = self._container.demux(self._video)
-                first = next(packets)
-            except (av.error.FFmpegError, StopIteration):
-                break
-            time = first.dts if first.pts is None else first.pts
-            if time is not None and time <= key:
+        """Start again exactly at the keyframe of ``position``, at an earlier one, or at the top."""
+        last = int(np.searchsorted(self._key_positions, position, side="right")) - 1
+        for k in range(last, -1, -1):
+            packets, first = self._packets_from(int(self._index.keyframes[k]))
+            if first is not None:
                 self._begin(packets, first)
-                self._held_at = max(int(np.searchsorted(self._index.pts, time)) - 1, -1)
-                self._asked = self._held_at
+                self._asked = self._held_at = int(self._key_positions[k]) - 1
                 return
         self._open()
+
+    def _packets_from(self, key: int) -> tuple[Iterator[av.Packet], av.Packet | None]:
+        """Seek to the keyframe shown at ``key``; its packet is None if the seek went beyond it."""
+        packets: Iterator[av.Packet] = iter(())
+        try:
+            self._container.seek(key, stream=self._video)
+            packets = self._container.demux(self._video)
+            for packet in packets:
+                time = shown_at(packet)
+                if time is None or not packet.is_keyframe or time < key:
+                    continue
+                return packets, packet if time == key else None
+        except av.error.FFmpegError:
+            pass
+        return packets, None
 
     def _decode(
         self, packets: Iterator[av.Packet], first: av.Packet | None
@@ -94,7 +102,9 @@ class Decoder:
         pts = self._index.pts
         last_time, repeats, last_position = None, 0, -1
         for frame in self._frames(packets, first):
-            time = frame.dts if frame.pts is None else frame.pts
+            time = shown_at(frame)
+            if not self._index.reliable and last_position + 1 < len(pts):
+                time = pts[last_position + 1]
             if time is None:
                 continue
             repeats = repeats + 1 if time == last_time else 0

@@ -7,16 +7,19 @@ and ``coords``; each column below belongs to one individual, one body part and o
 from __future__ import annotations
 
 import csv
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tinbergen.errors import DataError, MissingFileError
+from tinbergen.files import atomic_write
 
 SINGLE = "individual"  # the name of the only animal in tables that name none
+_FIELDS = ("x", "y", "z", "likelihood", "visible")
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 
 
@@ -146,13 +149,14 @@ def parse_header(header: dict[str, list[str]], where: str) -> KeypointColumns:
     n = len(header["coords"])
     people = header.get("individuals", [SINGLE] * n)
     places: dict[tuple[str, str, str], int] = {}
+    scorers = header.get("scorer", [""] * n)
     for column, key in enumerate(zip(people, header["bodyparts"], header["coords"], strict=True)):
-        if not key[2] or key[2] not in ("x", "y", "z", "likelihood", "visible"):
-            if key[1] == "set" or key[2] in ("", "set") or key[1] in ("", "set"):
-                continue  # Lightning Pose marks rows as train or validation in a last column
+        if "set" in (scorers[column], *key):
+            continue  # Lightning Pose marks rows as train or validation in a last column
+        if key[2] not in _FIELDS or not key[1]:
             raise DataError(
-                f"{where} row coords, column {column + 2}: expected x, y, likelihood or visible, "
-                f"found {key[2]!r}."
+                f"{where}, column {column + 2}: expected a body part with x, y, z, likelihood or "
+                f"visible, found {key[1]!r} with {key[2]!r}."
             )
         if key in places:
             raise DataError(
@@ -173,3 +177,28 @@ def parse_header(header: dict[str, list[str]], where: str) -> KeypointColumns:
             raise DataError(f"{where}: {what} of {who} lacks x or y.")
     scorer = next((cell for cell in header.get("scorer", []) if cell), "")
     return KeypointColumns(scorer, individuals, keypoints, fields, columns)
+
+
+def write_keypoint_table(
+    path: str | os.PathLike,
+    index: Iterable[object],
+    values: np.ndarray,
+    fields: Sequence[str],
+    individuals: Sequence[str],
+    keypoints: Sequence[str],
+    scorer: str,
+) -> None:
+    """Write ``values`` (row, individual, keypoint, field) as CSV, atomically.
+
+    Numbers are written so that they read back to the last bit, NaN as nothing.
+    """
+    columns = list(itertools.product([scorer], individuals, keypoints, fields))
+    named = tuple(individuals) != (SINGLE,)
+    with atomic_write(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for level, name in enumerate(_LEVELS):
+            if named or name != "individuals":
+                writer.writerow([name, *(column[level] for column in columns)])
+        rows = values.reshape(len(values), len(columns)).tolist()
+        for first, row in zip(index, rows, strict=True):
+            writer.writerow([first, *("" if v != v else repr(v) for v in row)])

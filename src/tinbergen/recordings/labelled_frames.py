@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinbergen.errors import DataError
-from tinbergen.recordings.keypoint_table import read_keypoint_table
+from tinbergen.recordings.keypoint_table import read_keypoint_table, write_keypoint_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,3 +91,26 @@ def _find_root(csv: Path, names: list[Path]) -> Path:
         if names and (folder / names[0]).is_file():
             return folder
     return csv.parent
+
+
+def write_labelled_frames(
+    csv: str | os.PathLike, frames: LabelledFrames, root: str | os.PathLike
+) -> None:
+    """Write ``CollectedData*.csv``; image paths are written relative to ``root``.
+
+    Positions read back to the last bit. The ``individuals`` row is written where there are
+    several animals, or one with a name.
+
+    Raises
+    ------
+    DataError
+        If an image lies outside ``root``.
+    """
+    root = Path(root)
+    try:
+        names = [image.relative_to(root).as_posix() for image in frames.images]
+    except ValueError as error:
+        raise DataError(f"Images must lie below {root}: {error}") from error
+    write_keypoint_table(
+        csv, names, frames.positions, ("x", "y"), frames.individuals, frames.keypoints, frames.scorer
+    )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tinbergen.errors import DataError, MissingFileError
 
@@ -57,6 +56,8 @@ def read_times(source: Any) -> np.ndarray:
 
 
 def _read_file(path: Path) -> np.ndarray:
+    import pandas as pd
+
     try:
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False).astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ class VideoIndex:
         ``(n,)`` int64, presentation times in units of ``time_base``, ascending.
     keyframes
         ``(k,)`` int64, presentation times of the frames at which decoding can start, ascending.
+    reliable
+        Whether frames can be told apart by their times. Not so in AVI with reordered frames,
+        which stores no presentation times; such a file is decoded in order, from its start.
     time_base
         Seconds per unit.
     width, height
@@ -43,6 +47,7 @@ class VideoIndex:
 
     pts: np.ndarray
     keyframes: np.ndarray
+    reliable: bool
     time_base: Fraction
     width: int
     height: int
@@ -105,7 +110,7 @@ def read_index(path: Path) -> VideoIndex:
         stream = container.streams.video[0]
         try:
             for packet in container.demux(stream):
-                time = packet.dts if packet.pts is None else packet.pts
+                time = shown_at(packet)
                 if not packet.size or packet.is_discard or time is None:
                     continue
                 pts.append(time)
@@ -116,9 +121,12 @@ def read_index(path: Path) -> VideoIndex:
         context = stream.codec_context
         if context is None:
             raise VideoError(f"{path}: no decoder for its video. Re-encode it: {repair(path)}")
+        in_order = all(a < b for a, b in itertools.pairwise(pts))
+        reliable = not (container.format.name == "avi" and context.has_b_frames and in_order)
         index = VideoIndex(
+            reliable=reliable,
             pts=np.sort(np.asarray(pts, dtype=np.int64)),
-            keyframes=np.unique(np.asarray(keyframes, dtype=np.int64)),
+            keyframes=np.unique(np.asarray(keyframes if reliable else pts[:1], dtype=np.int64)),
             time_base=stream.time_base or Fraction(1, 1),
             width=context.width,
             height=context.height,
@@ -134,6 +142,11 @@ def read_index(path: Path) -> VideoIndex:
             f"{path}: its image size cannot be told; the file is damaged. Try: {repair(path)}"
         )
     return index
+
+
+def shown_at(unit: av.Packet | av.VideoFrame) -> int | None:
+    """Presentation time of a packet or frame, in units of its stream's time base."""
+    return unit.dts if unit.pts is None else unit.pts
 
 
 def repair(path: Path) -> str:

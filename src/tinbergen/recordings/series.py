@@ -1,0 +1,159 @@
+"""Continuous signals sampled at their own times: wheel speed, pupil, embeddings, latents."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from tinbergen.errors import DataError, MissingFileError
+from tinbergen.files import atomic_write
+from tinbergen.recordings.intervals import Bins, Intervals
+
+
+def sample_times(times: Any, where: str) -> np.ndarray:
+    """Return ``times`` as read-only ``(n,)`` float64 s, and see that they are ascending."""
+    times = np.array(times, dtype=np.float64)
+    if times.ndim != 1 or not np.isfinite(times).all():
+        raise DataError(f"{where}: expected a finite time for each sample, shape (n,).")
+    back = np.flatnonzero(np.diff(times) < 0)
+    if len(back):
+        i = int(back[0])
+        raise DataError(
+            f"{where}: times must not run backwards; sample {i} is at {times[i]:.6f} s, the next "
+            f"at {times[i + 1]:.6f} s."
+        )
+    times.flags.writeable = False
+    return times
+
+
+def frozen_copy(values: Any, dtype: Any = None) -> np.ndarray:
+    """Return a read-only copy, so that nobody's array changes under a stream."""
+    values = np.array(values, dtype=dtype)
+    values.flags.writeable = False
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Values over time.
+
+    Attributes
+    ----------
+    times
+        ``(time,)`` float64, s, ascending.
+    values
+        ``(time, channel)``; a vector becomes one channel. NaN = not known.
+    channels
+        Name of each channel.
+    unit
+        Of the values, for example ``"cm/s"``; empty if none.
+    valid
+        Where the signal was recorded; default: from the times, with gaps where a step is longer
+        than 5 median steps.
+    """
+
+    times: np.ndarray
+    values: np.ndarray
+    channels: tuple[str, ...] = ()
+    unit: str = ""
+    valid: Intervals = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        times = sample_times(self.times, "Series")
+        values = frozen_copy(self.values)
+        values = values[:, None] if values.ndim == 1 else values
+        if values.ndim != 2 or len(values) != len(times):
+            raise DataError(
+                f"Series: expected values (time, channel) for {len(times)} times, found shape "
+                f"{values.shape}."
+            )
+        channels = tuple(map(str, self.channels)) or tuple(map(str, range(values.shape[1])))
+        if len(channels) != values.shape[1]:
+            raise DataError(
+                f"Series: {values.shape[1]} channels of values, but {len(channels)} names."
+            )
+        for name, value in (("times", times), ("values", values), ("channels", channels)):
+            object.__setattr__(self, name, value)
+        if self.valid is None:
+            object.__setattr__(self, "valid", Intervals.of_samples(times))
+
+    @classmethod
+    def of(cls, signal: Any, unit: str = "") -> Series:
+        """Make a Series from a pandas Series/DataFrame (index in s) or a pynapple Tsd/TsdFrame."""
+        if hasattr(signal, "t") and hasattr(signal, "d"):
+            return cls(signal.t, signal.d, tuple(getattr(signal, "columns", ())), unit)
+        if hasattr(signal, "to_numpy") and hasattr(signal, "index"):
+            columns = tuple(getattr(signal, "columns", ()))
+            return cls(signal.index.to_numpy(), signal.to_numpy(), columns, unit)
+        raise DataError(
+            f"Expected a pandas or pynapple object with times, found a {type(signal).__name__}; "
+            "use Series(times, values)."
+        )
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def between(self, start: float, stop: float) -> Self:
+        """Return the samples with ``start <= time < stop`` (s)."""
+        first, last = np.searchsorted(self.times, [start, stop])
+        return replace(
+            self,
+            times=self.times[first:last],
+            values=self.values[first:last],
+            valid=self.valid.between(start, stop),
+        )
+
+    def bin(self, bins: Bins) -> np.ndarray:
+        """Return the mean in each bin, ``(bin, channel)``; NaN where a bin holds no sample."""
+        return bins.mean(self.times, self.values)
+
+    def write(self, path: str | os.PathLike) -> None:
+        """Write ``.npz``; :func:`read_series` gives the same series back."""
+        with atomic_write(path, "wb") as file:
+            np.savez(
+                file,
+                times=self.times,
+                values=self.values,
+                channels=np.array(self.channels, dtype=str),
+                unit=np.array(self.unit),
+                valid=np.stack([self.valid.starts, self.valid.stops], axis=1),
+            )
+
+
+def read_series(path: str | os.PathLike, unit: str = "") -> Series:
+    """Read a series from ``.npz`` (times, values[, channels, unit, valid]) or CSV.
+
+    The first column of a CSV is the time in s, each other one a channel named by the header.
+
+    Raises
+    ------
+    MissingFileError, DataError
+        If the file is absent, or does not hold what is named above.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"Expected a series (.npz or .csv) at {path}, found none.")
+    try:
+        if path.suffix == ".npz":
+            return _read_npz(path, unit)
+        import pandas as pd
+
+        table = pd.read_csv(path)
+        values = table.iloc[:, 1:].to_numpy(dtype=float)
+        return Series(table.iloc[:, 0].to_numpy(float), values, tuple(table.columns[1:]), unit)
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"{path} is not a series: {error}") from error
+
+
+def _read_npz(path: Path, unit: str) -> Series:
+    with np.load(path, allow_pickle=False) as file:
+        if missing := {"times", "values"} - set(file):
+            raise DataError(f"the arrays {sorted(missing)} are missing; it has {sorted(file)}.")
+        valid = Intervals(*file["valid"].T) if "valid" in file else None
+        channels = tuple(map(str, file["channels"])) if "channels" in file else ()
+        unit = str(file["unit"]) if "unit" in file and not unit else unit
+        return Series(file["times"], file["values"], channels, unit, valid)  # type: ignore[arg-type]
