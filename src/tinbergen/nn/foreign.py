@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tinbergen.errors import WeightsError
 
-# (pattern of a foreign name, our name); applied in order, first match wins. {side} is filled below.
+# (pattern of a foreign name, our name); applied in order, first match wins.
 _HUGGING_FACE = [
     (r"vit\.embeddings\.cls_token", "encoder.cls_token"),
     (r"vit\.embeddings\.position_embeddings", "encoder.positions"),

@@ -37,7 +37,8 @@ class ViTConfig(Config):
     def _fits(self) -> ViTConfig:
         if any(side < self.patch or side % self.patch for side in self.image_size):
             raise ValueError(
-                f"both sides of image_size {self.image_size} must be multiples of patch {self.patch}"
+                f"both sides of image_size {self.image_size} must be multiples of "
+                f"patch {self.patch}"
             )
         if self.width % self.heads:
             raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
