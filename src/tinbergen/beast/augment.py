@@ -117,12 +117,12 @@ class Transforms:
 
     @property
     def matrix(self) -> Tensor:
-        """``(n, 2, 3)``: input pixel -> output pixel; a keypoint goes to ``m[:, :2] @ xy + m[:, 2]``."""
+        """``(n, 2, 3)``: input -> output pixel; a keypoint goes to ``m[:, :2] @ xy + m[:, 2]``."""
         linear = torch.linalg.inv(self.sampling[..., :2])
         return torch.cat([linear, -linear @ self.sampling[..., 2:]], -1)
 
     def repeat(self, times: int) -> Self:
-        """Return the same draws for ``times`` batches behind each other: shared by a pair's frames."""
+        """Return the same draws for ``times`` batches in a row: shared by the frames of a pair."""
         return type(self)(
             *(getattr(self, f).repeat(times, *[1] * (getattr(self, f).ndim - 1)) for f in _FIELDS)
         )

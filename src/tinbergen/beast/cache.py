@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from tinbergen.beast.selection import Selection
 from tinbergen.configuration import Config
@@ -59,7 +58,7 @@ class CacheConfig(Config):
     selection: Selection = Selection()
     size: tuple[int, int] = (224, 224)
     gray: bool = False
-    keep_aspect: bool = Field(False)
+    keep_aspect: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,7 @@ class FrameCache:
         header, each = self.frames.offset, out[:1].nbytes  # type: ignore[attr-defined]
         for row, target in zip(np.asarray(rows).tolist(), out, strict=True):
             if os.preadv(self._file.fileno(), [target], header + row * each) != each:
-                raise DataError(f"{self.path / 'frames.npy'} ends before row {row}; build it again.")
+                raise DataError(f"{self._file.name} ends before row {row}; build it again.")
         return out
 
     @functools.cached_property

@@ -114,7 +114,7 @@ class _Build:
         if begun.is_file() and json.loads(begun.read_text(encoding="utf-8"))["key"] != key:
             self._clear()
         elif self.out.is_dir() and not begun.is_file() and any(self.out.iterdir()):
-            raise OutputError(f"{self.out} is not empty and no frame cache. Choose another folder.")
+            raise OutputError(f"{self.out} holds something else. Choose another folder.")
         return False
 
     def begin(self, key: str) -> None:
@@ -222,7 +222,7 @@ class _Build:
         )
 
     def _reserve(self, rows: int) -> int:
-        """Make ``frames.npy`` of its full size, or keep the one there; return its header's bytes."""
+        """Make ``frames.npy`` of its full size, or keep it; return the length of its header."""
         header, path = _header("|u1", (rows, *self._frame_shape)), self.out / "frames.npy"
         if path.is_file() and path.stat().st_size == len(header) + rows * self._row_bytes:
             return len(header)
@@ -300,7 +300,7 @@ def _write_all(file: io.RawIOBase, data: memoryview) -> None:
 def _readable(
     dataset: Dataset, config: CacheConfig, skip_bad: bool
 ) -> tuple[dict[Name, FrameSource], dict[str, str]]:
-    """Look into every video before anything starts; returns those to use, and what to leave out."""
+    """Look into every video before anything starts: those to use, and what to leave out."""
     videos: dict[Name, FrameSource] = {}
     unreadable: dict[str, str] = {}
     for recording, stream, source in dataset.videos():

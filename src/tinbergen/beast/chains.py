@@ -86,7 +86,7 @@ class Chains:
         return math.lcm(*range(1, self.size + 1))
 
     def groups(self, epoch: int) -> np.ndarray:
-        """``(groups, size)`` positions of consecutive rows, ascending, that hold an anchor.
+        """Return ``(groups, size)`` positions of consecutive rows that hold an anchor.
 
         Each chain is cut from a place on that moves with the epoch and differs between chains.
         """
@@ -99,7 +99,7 @@ class Chains:
         return groups[self.anchor[groups].any(1)]
 
     def anchor_first(self, groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Put the anchor nearest to the middle of each group first; of two equally near, either."""
+        """Put the anchor nearest to the middle of each group first (of two, either)."""
         n, size = groups.shape
         off_centre = np.abs(np.arange(size) - (size - 1) / 2) + 0.25 * generator.random((n, size))
         first = np.where(self.anchor[groups], off_centre, np.inf).argmin(1)

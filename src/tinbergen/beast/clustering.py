@@ -1,4 +1,4 @@
-"""PCA and k-means of small pictures in plain numpy, so that a worker need not load scikit-learn."""
+"""PCA and k-means of small pictures in plain numpy: a worker need not load scikit-learn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def principal_components(
     pieces = [slice(start, start + _CHUNK) for start in range(0, n, _CHUNK)]
 
     def project(basis: np.ndarray) -> np.ndarray:
-        return np.concatenate([pictures[p].astype(np.float32) @ basis for p in pieces]) - mean @ basis
+        scores = [pictures[p].astype(np.float32) @ basis for p in pieces]
+        return np.concatenate(scores) - mean @ basis
 
     def back(scores: np.ndarray) -> np.ndarray:
         total = sum(pictures[p].astype(np.float32).T @ scores[p] for p in pieces)
@@ -86,7 +87,7 @@ def kmeans(
 
 
 def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of ``points`` (n, d), the nearest of ``others`` (k, d): index and squared distance."""
+    """Index of, and squared distance to, the nearest of ``others`` (k, d) for each (n, d)."""
     index, distance = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
     square = np.einsum("kd,kd->k", others, others)
     for start in range(0, len(points), _CHUNK):

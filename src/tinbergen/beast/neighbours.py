@@ -17,7 +17,7 @@ def frame_interval(times: np.ndarray) -> float:
 
 
 def unbroken_stretches(times: np.ndarray, status: np.ndarray) -> np.ndarray:
-    """Number the stretches of frames that follow each other without damage or a gap in time.
+    """Count the stretches of frames that follow each other without damage or a gap in time.
 
     Parameters
     ----------

@@ -9,7 +9,6 @@ perhaps at the ends of a chain, where it is in one in the next epoch.
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -154,12 +153,12 @@ class _Stream:
         self._epoch = lru_cache(maxsize=2)(self._ordered)
 
     def groups_before(self, epoch: int) -> int:
-        """Groups in all epochs before this one."""
+        """Count the groups in all epochs before this one."""
         cycles, rest = divmod(epoch, self.chains.period)
         return cycles * self._before[-1] + self._before[rest]
 
     def first_batch(self, epoch: int) -> int:
-        """Batches that are complete before this epoch."""
+        """Count the batches that are complete before this epoch."""
         return self.groups_before(epoch) // self.n_groups
 
     def batch(self, number: int) -> np.ndarray:
@@ -200,7 +199,7 @@ def _too_few(
     frames: int, groups: int, size: int, fewest: int, offset: float, unit: str, within_video: bool
 ) -> ConfigError:
     where = "one of the videos gives" if within_video else f"the {frames} cached frames give"
-    fix = f"Lower batch_size to {fewest * size}" if fewest else "Use an offset that the cache holds"
+    fix = f"Lower batch_size to {fewest * size}" if fewest else "Use the offset of the cache"
     mix = ", mix videos in a batch (within_video=False)" if within_video else ""
     return ConfigError(
         f"Too few frames for the batch: it needs {groups} groups of {size} frames that lie "

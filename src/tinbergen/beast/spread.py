@@ -61,7 +61,7 @@ def spread(
     aside = np.zeros(n, bool)
     aside[((np.arange(loose) + generator.random()) * (n / max(loose, 1))).astype(int)] = True
     edges, inner = generator.permutation(order[aside]), order[~aside]
-    # The blocks begin elsewhere in each epoch, so that all frames meet; if that is too tight, at 0.
+    # The blocks begin elsewhere in each epoch, so that all frames meet; if too tight, at 0.
     shift = int(generator.integers(max(n_batches, 1)))
     filled, conflicts = _fill(inner, video, time, n_batches, batch, exclusion, shift, generator)
     if conflicts and shift:
