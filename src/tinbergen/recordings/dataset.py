@@ -1,4 +1,4 @@
-"""A dataset: recordings by name."""
+"""A dataset: recordings by name, with named splits."""
 
 from __future__ import annotations
 
@@ -6,34 +6,120 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
 
 from tinbergen.errors import DataError, MissingFileError
+from tinbergen.recordings.dataset_file import read_dataset_file, write_dataset_file
 from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.images import ArrayVideo, ImageFolder, find_image_folders
 from tinbergen.recordings.recording import Recording
+from tinbergen.recordings.splits import Split
 from tinbergen.recordings.video import Video, find_videos
+
+FILE_NAME = "dataset.yaml"
 
 
 class Dataset(Mapping[str, Recording]):
-    """A mapping name -> :class:`Recording`."""
+    """A mapping name -> :class:`Recording`, in a fixed order.
 
-    def __init__(self, recordings: Mapping[str, Recording] | Iterable[Recording]):
+    Parameters
+    ----------
+    recordings
+        The recordings, or a mapping name -> recording (names must agree).
+    splits
+        Name -> :class:`Split` of these recordings.
+
+    Raises
+    ------
+    DataError
+        If two recordings share a name, or a split names one that is not there.
+    """
+
+    def __init__(
+        self,
+        recordings: Mapping[str, Recording] | Iterable[Recording],
+        splits: Mapping[str, Split] | None = None,
+    ):
         if isinstance(recordings, Mapping):
+            if wrong := [name for name, each in recordings.items() if each.name != name]:
+                raise DataError(f"The recording under {wrong[0]!r} has another name of its own.")
             recordings = recordings.values()
-        self._recordings = {recording.name: recording for recording in recordings}
+        named: dict[str, Recording] = {}
+        for recording in recordings:
+            if recording.name in named:
+                raise DataError(f"Two recordings are called {recording.name!r}; rename one.")
+            named[recording.name] = recording
+        for name, split in (splits or {}).items():
+            if unknown := sorted(split.recordings - set(named)):
+                raise DataError(f"Split {name!r}: there is no recording {unknown[0]!r}.")
+        self._recordings = named
+        self.splits = MappingProxyType(dict(splits or {}))
 
     @classmethod
-    def open(cls, source: object) -> Dataset:
-        """Open videos or folders of videos."""
+    def open(cls, source: Any, recursive: bool = True) -> Dataset:
+        """Open a dataset; videos stay closed until something is asked of them.
+
+        Parameters
+        ----------
+        source
+            A ``dataset.yaml``; a folder that holds one; a video; a folder of videos; several of
+            these; a folder of images, or of folders of images (where there is no video); an HDF5
+            file with a dataset ``video``; a mapping name -> Recording; a Dataset.
+        recursive
+            Whether to look for videos in the folders below as well.
+
+        Raises
+        ------
+        MissingFileError
+            If a path does not exist.
+        DataError
+            If there is nothing to open.
+        """
+        if isinstance(source, Dataset):
+            return source
         if isinstance(source, Mapping):
             return cls(source)
-        paths = [source] if isinstance(source, str | os.PathLike) else list(source)  # type: ignore
-        named = name_videos([Path(path) for path in paths])
-        if not named:
-            raise DataError(f"Found no video in {', '.join(map(str, paths))}.")
-        return cls(Recording(name, {"video": Video(path)}) for name, path in named.items())
+        single = isinstance(source, str | os.PathLike)
+        paths = [Path(path) for path in ([source] if single else source)]
+        files = [_dataset_file(path) for path in paths]
+        if len(paths) == 1 and files[0] is not None:
+            return cls(*read_dataset_file(files[0]))
+        recordings: list[Recording] = []
+        for file in files:
+            if file is not None:  # splits of one among several say nothing about the rest
+                recordings += read_dataset_file(file)[0].values()
+        plain = [path for path, file in zip(paths, files, strict=True) if file is None]
+        named = name_sources({path: _find(path, recursive) for path in plain})
+        recordings += [Recording(name, {"video": video}) for name, video in named.items()]
+        if not recordings:
+            raise DataError(
+                f"Found no video in {', '.join(map(str, paths))}. Expected video files, folders of "
+                f"videos or images, or a {FILE_NAME}."
+            )
+        return cls(recordings)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write a ``dataset.yaml`` (``path``, or in the folder ``path``), and what it needs.
+
+        Videos are named where they lie. Keypoints, series, labels, spikes and trials are written
+        beside it as ``<stream>/<recording>.csv`` or ``.npz``.
+
+        Returns
+        -------
+        The path of the ``dataset.yaml``.
+        """
+        path = Path(path)
+        path = path if path.suffix in (".yaml", ".yml") else path / FILE_NAME
+        write_dataset_file(path, self, self.splits)
+        return path
 
     def __getitem__(self, name: str) -> Recording:
-        return self._recordings[name]
+        try:
+            return self._recordings[name]
+        except KeyError:
+            shown = ", ".join(list(self._recordings)[:8])
+            raise KeyError(f"No recording {name!r} among {len(self)}: {shown} ...") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._recordings)
@@ -41,39 +127,125 @@ class Dataset(Mapping[str, Recording]):
     def __len__(self) -> int:
         return len(self._recordings)
 
+    def __repr__(self) -> str:
+        return f"Dataset({len(self)} recordings: {', '.join(list(self)[:4])}...)"
+
     def videos(self) -> list[tuple[str, str, FrameSource]]:
-        """List (recording, stream, video) of all videos."""
+        """List (recording, stream, video) of all videos, several a recording if it has them."""
         return [
             (name, stream, video)
             for name, recording in self.items()
             for stream, video in recording.videos.items()
         ]
 
+    @property
+    def animals(self) -> dict[str, str | None]:
+        """Recording name -> its subject."""
+        return {name: recording.subject for name, recording in self.items()}
 
-def name_videos(paths: Iterable[Path]) -> dict[str, Path]:
-    """Give each video a name: its path below the folder it was found in, without its suffix.
+    def only(
+        self, names: Iterable[str] | None = None, *, animals: Iterable[str] | None = None
+    ) -> Self:
+        """Return the recordings with these names, or of these animals; splits follow.
 
-    Where two would share a name, both keep as many of the folders above as tell them apart, and
-    the suffix if need be.
+        Raises
+        ------
+        DataError
+            If a name or an animal is not there.
+        """
+        wanted = (
+            list(self) if names is None else [names] if isinstance(names, str) else list(names)
+        )
+        if missing := [name for name in wanted if name not in self]:
+            raise DataError(f"There is no recording {missing[0]!r}; there are: {', '.join(self)}.")
+        if animals is not None:
+            chosen = {animals} if isinstance(animals, str) else set(animals)
+            known = {self[name].subject for name in wanted}
+            if missing := sorted(chosen - known):
+                raise DataError(f"There is no animal {missing[0]!r}; there are: {known}.")
+            wanted = [name for name in wanted if self[name].subject in chosen]
+        kept = {
+            key: Split(
+                {p: {n: v for n, v in split[p].items() if n in wanted} for p in split.parts}
+            )
+            for key, split in self.splits.items()
+        }
+        return type(self)([self[name] for name in wanted], kept)
+
+    def with_split(self, name: str, split: Split) -> Self:
+        """Return the dataset with one more split (stored by :meth:`save`)."""
+        return type(self)(self._recordings, {**self.splits, name: split})
+
+    def split(self, name: str) -> dict[str, Dataset]:
+        """Return part -> dataset of a named split.
+
+        A recording of which a part has several stretches of time appears once a stretch, under
+        ``<recording>@<start>-<stop>``.
+        """
+        if name not in self.splits:
+            raise DataError(f"There is no split {name!r}; there are: {', '.join(self.splits)}.")
+        return {part: self._part(self.splits[name], part) for part in self.splits[name].parts}
+
+    def _part(self, split: Split, part: str) -> Dataset:
+        pieces = []
+        for name, intervals in split[part].items():
+            for start, stop in zip(intervals.starts, intervals.stops, strict=True):
+                recording = self[name].between(start, stop)
+                if len(intervals) > 1:
+                    label = f"{name}@{start:.3f}-{stop:.3f}"
+                    recording = Recording(label, recording.streams, recording.subject)
+                pieces.append(recording)
+        return Dataset(pieces)
+
+
+def _dataset_file(path: Path) -> Path | None:
+    if path.is_dir() and (path / FILE_NAME).is_file():
+        return path / FILE_NAME
+    return path if path.suffix.lower() in (".yaml", ".yml") else None
+
+
+def _find(path: Path, recursive: bool) -> list[FrameSource]:
+    if not path.exists():
+        raise MissingFileError(f"Expected a video or a folder at {path}, found nothing.")
+    if path.suffix.lower() in (".h5", ".hdf5") and path.is_file():
+        return [ArrayVideo(path)]
+    videos = [v for v in find_videos(path) if recursive or v.parent == path or v == path]
+    if videos or path.is_file():
+        return [Video(video) for video in videos]
+    folders = find_image_folders(path)
+    return [ImageFolder(folder) for folder in folders if recursive or folder == path]
+
+
+def name_sources(found: Mapping[Path, Iterable[FrameSource]]) -> dict[str, FrameSource]:
+    """Give each source a name: its path below the folder where it was found, without suffix.
+
+    Where two would share a name, they keep their suffixes, and then as many of the folders above
+    as tell them apart.
     """
-    found: dict[Path, int] = {}  # video -> how many last parts of its path make its name
-    for path in paths:
-        if not path.exists():
-            raise MissingFileError(f"Expected a video or a folder at {path}, found nothing.")
-        for video in find_videos([path]):
-            depth = len(video.relative_to(path).parts) if path.is_dir() else 1
-            found.setdefault(video.absolute(), depth)
-    names = {video: _name(video, depth) for video, depth in found.items()}
-    while clashes := {name for name, n in Counter(names.values()).items() if n > 1}:
-        for video, name in names.items():
-            if name in clashes:
-                if found[video] < len(video.parts) - 1:
-                    found[video] += 1
-                    names[video] = _name(video, found[video])
-                else:
-                    names[video] = video.as_posix().lstrip("/")
-    return {name: video for video, name in sorted(names.items())}
+    sources: dict[Path, FrameSource] = {}
+    names: dict[Path, tuple[int, bool]] = {}  # path -> last parts in its name, with suffix
+    for root, each in found.items():
+        for source in each:
+            path = source.path.absolute()
+            depth = len(path.parts) - len(root.absolute().parts) if path != root.absolute() else 1
+            sources.setdefault(path, source)
+            names.setdefault(path, (depth, False))
+    while True:
+        labels = {path: _name(path, *plan) for path, plan in names.items()}
+        twice = {label for label, n in Counter(labels.values()).items() if n > 1}
+        if not twice:
+            return {label: sources[path] for path, label in sorted(labels.items(), key=_by_label)}
+        for path, label in labels.items():
+            depth, suffix = names[path]
+            if label in twice:
+                names[path] = (depth + 1, True) if suffix else (depth, True)
 
 
-def _name(video: Path, depth: int) -> str:
-    return Path(*video.parts[-depth:]).with_suffix("").as_posix()
+def _by_label(item: tuple[Path, str]) -> str:
+    return item[1]
+
+
+def _name(path: Path, depth: int, suffix: bool) -> str:
+    name = Path(*path.parts[-depth:])
+    is_file = path.suffix.lower() and not path.is_dir()
+    return (name.with_suffix("") if is_file and not suffix else name).as_posix()

@@ -45,7 +45,9 @@ def read_dlc_csv(
         Naming the line and column that is not as it should be.
     """
     table = read_keypoint_table(path)
-    numbers = np.array([_frame_number(cells, Path(path), i) for i, cells in enumerate(table.index)])
+    numbers = np.array(
+        [_frame_number(cells, Path(path), i) for i, cells in enumerate(table.index)]
+    )
     return _keypoints(table.columns, table.values, numbers, times, fps, Path(path))
 
 
@@ -118,7 +120,13 @@ def write_dlc_csv(
         values = np.concatenate([values, confidence[..., None]], axis=3)
         fields.append("likelihood")
     write_keypoint_table(
-        path, range(len(values)), values, fields, keypoints.individuals, keypoints.keypoints, scorer
+        path,
+        range(len(values)),
+        values,
+        fields,
+        keypoints.individuals,
+        keypoints.keypoints,
+        scorer,
     )
 
 

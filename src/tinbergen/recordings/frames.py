@@ -16,6 +16,7 @@ import numpy as np
 
 from tinbergen.errors import DataError, VideoError
 from tinbergen.recordings.geometry import Geometry
+from tinbergen.recordings.intervals import Bins, Intervals
 from tinbergen.recordings.sidecar import read_times
 
 
@@ -122,7 +123,7 @@ class FrameSource(abc.ABC):
         self.roi = None if roi is None else tuple(int(v) for v in roi)
         self.size = None if size is None else tuple(int(v) for v in size)
         self.keep_aspect = bool(keep_aspect)
-        self._given_times = times
+        self.sidecar = times
         self._span: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
@@ -179,8 +180,8 @@ class FrameSource(abc.ABC):
     def times(self) -> np.ndarray:
         """``(n_frames,)`` float64, presentation time of each frame, s."""
         times = self._file_times()
-        if self._given_times is not None:
-            given = read_times(self._given_times)
+        if self.sidecar is not None:
+            given = read_times(self.sidecar)
             if len(given) != len(times):
                 raise VideoError(
                     f"{self.path} has {len(times)} frames, but {len(given)} times were given for "
@@ -229,6 +230,16 @@ class FrameSource(abc.ABC):
         clip._span = (self._offset + int(first), self._offset + int(max(first, last)))
         clip.__dict__.pop("times", None)
         return clip
+
+    @property
+    def valid(self) -> Intervals:
+        """Where frames follow each other; a step of more than 5 median steps is a gap."""
+        return Intervals.of_samples(self.times)
+
+    def bin(self, bins: Bins) -> np.ndarray:
+        """Return the index of the frame shown at the middle of each bin, ``(bin,)``; -1 = none."""
+        at = np.searchsorted(self.times, bins.centers, side="right") - 1
+        return np.where(self.valid.contains(bins.centers), at, -1)
 
     def _copy(self, **changes: Any) -> Self:
         new = copy.copy(self)
@@ -313,6 +324,11 @@ class FrameSource(abc.ABC):
         return VideoCheck(
             self.n_frames, ok, corrupt, missing, first_bad, tuple(self._file_problems())
         )
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether this is a part (see :meth:`between`) of what the file holds."""
+        return self._span is not None
 
     @property
     def _offset(self) -> int:

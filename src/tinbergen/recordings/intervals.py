@@ -44,7 +44,9 @@ class Intervals:
         bad = np.flatnonzero(~(first <= last))
         if len(bad):
             i = bad[0]
-            raise DataError(f"Interval {i} must not end before it starts: {first[i]} to {last[i]}.")
+            raise DataError(
+                f"Interval {i} must not end before it starts: {first[i]} to {last[i]}."
+            )
         first, last = _joined(first[first < last], last[first < last])
         for name, value in (("starts", first), ("stops", last)):
             value.flags.writeable = False

@@ -112,5 +112,11 @@ def write_labelled_frames(
     except ValueError as error:
         raise DataError(f"Images must lie below {root}: {error}") from error
     write_keypoint_table(
-        csv, names, frames.positions, ("x", "y"), frames.individuals, frames.keypoints, frames.scorer
+        csv,
+        names,
+        frames.positions,
+        ("x", "y"),
+        frames.individuals,
+        frames.keypoints,
+        frames.scorer,
     )

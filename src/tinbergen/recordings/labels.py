@@ -79,7 +79,9 @@ class Labels:
         if codes.ndim == 1:
             bad = np.flatnonzero((codes < UNLABELLED) | (codes >= len(classes)))
             if len(bad):
-                raise DataError(f"Labels: frame {bad[0]} has class {codes[bad[0]]} of {len(classes)}.")
+                raise DataError(
+                    f"Labels: frame {bad[0]} has class {codes[bad[0]]} of {len(classes)}."
+                )
             known = codes != UNLABELLED
             codes = (codes[:, None] == np.arange(len(classes))).astype(int)
         else:
@@ -90,7 +92,9 @@ class Labels:
             for k in range(len(classes))
             for start, stop in _runs(times, stops, codes[:, k] == 1)
         ]
-        observed = Intervals(*zip(*_runs(times, stops, known), strict=True)) if known.any() else None
+        observed = (
+            Intervals(*zip(*_runs(times, stops, known), strict=True)) if known.any() else None
+        )
         return cls(pd.DataFrame(rows, columns=_COLUMNS), tuple(classes), observed or Intervals())
 
     @property

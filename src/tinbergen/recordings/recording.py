@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
 
 from tinbergen.errors import DataError
 from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.intervals import Bins, Intervals
+from tinbergen.recordings.keypoints import Keypoints
+from tinbergen.recordings.labels import Labels
+from tinbergen.recordings.series import Series
+from tinbergen.recordings.spikes import Spikes
+from tinbergen.recordings.trials import Trials
+
+
+class Stream(Protocol):
+    """What a recording holds under a name: something that happened at times."""
+
+    def between(self, start: float, stop: float) -> Any:
+        """Return the part inside ``[start, stop)`` s."""
+        ...
+
+    def bin(self, bins: Bins) -> np.ndarray:
+        """Return a row for each bin."""
+        ...
+
+
+_STREAMS = (FrameSource, Keypoints, Series, Labels, Spikes, Trials)
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
     """One session of one subject (or of several animals in view) on one clock in seconds.
 
+    Each stream has times of its own; nothing assumes equal rates. All intervals are half-open.
+
     Attributes
     ----------
     name
         Unique within its dataset.
     streams
-        Name -> stream, each with its own times.
+        Name -> Video (or another :class:`FrameSource`), Keypoints, Series, Labels, Spikes, Trials.
     subject
         The animal, or None.
+
+    Examples
+    --------
+    >>> wheel = Series([0.0, 0.5, 1.0, 1.5], [1.0, 3.0, 5.0, 7.0], ("speed",), "cm/s")
+    >>> session = Recording("mouse1", {"wheel": wheel})
+    >>> session.between(0.5, 1.5)["wheel"].values.ravel()
+    array([3., 5.])
+    >>> session.bin(1.0)["wheel"].ravel()
+    array([2., 6.])
     """
 
     name: str
@@ -30,7 +64,17 @@ class Recording:
     subject: str | None = None
 
     def __post_init__(self) -> None:
+        for stream, value in self.streams.items():
+            if not isinstance(value, _STREAMS):
+                kinds = ", ".join(kind.__name__ for kind in _STREAMS)
+                raise DataError(
+                    f"Recording {self.name!r}, stream {stream!r}: expected one of {kinds}; found "
+                    f"a {type(value).__name__}."
+                )
         object.__setattr__(self, "streams", MappingProxyType(dict(self.streams)))
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.name, dict(self.streams), self.subject)
 
     def __getitem__(self, stream: str) -> Any:
         if stream not in self.streams:
@@ -40,7 +84,74 @@ class Recording:
             )
         return self.streams[stream]
 
+    def __contains__(self, stream: str) -> bool:
+        return stream in self.streams
+
     @property
     def videos(self) -> dict[str, FrameSource]:
-        """The streams that hold frames, by name."""
+        """The streams that hold frames, by name; a rig with several cameras has several."""
         return {k: v for k, v in self.streams.items() if isinstance(v, FrameSource)}
+
+    @property
+    def valid(self) -> Intervals:
+        """Where every stream that was sampled over time was being recorded.
+
+        That is: frames, keypoints, series and spikes. Labels and trials say by themselves what
+        they cover, and do not narrow it.
+        """
+        sampled = [v.valid for v in self.streams.values() if not isinstance(v, Labels | Trials)]
+        if not sampled:
+            raise DataError(f"Recording {self.name!r} has no stream that is sampled over time.")
+        result = sampled[0]
+        for each in sampled[1:]:
+            result = result & each
+        return result
+
+    def only(self, *streams: str) -> Self:
+        """Return the recording with these streams alone."""
+        return replace(self, streams={name: self[name] for name in streams})
+
+    def between(self, start: float, stop: float) -> Self:
+        """Return all streams inside ``[start, stop)`` s; times stay on the recording's clock."""
+        cut = {name: stream.between(start, stop) for name, stream in self.streams.items()}
+        return replace(self, streams=cut)
+
+    def windows(
+        self,
+        length: float,
+        step: float | None = None,
+        tail: Literal["short", "drop", "overlap"] = "short",
+    ) -> Iterator[Self]:
+        """Yield the recording cut into windows inside :attr:`valid`; none crosses a gap.
+
+        See :meth:`Intervals.windows <tinbergen.recordings.intervals.Intervals.windows>`: by
+        default what is left at an end comes as a shorter window.
+        """
+        for start, stop in self.valid.windows(length, step, tail):
+            yield self.between(start, stop)
+
+    def bin(self, width: float) -> Binned:
+        """Bring all streams onto common bins of ``width`` s inside :attr:`valid`."""
+        bins = Bins.inside(self.valid, width)
+        return Binned(bins, {name: stream.bin(bins) for name, stream in self.streams.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Binned:
+    """All streams of a recording on common bins.
+
+    Attributes
+    ----------
+    bins
+        The bins; the last of each valid interval may be shorter (``bins.coverage``).
+    values
+        Stream -> array with a row a bin: means of series ``(bin, channel)`` and keypoints ``(bin,
+        individual, keypoint, space)``, spike counts ``(bin, unit)``, shares of labels ``(bin,
+        class)``, row of the trial, index of the frame at the middle of the bin (-1 = none).
+    """
+
+    bins: Bins
+    values: Mapping[str, np.ndarray]
+
+    def __getitem__(self, stream: str) -> np.ndarray:
+        return self.values[stream]

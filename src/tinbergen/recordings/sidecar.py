@@ -11,7 +11,15 @@ import numpy as np
 
 from tinbergen.errors import DataError, MissingFileError
 
-_SECONDS_PER = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_SECONDS_PER = {
+    "s": 1.0,
+    "sec": 1.0,
+    "seconds": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ns": 1e-9,
+}
 _TIME_COLUMN = re.compile(r"time", re.IGNORECASE)
 _UNIT = re.compile(r"[(\[_ ](s|sec|seconds|ms|us|µs|ns)[)\]]?\s*$", re.IGNORECASE)
 
@@ -44,7 +52,9 @@ def read_times(source: Any) -> np.ndarray:
         raise DataError(f"{where}: expected one time for each frame, found shape {times.shape}.")
     bad = np.flatnonzero(~np.isfinite(times))
     if len(bad):
-        raise DataError(f"{where}: the time of frame {bad[0]} is {times[bad[0]]}; expected seconds.")
+        raise DataError(
+            f"{where}: the time of frame {bad[0]} is {times[bad[0]]}; expected seconds."
+        )
     back = np.flatnonzero(np.diff(times) < 0)
     if len(back):
         i = int(back[0])
