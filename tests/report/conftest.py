@@ -9,6 +9,10 @@ import pytest
 
 HOSTILE = "<script>window.hacked=1</script><img src=x onerror=window.hacked=2>\"'&"
 BEHAVIOURS = ("walk", "rear", "groom", "rest")
+SCORE_COLUMNS = ["score", "recording", "kind", "name", "value", "null", "low", "high"]
+SCORE_COLUMNS += ["unit", "direction", "n"]
+VIDEO_COLUMNS = ["recording", "video", "n_frames", "ok", "corrupt", "missing", "fps", "duration"]
+VIDEO_COLUMNS += ["width", "height", "damaged_frames", "damaged_times", "message"]
 KEYPOINTS = ("nose", "ear left", "ear right", "paw front left", "paw front right", "tail base")
 
 
@@ -24,10 +28,14 @@ def write_run(path: Path, *, recordings: int = 6, name: str = "mouse {}", seed: 
     _write_map(path, names, rng)
     _write_pictures(path, names, rng)
     _write_clip(path, names[0], rng)
-    config = "seed: 0\nmodel:\n  size: s\n  patch: 16\ntrain:\n  steps: 2000\n  learning_rate: 0.001\n"
+    config = (
+        "seed: 0\nmodel:\n  size: s\n  patch: 16\ntrain:\n  steps: 2000\n  learning_rate: 0.001\n"
+    )
     (path / "config.yaml").write_text(f"{config}# {name}\n", encoding="utf-8")
-    status = {"state": "finished", "seed": 0, "versions": {"tinbergen": "0.1.0", "torch": "2.13.0"}}
-    status["inputs"] = {n: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" for n in names}
+    status = {"state": "done", "seed": 0, "versions": {"tinbergen": "0.1.0", "torch": "2.13.0"}}
+    status["inputs"] = {
+        n: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" for n in names
+    }
     _write_json(path / "status.json", status)
     _write_json(path / "splits.json", {"train": names[:-1], "test": names[-1:]})
     return path
@@ -64,18 +72,20 @@ def _write_summary(path: Path, name: str) -> None:
         *("Video-identity leakage", 0.41, 0.05, 1 / 6, "chance"),
         [("raw pixels", 0.97, [0.95, 0.99]), ("untrained network", 0.88, [0.84, 0.92])],
         **{"direction": "lower", "verdict": "fair"},
-        text="0.410 of held-out frames are assigned to their video; chance 0.167, raw pixels 0.970.",
+        text="0.410 of held-out frames are given to their video; chance 0.167, raw pixels 0.970.",
     )
     lag = score("Time-lag probe", 0.58, 0.06, 0.5, "chance", [("raw pixels", 0.64, [0.6, 0.68])])
     top1 = score("InfoNCE top-1", 0.71, 0.03, 1 / 63, "chance", [("raw pixels", 0.68, None)])
-    rank = score("Effective rank", 12.3, None, 1.0, "collapsed", [("untrained network", 6.1, None)])
+    rank = score(
+        "Effective rank", 12.3, None, 1.0, "collapsed", [("untrained network", 6.1, None)]
+    )
     rank["unit"] = "dimensions"
     error = score("Masked reconstruction", 0.151, 0.01, 0.143, "mean image", [], direction="lower")
     summary = {
         "schema_version": 1,
         "room": "beast",
         "title": "BEAST pretraining, ViT-S/16",
-        "trained_on": f"6 recordings of 4 animals ({name} and others), 14 400 frames, 224 × 224 px",
+        "trained_on": f"6 recordings of 4 animals ({name}, ...), 14 400 frames, 224 × 224 px",
         "seconds": 341.2,
         "headline": keypoints,
         "scores": [lag, leakage, top1, rank, error],
@@ -100,10 +110,10 @@ def _write_metrics(path: Path, rng: np.random.Generator) -> None:
                 "loss": 0.2 + 0.8 * decay + rng.normal(0, 0.02),
                 "loss_reconstruction": 0.12 + 0.7 * decay + rng.normal(0, 0.02),
                 "loss_infonce": 0.8 + 3.3 * decay + rng.normal(0, 0.1),
-                "learning_rate": 1e-3 * min(step / 300, 0.5 + 0.5 * np.cos(np.pi * step / 2000)),
-                "images_per_second": 104 + rng.normal(0, 3),
-                "data_seconds": 0.012 + rng.exponential(0.004),
-                "compute_seconds": 0.29 + rng.normal(0, 0.01),
+                "lr": 1e-3 * min(step / 300, 0.5 + 0.5 * np.cos(np.pi * step / 2000)),
+                "items_per_s": 104 + rng.normal(0, 3),
+                "data_s": 0.012 + rng.exponential(0.004),
+                "compute_s": 0.29 + rng.normal(0, 0.01),
             }
             file.write(json.dumps(row) + "\n")
             if step % 200 == 0:
@@ -126,8 +136,7 @@ def _write_scores(path: Path, names: list[str], rng: np.random.Generator) -> Non
             ["Video-identity leakage", recording, "video", "", value, 1 / 6]
             + [None, None, "", "lower", 200]
         )
-    columns = "score recording kind name value null low high unit direction n".split()
-    pd.DataFrame(rows, columns=columns).to_csv(path / "scores.csv", index=False)
+    pd.DataFrame(rows, columns=SCORE_COLUMNS).to_csv(path / "scores.csv", index=False)
 
 
 def _write_videos(path: Path, names: list[str]) -> None:
@@ -136,9 +145,7 @@ def _write_videos(path: Path, names: list[str]) -> None:
     ]
     rows[1][3:6] = 1776, 20, 4
     rows[1][10:] = "300-319;1200-1203", "10.0-10.633;40.0-40.1", "cut short by the acquisition"
-    columns = "recording video n_frames ok corrupt missing fps duration width height".split()
-    columns += ["damaged_frames", "damaged_times", "message"]
-    pd.DataFrame(rows, columns=columns).to_csv(path / "videos.csv", index=False)
+    pd.DataFrame(rows, columns=VIDEO_COLUMNS).to_csv(path / "videos.csv", index=False)
 
 
 def _write_map(path: Path, names: list[str], rng: np.random.Generator) -> None:
@@ -155,7 +162,9 @@ def _write_map(path: Path, names: list[str], rng: np.random.Generator) -> None:
             "speed": rng.gamma(2, 20, n),
         }
     )
-    table.sort_values(["recording", "time"]).to_csv(path / "diagnostics/embedding_map.csv", index=False)
+    table.sort_values(["recording", "time"]).to_csv(
+        path / "diagnostics/embedding_map.csv", index=False
+    )
 
 
 def scene(t: float, size=(120, 160)) -> np.ndarray:
@@ -163,7 +172,7 @@ def scene(t: float, size=(120, 160)) -> np.ndarray:
     y, x = np.mgrid[: size[0], : size[1]]
     floor = 70 + 12 * np.sin(x / 7) * np.cos(y / 9)
     cx, cy = size[1] * (0.5 + 0.3 * np.cos(t)), size[0] * (0.5 + 0.3 * np.sin(1.3 * t))
-    body = 170 * np.exp(-(((x - cx) / 18) ** 2 + ((y - cy) / 10) ** 2) ** 2)
+    body = 170 * np.exp(-((((x - cx) / 18) ** 2 + ((y - cy) / 10) ** 2) ** 2))
     return np.clip(floor + body, 0, 255).astype(np.uint8)
 
 
@@ -175,7 +184,9 @@ def _write_pictures(path: Path, names: list[str], rng: np.random.Generator) -> N
         blurred = np.clip(frame + rng.normal(0, 14, frame.shape), 0, 255).astype(np.uint8)
         pictures.append([frame, np.where(hidden, 128, frame), np.where(hidden, blurred, frame)])
         name = names[i % len(names)]
-        rows.append({"recording": name, "time": 2.5 * i, "error": 0.11 + 0.01 * i, "split": "held out"})
+        rows.append(
+            {"recording": name, "time": 2.5 * i, "error": 0.11 + 0.01 * i, "split": "held out"}
+        )
     np.save(path / "diagnostics/reconstructions.npy", np.asarray(pictures, np.uint8))
     captions = {
         "embedding_map": {
@@ -220,4 +231,6 @@ def run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def hostile_run(tmp_path_factory) -> Path:
     """A run whose names try to become markup and script."""
-    return write_run(tmp_path_factory.mktemp("runs") / "hostile", name="m{} " + HOSTILE, recordings=4)
+    return write_run(
+        tmp_path_factory.mktemp("runs") / "hostile", name="m{} " + HOSTILE, recordings=4
+    )

@@ -1,8 +1,8 @@
 """One self-contained, offline HTML page for a run.
 
-:func:`write_report` reads what lies in a run folder and writes ``report.html`` beside it; a section
-appears where its file lies, so every room that writes the files below gets a page. Nothing here
-imports torch: results arrive as plain tables and arrays.
+:func:`write_report` reads what lies in a run folder and writes ``report.html`` beside it; a
+section appears where its file lies, so every room that writes the files below gets a page. Nothing
+here imports torch: results arrive as plain tables and arrays.
 
 CSV files are UTF-8 with a header row, an empty cell is "not known"; JSON has no NaN (``null``);
 arrays are ``.npy`` without pickles; times are float seconds on the recording's clock.
@@ -10,25 +10,26 @@ arrays are ``.npy`` without pickles; times are float seconds on the recording's 
 In the run folder
 -----------------
 ``config.yaml``, ``status.json``, ``splits.json``, ``metrics.jsonl``
-    As :mod:`tinbergen.training` writes them. ``metrics.jsonl`` holds one JSON object a line with an
-    integer ``step``; every other number becomes a curve. Keys that start with ``validation`` or
-    ``val_`` are drawn on the panel of the same name without that prefix; ``data_*_s`` and
-    ``compute_*_s`` (seconds a step) become the data/compute split.
+    As :mod:`tinbergen.training` writes them. Every number of ``metrics.jsonl`` becomes a curve
+    over ``step``. Keys that start with ``validation/``, ``validation_``, ``val/`` or ``val_`` are
+    drawn on the panel of the same name without that prefix; ``data_s`` and ``compute_s`` (seconds
+    a step) become the data/compute split.
 ``summary.json``
-    ``schema_version`` (1), ``room``, ``title``, ``trained_on``, ``seconds``, ``headline`` (a score),
-    ``scores`` (the other scores), ``alarms`` (``name``, ``raised``, ``text``) and ``notes`` (texts).
-    A *score* has ``name``, ``value``, ``interval`` ([low, high] or null), ``interval_name``, ``null``
-    (the value without information: chance, train mean, shuffled), ``null_name``, ``unit`` ("" for a
-    fraction), ``direction`` ("lower" or "higher" is better), ``baselines`` (``name``, ``value``,
-    ``interval``), and optionally ``n``, ``n_name``, ``split``, ``method``, ``verdict``, ``text``; see
-    :class:`tinbergen.report.scores.Score`.
+    ``schema_version`` (1), ``room``, ``title``, ``trained_on``, ``seconds``, ``headline`` (a
+    score), ``scores`` (the other scores), ``alarms`` (``name``, ``raised``, ``text``) and
+    ``notes`` (texts). A *score* has ``name``, ``value``, ``interval`` ([low, high] or null),
+    ``interval_name``, ``null`` (the value without information: chance, train mean, shuffled),
+    ``null_name``, ``unit`` ("" for a fraction), ``direction`` ("lower" or "higher" is better),
+    ``baselines`` (``name``, ``value``, ``interval``), and optionally ``n``, ``n_name``, ``split``,
+    ``method``, ``verdict``, ``text``; see :class:`tinbergen.report.scores.Score`.
 ``scores.csv``
-    A row a unit, class or keypoint, and recording: ``score, recording, kind, name, value, null, low,
-    high, unit, direction, n``; further columns are allowed. An empty ``recording`` means all pooled.
+    A row a unit, class or keypoint, and recording: ``score, recording, kind, name, value, null,
+    low, high, unit, direction, n``; further columns are allowed. An empty ``recording`` means all
+    pooled.
 ``videos.csv``
-    A row a video: ``recording, video, n_frames, ok, corrupt, missing, fps, duration, width, height,
-    damaged_frames, damaged_times, message``. Duration in s; ``damaged_frames`` holds inclusive ranges
-    (``12-15;88-88``), ``damaged_times`` the same in seconds since the first frame.
+    A row a video: ``recording, video, n_frames, ok, corrupt, missing, fps, duration, width,
+    height, damaged_frames, damaged_times, message``. Duration in s; ``damaged_frames`` holds
+    inclusive ranges (``12-15;88-88``), ``damaged_times`` the same in s since the first frame.
 
 In its folder ``diagnostics/``
 ------------------------------
@@ -39,16 +40,16 @@ In its folder ``diagnostics/``
 ``embedding_map.csv``
     ``x, y, recording, time`` and further columns to colour by: numbers or names.
 ``reconstructions.npy``
-    uint8 ``(row, column, height, width)`` or ``(..., 3)`` RGB: original, masked, reconstruction, ...
+    uint8 ``(row, column, height, width)`` or ``(..., 3)`` RGB: original, masked, reconstruction.
 ``clip_frames.npy`` and ``clip.csv``
-    uint8 ``(time, height, width)`` or ``(..., 3)``, and one row a frame: ``time`` (s), numeric columns
-    (traces) and text columns (drawn as an ethogram).
+    uint8 ``(time, height, width)`` or ``(..., 3)``, and one row a frame: ``time`` (s), numeric
+    columns (traces) and text columns (drawn as an ethogram).
 """
 
 from tinbergen._lazy import lazy_exports
 
 _EXPORTS = {"write_report": "tinbergen.report.page"}
 
-__all__ = ["write_report"]  # noqa: F822
+__all__ = ["write_report"]
 
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinbergen.report.images import sprite
 from tinbergen.report.scores import Score, number, with_unit
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _CURVE_POINTS = 600
 _MAP_POINTS = 4000
@@ -22,11 +19,12 @@ _CLIP_FRAMES = 240
 _CLIP_SIZE = 256  # px
 _CLIP_BYTES = 2_500_000
 
-_NOT_CURVES = {"step", "epoch", "time", "timestamp", "seconds", "rank"}
+_NOT_CURVES = {"step", "epoch", "elapsed_s", "cpu_s"}
 _VALIDATION = re.compile(r"^(?:validation|val)[/_.]", re.IGNORECASE)
 _TRAINING = re.compile(r"^(?:training|train)[/_.]", re.IGNORECASE)
 _STEP_TIME = re.compile(r"^(data|compute)_(?:.*_)?(s|seconds|ms)$", re.IGNORECASE)
 _THROUGHPUT = re.compile(r"per_second|per_s$|throughput", re.IGNORECASE)
+_WORDS = {"lr": "learning rate", "grad": "gradient", "per s": "per second"}
 _RATE = re.compile(r"^(?:learning_rate|lr)\b", re.IGNORECASE)
 
 
@@ -41,22 +39,24 @@ def thin(n: int, most: int) -> np.ndarray:
 
 
 def readable(key: str) -> str:
-    """Turn a key into words, units of throughput included.
+    """Turn a key into words.
 
     Examples
     --------
-    >>> [readable(k) for k in ("loss_infonce", "images_per_second", "gradient/norm", "lr")]
-    ['Loss infonce', 'Images per second', 'Gradient norm', 'Learning rate']
+    >>> [readable(k) for k in ("loss_infonce", "items_per_s", "grad_norm", "lr")]
+    ['Loss infonce', 'Items per second', 'Gradient norm', 'Learning rate']
     """
-    words = re.sub(r"[_/.]+", " ", "learning_rate" if key.lower() == "lr" else key).strip()
+    words = re.sub(r"[_/.]+", " ", key).strip()
+    for short, full in _WORDS.items():
+        words = re.sub(rf"\b{short}\b", full, words)
     return words[:1].upper() + words[1:]
 
 
-def curve_panels(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def curve_panels(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Sort every logged number into panels: losses first, learning rate and throughput last."""
     panels: dict[str, list[dict[str, Any]]] = {}
     for key in dict.fromkeys(key for row in metrics for key in row):
-        if key.lower() in _NOT_CURVES or key.startswith("elapsed") or _STEP_TIME.match(key):
+        if key in _NOT_CURVES or _STEP_TIME.match(key):
             continue
         rows = [(row["step"], row[key]) for row in metrics if _is_number(row.get(key))]
         if not rows:
@@ -113,7 +113,7 @@ def _curve_panel(key: str, series: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def step_time_shares(metrics: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def step_time_shares(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return the median time a step waits for data and computes, ms."""
     parts = {"data": 0.0, "compute": 0.0}
     for key in dict.fromkeys(key for row in metrics for key in row):
@@ -154,10 +154,11 @@ def bars(score: Score) -> dict[str, Any]:
     }
 
 
-def dots(table: pd.DataFrame, name: str) -> dict[str, Any]:
+def dots(table: Any, name: str) -> dict[str, Any]:
     """Return the rows of one score as dots beside their nulls, the best first."""
     table = table.assign(label=table["name"].where(table["name"] != "", table["recording"]))
-    unit, higher = table["unit"].iloc[0], table["direction"].iloc[0] != "lower"
+    unit, direction = table["unit"].iloc[0], table["direction"].iloc[0]
+    sign = 1 if direction == "lower" else -1
     rows = []
     for label, group in table.groupby("label", sort=False):
         pooled = group["recording"] == ""
@@ -178,12 +179,12 @@ def dots(table: pd.DataFrame, name: str) -> dict[str, Any]:
                 "order": float(main["value"].mean()),
             }
         )
-    rows.sort(key=lambda row: math.inf if math.isnan(row["order"]) else row["order"] * (1 - 2 * higher))
+    rows.sort(key=lambda row: math.inf if math.isnan(row["order"]) else sign * row["order"])
     shown = [{k: v for k, v in row.items() if k != "order"} for row in rows[:_DOT_ROWS]]
     return {
         "kind": "dots",
         "alt": f"{name} of {len(rows)} rows beside their null; the table below holds the numbers.",
-        "x_label": f"{name} ({unit})" if unit else name,
+        "x_label": ", ".join([f"{name} ({unit})" if unit else name, f"{direction} is better"]),
         "unit": unit,
         "zero": bool(table[["value", "null"]].min(axis=None) >= 0),
         "rows": shown,
@@ -191,14 +192,15 @@ def dots(table: pd.DataFrame, name: str) -> dict[str, Any]:
     }
 
 
-def embedding_map(table: pd.DataFrame, caption: dict[str, Any]) -> dict[str, Any]:
+def embedding_map(table: Any, caption: dict[str, Any]) -> dict[str, Any]:
     """Return the points of the embedding map and everything they can be coloured by."""
     table = table[np.isfinite(table["x"]) & np.isfinite(table["y"])]
     table = table.iloc[thin(len(table), _MAP_POINTS)] if len(table) else table
     units = {"time": "s", **caption.get("units", {})}
     columns = {}
     for name in ["recording", "time", *(c for c in table.columns if c not in ("x", "y"))]:
-        columns[str(name)] = _colour_values(table[name], str(units.get(name, "")))
+        spread = (0, 100) if name == "time" else (1, 99)  # percentiles: one outlier hides the rest
+        columns[str(name)] = _colour_values(table[name], str(units.get(name, "")), spread)
     return {
         "x": finite(table["x"]),
         "y": finite(table["y"]),
@@ -208,24 +210,31 @@ def embedding_map(table: pd.DataFrame, caption: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _colour_values(column: pd.Series, unit: str) -> dict[str, Any]:
+def _colour_values(column: Any, unit: str, spread: tuple[int, int]) -> dict[str, Any]:
     if column.dtype.kind in "iuf":
         known = column[np.isfinite(column)]
-        ends = [known.min(), known.max()] if len(known) else [0, 1]
-        return {"numbers": finite(column), "range": finite(ends), "unit": unit}
+        ends = np.percentile(known, spread) if len(known) else [0, 1]
+        clipped = spread != (0, 100)
+        return {"numbers": finite(column), "range": finite(ends), "unit": unit, "clipped": clipped}
     names, codes = _encode(column)
     return {"names": names, "codes": codes}
 
 
-def _encode(column: pd.Series) -> tuple[list[str], list[int]]:
-    text = column.fillna("not known").astype(str)
-    names = sorted(set(text))
+def _encode(column: Any, known: Sequence[str] = ()) -> tuple[list[str], list[int]]:
+    """Return the names, the ``known`` ones first, and the number of each row's name."""
+    text = column.astype(object).where(column.notna(), "not known").astype(str)
+    names = [*known, *sorted(set(text) - set(known))]
     lookup = {name: i for i, name in enumerate(names)}
     return names, [lookup[value] for value in text]
 
 
-def clip(table: pd.DataFrame, frames: np.ndarray, caption: dict[str, Any]) -> dict[str, Any]:
-    """Return a clip as one image, its traces, and its text columns as bouts (s)."""
+def clip(
+    table: Any, frames: np.ndarray, caption: dict[str, Any], known: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a clip as one image, its traces, and its text columns as bouts (s).
+
+    ``known`` are the columns of the embedding map: one behaviour has one colour in both.
+    """
     kept = thin(len(table), _CLIP_FRAMES)
     table = table.iloc[kept]
     for quality in (75, 50, 30):
@@ -244,15 +253,15 @@ def clip(table: pd.DataFrame, frames: np.ndarray, caption: dict[str, Any]) -> di
             for name in numeric
         ],
         "strips": [
-            {"name": str(name), "bouts": _bouts(times, table[name])}
+            {"name": str(name), "bouts": _bouts(times, table[name], known.get(name, {}))}
             for name in others
             if name not in numeric
         ],
     }
 
 
-def _bouts(times: np.ndarray, column: pd.Series) -> list[dict[str, Any]]:
-    names, codes = _encode(column)
+def _bouts(times: np.ndarray, column: Any, known: dict[str, Any]) -> list[dict[str, Any]]:
+    names, codes = _encode(column, known.get("names", ()))
     changes = np.flatnonzero(np.diff(codes)) + 1
     starts, stops = np.r_[0, changes], np.r_[changes, len(codes) - 1]
     return [

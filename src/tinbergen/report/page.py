@@ -11,9 +11,10 @@ from pathlib import Path
 
 from tinbergen import __version__
 from tinbergen.files import atomic_write
+from tinbergen.report.parts import Payload, Section, script_json
 from tinbergen.report.results import RunResults, read_results
-from tinbergen.report.sections import SECTIONS, Payload, Section, script_json
 from tinbergen.report.scores import number
+from tinbergen.report.sections import SECTIONS
 
 
 def write_report(run: str | os.PathLike) -> Path:
@@ -54,12 +55,16 @@ def _page(results: RunResults, sections: list[Section], payload: Payload) -> str
     style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'"
     )
     title = results.summary.title or f"Run {results.path.resolve().name}"
-    links = "".join(f'<li><a href="#{s.anchor}">{escape(s.title)}</a></li>' for s in sections)
+    links = "".join(
+        f'<li><a href="#{s.anchor}">{s.anchor.capitalize()}</a></li>' for s in sections
+    )
     body = "".join(
-        f'<section id="{s.anchor}"><h2>{escape(s.title)}</h2>{s.content}</section>' for s in sections
+        f'<section id="{s.anchor}"><h2>{escape(s.title)}</h2>{s.content}</section>'
+        for s in sections
     )
     return f"""<!doctype html>
 <html lang="en">
@@ -73,12 +78,13 @@ def _page(results: RunResults, sections: list[Section], payload: Payload) -> str
 </head>
 <body>
 <nav aria-label="Sections"><div class="column"><ul>{links}</ul>
-<button type="button" id="theme" aria-label="Switch between light and dark">Dark</button></div></nav>
+<button type="button" id="theme" title="Light or dark">Dark</button></div></nav>
 <main class="column">
 {_header(results, title)}
 {body}
 </main>
-<footer class="column">Tinbergen {__version__}. This page is one file; it loads nothing from elsewhere.</footer>
+<footer class="column">Tinbergen {__version__}.
+This page is one file; it loads nothing from elsewhere.</footer>
 <div id="tip" role="status" hidden></div>
 <script type="application/json" id="payload">{script_json(vars(payload))}</script>
 <script>{script}</script>
@@ -102,7 +108,9 @@ def _header(results: RunResults, title: str) -> str:
         for name, value in facts.items()
         if value is not None
     )
-    trained_on = f'<p class="trained-on">{escape(summary.trained_on)}</p>' if summary.trained_on else ""
+    trained_on = (
+        f'<p class="trained-on">{escape(summary.trained_on)}</p>' if summary.trained_on else ""
+    )
     return f'<header><h1>{escape(title)}</h1>{trained_on}<dl class="facts">{items}</dl></header>'
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.report.scores import Summary
+from tinbergen.training.run import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +67,7 @@ class RunResults:
     status: dict[str, Any]
     splits: dict[str, Any]
     summary: Summary
-    metrics: list[dict[str, Any]]
+    metrics: list[Mapping[str, Any]]
     scores: pd.DataFrame | None
     videos: pd.DataFrame | None
     captions: dict[str, Any]
@@ -107,7 +109,7 @@ def read_results(run: str | os.PathLike) -> RunResults:
         status=_read_json(path / "status.json"),
         splits=_read_json(path / "splits.json"),
         summary=_read_summary(path / "summary.json"),
-        metrics=_read_metrics(path / "metrics.jsonl"),
+        metrics=_read_metrics(path),
         scores=_read_table(path / "scores.csv", _SCORE_COLUMNS, _TEXT_COLUMNS),
         videos=_read_table(path / "videos.csv", _VIDEO_COLUMNS, _TEXT_COLUMNS),
         captions=_read_json(figures / "figures.json"),
@@ -154,31 +156,25 @@ def _read_summary(path: Path) -> Summary:
         ) from None
 
 
-def _read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the rows; a last line that a crash cut short is left out."""
-    rows = []
-    lines = [line for line in _read_text(path).split("\n") if line.strip()]
-    for i, line in enumerate(lines):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            if i == len(lines) - 1:
-                break
-            raise DataError(f"{path}, line {i + 1}: expected JSON, found {error}.") from error
-        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-            raise DataError(f"{path}, line {i + 1}: expected an object with an integer 'step'.")
-        rows.append(row)
-    return rows
+def _read_metrics(path: Path) -> list[Mapping[str, Any]]:
+    rows = RunFolder(path).metrics()
+    if "step" not in rows:
+        return []
+    return rows.dropna(subset="step").astype({"step": int}).to_dict("records")  # type: ignore
 
 
-def _read_table(path: Path, columns: tuple[str, ...], text: set[str] | tuple) -> pd.DataFrame | None:
+def _read_table(
+    path: Path, columns: tuple[str, ...], text: set[str] | tuple
+) -> pd.DataFrame | None:
     """Read a CSV whose ``columns`` must be there; columns of names stay text (``001``, ``NA``)."""
     import pandas as pd
 
     if not path.is_file():
         return None
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""])
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""]
+        )
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a table in CSV, found {error}.") from error
     missing = [name for name in columns if name not in table.columns]

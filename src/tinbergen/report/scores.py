@@ -46,7 +46,8 @@ class Score(_Record):
     baselines
         Simpler methods on the same test.
     verdict, text
-        Set where the rule of :meth:`judge` does not apply, such as a leakage whose null is the ideal.
+        Set where the rule of :meth:`judge` does not apply, such as a leakage whose null is the
+        ideal.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Score(_Record):
 
         Examples
         --------
-        >>> Score(name="error", value=21.0, interval=(20, 22), null=40.0, direction="lower").judge()
+        >>> Score(name="accuracy", value=0.7, interval=(0.6, 0.8), null=0.5).judge()
         'good'
         """
         if self.verdict is not None:
@@ -99,12 +100,12 @@ class Score(_Record):
         parts = [with_unit(self.value, self.unit)]
         if self.interval is not None:
             low, high = (number(end) for end in self.interval)
-            parts[0] += f" ({self.interval_name} {low} to {high})"
+            parts[0] += f" ({low} to {high})"
         if self.null is not None:
             parts.append(f"{self.null_name} {with_unit(self.null, self.unit)}")
         best = self.best_baseline()
         if best is not None and best.value is not None:
-            parts.append(f"best baseline, {best.name}, {with_unit(best.value, self.unit)}")
+            parts.append(f"best baseline {with_unit(best.value, self.unit)}, {best.name}")
         return "; ".join(parts) + "."
 
 

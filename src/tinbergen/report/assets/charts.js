@@ -32,7 +32,8 @@ function canvasFor(figure, width, height, label, marks) {
 
 function formatNumber(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
-  const size = Math.abs(value);
+  if (value < 0) return `−${formatNumber(-value)}`;
+  const size = value;
   if (size >= 1000) return Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
   if (size >= 100) return value.toFixed(0);
   if (size >= 1) return value.toFixed(1);
@@ -42,8 +43,12 @@ function formatNumber(value) {
 
 function formatTick(value, step) {
   if (value === 0) return "0";
-  const size = Math.abs(value);
-  if (size >= 1e6 || size < 1e-3) return value.toExponential(step && step < size ? 1 : 0).replace("e+", "e");
+  if (value < 0) return `−${formatTick(-value, step)}`;
+  const size = value;
+  if (size >= 1e6 || (step || size) < 1e-3) {
+    const digits = step ? Math.floor(Math.log10(size) + 1e-9) - Math.floor(Math.log10(step) + 1e-9) : 0;
+    return value.toExponential(Math.max(0, digits)).replace("e+", "e");
+  }
   const digits = step ? Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) : 0;
   const text = value.toFixed(Math.min(digits, 6));
   return size >= 10000 ? text.replace(/\B(?=(\d{3})+$)/g, "\u202f") : text;
@@ -66,7 +71,7 @@ function extent(values) {
 function linearTicks(low, high, wanted) {
   const raw = (high - low) / Math.max(1, wanted);
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
   const ticks = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) ticks.push(i * step);
   return ticks.map((value) => ({ value, text: formatTick(value, step) }));
@@ -220,11 +225,11 @@ function drawLines(figure, data, width) {
   const all = data.series.flatMap((s) => s.y);
   const [low, high] = extent(all);
   const y = scale(...(data.log ? [low, high] : padded(low, high, data.zero)), height - bottom, top, data.log);
-  const left = 10 + Math.max(18, ...y.ticks(4).map((t) => textWidth(t.text, 11)));
+  const left = 10 + Math.max(18, ...y.ticks(7).map((t) => textWidth(t.text, 11)));
   const x = scale(...extent(data.series.flatMap((s) => s.x)), left, width - right);
   const svg = canvasFor(figure, width, height, data.alt, all.length);
-  axisLeft(svg, y, left, width - right, 4);
-  axisBelow(svg, x, height - bottom, left, width - right, data.x_label, Math.max(2, width / 90));
+  axisLeft(svg, y, left, width - right, 7);
+  axisBelow(svg, x, height - bottom, left, width - right, data.x_label, Math.max(2, width / 70));
   data.series.forEach((series) => {
     const points = series.x.map((v, i) => [v, series.y[i]]).filter((p) => Number.isFinite(p[1]) && p[1] !== null);
     const colour = categoryColour(series.colour);
@@ -268,7 +273,7 @@ function nearest(items, distance) {
 }
 
 function drawBars(figure, data, width) {
-  const rowHeight = 40, top = 4, bottom = data.null === null ? 40 : 56;
+  const rowHeight = 40, top = data.null === null ? 2 : 22, bottom = 24;
   const height = top + data.rows.length * rowHeight + bottom;
   const values = data.rows.flatMap((r) => [r.value, ...(r.interval || [])]).concat(data.null ?? [], 0);
   const texts = data.rows.map((r) => withUnit(r.value, data.unit));
@@ -277,8 +282,14 @@ function drawBars(figure, data, width) {
   const x = scale(low, high, 4, right);
   const svg = canvasFor(figure, width, height, data.alt, data.rows.length);
   const base = top + data.rows.length * rowHeight;
-  axisBelow(svg, x, base, 4, right, "", Math.max(2, right / 80));
-  svgNode(svg, "text", { x: width, y: base + 16, "text-anchor": "end", class: "label" }, data.unit || "fraction");
+  axisBelow(svg, x, base + 2, 4, right, "", Math.max(2, right / 70));
+  svgNode(svg, "text", { x: width, y: base + 18, "text-anchor": "end", class: "label" }, data.unit || "fraction");
+  if (data.null !== null) {
+    const at = x(data.null), text = `${data.null_name} ${withUnit(data.null, data.unit)}`;
+    const half = textWidth(text, 12) / 2 + 2;
+    svgNode(svg, "line", { x1: at, x2: at, y1: 16, y2: base + 2, class: "null" });
+    svgNode(svg, "text", { x: Math.min(Math.max(at, half), width - half), y: 11, "text-anchor": "middle", class: "null-text" }, text);
+  }
   data.rows.forEach((row, i) => {
     const y = top + i * rowHeight, mid = y + 25;
     svgNode(svg, "text", { x: 4, y: y + 13, class: row.model ? "name strong" : "name" }, clipText(row.name, width - 8, 12.5));
@@ -293,12 +304,6 @@ function drawBars(figure, data, width) {
     }
     svgNode(svg, "text", { x: end + 6, y: mid + 4.5, class: row.model ? "value strong" : "value" }, texts[i]);
   });
-  if (data.null !== null) {
-    const at = x(data.null), text = `${data.null_name} ${withUnit(data.null, data.unit)}`;
-    svgNode(svg, "line", { x1: at, x2: at, y1: top + 14, y2: base + 20, class: "null" });
-    const half = textWidth(text, 11.5) / 2 + 2;
-    svgNode(svg, "text", { x: Math.min(Math.max(at, half), width - half), y: base + 34, "text-anchor": "middle", class: "null-text" }, text);
-  }
 }
 
 function drawDots(figure, data, width) {
@@ -321,7 +326,7 @@ function drawDots(figure, data, width) {
     if (row.null !== null) svgNode(svg, "path", { d: markerPath(3 * PALETTE_SIZE, x(row.null), y, 4), class: "null-mark" });
   });
   for (const { point, y } of marks) {
-    if (point.low !== null && point.high !== null) {
+    if (point.pooled && point.low !== null && point.high !== null) {
       svgNode(svg, "line", { x1: x(point.low), x2: x(point.high), y1: y, y2: y, class: "whisker" });
     }
     if (point.value === null) continue;
@@ -347,7 +352,7 @@ function drawDots(figure, data, width) {
 }
 
 function drawShares(figure, data, width) {
-  const height = 58;
+  const height = 30 + 18 * data.parts.length;
   const total = data.parts.reduce((sum, part) => sum + part.value, 0) || 1;
   const svg = canvasFor(figure, width, height, data.alt, data.parts.length);
   let at = 0;
@@ -355,10 +360,8 @@ function drawShares(figure, data, width) {
     const size = (part.value / total) * width;
     const rect = svgNode(svg, "rect", { x: at, y: 0, width: Math.max(1.5, size - 1.5), height: 24, rx: 2, style: `fill:${categoryColour(part.colour)}` });
     svgNode(rect, "title", {}, `${part.name} ${withUnit(part.value, data.unit)}`);
-    const last = i === data.parts.length - 1 && i > 0;
     const text = `${part.name} ${Math.round((100 * part.value) / total)} % · ${withUnit(part.value, data.unit)}`;
-    const y = width < 460 && i ? 56 : 40;
-    const edge = svgNode(svg, "text", { x: last ? width : at, y, "text-anchor": last ? "end" : "start", class: "name" });
+    const edge = svgNode(svg, "text", { x: 0, y: 42 + 18 * i, class: "name" });
     svgNode(edge, "tspan", { style: `fill:${categoryColour(part.colour)}` }, "■ ");
     svgNode(edge, "tspan", {}, text);
     at += size;

@@ -48,7 +48,7 @@ function groupOf(values, i) {
   const v = values.numbers[i];
   if (v === null) return -1;
   const [low, high] = values.range;
-  return Math.min(BINS - 1, Math.floor(((v - low) / (high - low || 1)) * BINS));
+  return Math.max(0, Math.min(BINS - 1, Math.floor(((v - low) / (high - low || 1)) * BINS)));
 }
 
 function groupColour(values, key) {
@@ -96,9 +96,10 @@ function nameLegend(figure, names, paths) {
 function colourBar(figure, values) {
   const bar = htmlNode(figure, "div", { class: "colour-bar" });
   const stops = Array.from({ length: 12 }, (_, i) => sequential(i / 11)).join(",");
-  htmlNode(bar, "span", {}, formatNumber(values.range[0]));
+  const step = (values.range[1] - values.range[0]) / 10;
+  htmlNode(bar, "span", {}, (values.clipped ? "≤ " : "") + formatTick(values.range[0], step));
   htmlNode(bar, "span", { class: "ramp", style: `background:linear-gradient(to right,${stops})` });
-  htmlNode(bar, "span", {}, withUnit(values.range[1], values.unit));
+  htmlNode(bar, "span", {}, `${values.clipped ? "≥ " : ""}${formatTick(values.range[1], step)} ${values.unit}`);
 }
 
 // ---- clip with its traces
@@ -157,16 +158,18 @@ function setUpClip() {
 
 function drawTraces(figure, data, width) {
   const { times, traces, strips } = payload.clip;
-  const lane = 54, strip = 34, left = 46, right = 8, top = 2;
+  const strip = 34, left = 46, right = 8, top = 2;
+  const room = document.querySelector("#clip-player > div").clientHeight - strips.length * strip - 40;
+  const lane = Math.min(100, Math.max(54, room / Math.max(1, traces.length)));
   const height = top + traces.length * lane + strips.length * strip + 38;
   const x = scale(...extent(times), left, width - right);
   const svg = canvasFor(figure, width, height, data.alt, traces.length * times.length + strips.length);
   traces.forEach((trace, k) => {
     const y0 = top + k * lane, [low, high] = extent(trace.values);
     const y = scale(low, high, y0 + lane - 8, y0 + 18);
-    svgNode(svg, "text", { x: left, y: y0 + 12, class: "name" }, trace.unit ? `${trace.name} (${trace.unit})` : trace.name);
+    svgNode(svg, "text", { x: left + 5, y: y0 + 12, class: "name" }, trace.unit ? `${trace.name} (${trace.unit})` : trace.name);
     for (const [value, at] of [[high, y0 + 21], [low, y0 + lane - 6]]) {
-      svgNode(svg, "text", { x: left - 6, y: at, "text-anchor": "end", class: "tick" }, formatNumber(value));
+      svgNode(svg, "text", { x: left - 6, y: at, "text-anchor": "end", class: "tick" }, formatTick(value, (high - low) / 10));
     }
     let d = "", pen = "M";
     trace.values.forEach((v, i) => {
@@ -178,7 +181,7 @@ function drawTraces(figure, data, width) {
   });
   strips.forEach((row, k) => {
     const y0 = top + traces.length * lane + k * strip;
-    svgNode(svg, "text", { x: left, y: y0 + 11, class: "name" }, row.name);
+    svgNode(svg, "text", { x: left + 5, y: y0 + 11, class: "name" }, row.name);
     for (const bout of row.bouts) {
       const a = x(bout.start), b = x(bout.stop);
       const rect = svgNode(svg, "rect", { x: a, y: y0 + 15, width: Math.max(1, b - a), height: 15, style: `fill:${categoryColour(bout.code)}` });
@@ -246,6 +249,19 @@ function setUpTheme() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { label(); drawAll(); });
   label();
 }
+
+// Paper is white.
+let themeBeforePrint;
+addEventListener("beforeprint", () => {
+  themeBeforePrint = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  drawAll();
+});
+addEventListener("afterprint", () => {
+  if (themeBeforePrint) document.documentElement.dataset.theme = themeBeforePrint;
+  else delete document.documentElement.dataset.theme;
+  drawAll();
+});
 
 let lastWidth = innerWidth;
 addEventListener("resize", () => {
