@@ -94,8 +94,8 @@ class Dataset(Mapping[str, Recording]):
         recordings += [Recording(name, {"video": video}) for name, video in named.items()]
         if not recordings:
             raise DataError(
-                f"Found no video in {', '.join(map(str, paths))}. Expected video files, folders of "
-                f"videos or images, or a {FILE_NAME}."
+                f"Found no video in {', '.join(map(str, paths))}. Expected video files, folders "
+                f"of videos or images, or a {FILE_NAME}."
             )
         return cls(recordings)
 

@@ -22,7 +22,7 @@ from tinbergen.recordings.recording import Recording
 from tinbergen.recordings.series import Series, read_series
 from tinbergen.recordings.spikes import Spikes, read_spikes
 from tinbergen.recordings.splits import Split
-from tinbergen.recordings.trials import Trials, read_trials
+from tinbergen.recordings.trials import read_trials
 from tinbergen.recordings.video import VIDEO_SUFFIXES, Video
 
 SCHEMA_VERSION = 1

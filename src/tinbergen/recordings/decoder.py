@@ -70,7 +70,7 @@ class Decoder:
         self._asked, self._held_at, self._held = -1, -1, None
 
     def _seek(self, position: int) -> None:
-        """Start again exactly at the keyframe of ``position``, at an earlier one, or at the top."""
+        """Start again exactly at the keyframe of ``position``, at an earlier one, or anew."""
         last = int(np.searchsorted(self._key_positions, position, side="right")) - 1
         for k in range(last, -1, -1):
             packets, first = self._packets_from(int(self._index.keyframes[k]))

@@ -153,10 +153,11 @@ def read_dlc_h5(
         raise MissingFileError(f"Expected a DeepLabCut .h5 at {path}, found none.")
     try:
         with h5py.File(path, "r") as file:
-            tables = [file[name]["table"] for name in file if "table" in file[name]]  # type: ignore
+            groups: list[Any] = list(file.values())
+            tables = [group["table"] for group in groups if "table" in group]
             if len(tables) != 1:
                 raise DataError(f"{path}: expected one pandas table, found {len(tables)}.")
-            rows = tables[0][:]  # type: ignore[index]
+            rows = tables[0][:]
             blocks = [name for name in rows.dtype.names if name.startswith("values_block")]
             columns = [
                 column

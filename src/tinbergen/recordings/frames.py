@@ -120,8 +120,8 @@ class FrameSource(abc.ABC):
         self.path = Path(path)
         self.offset = float(offset)
         self.gray = bool(gray)
-        self.roi = None if roi is None else tuple(int(v) for v in roi)
-        self.size = None if size is None else tuple(int(v) for v in size)
+        self.roi = roi
+        self.size = size
         self.keep_aspect = bool(keep_aspect)
         self.sidecar = times
         self._span: tuple[int, int] | None = None
@@ -133,7 +133,7 @@ class FrameSource(abc.ABC):
 
     @abc.abstractmethod
     def _file_times(self) -> np.ndarray:
-        """Times of all frames as the file has them, s."""
+        """Return the times of all frames as the file has them, s."""
 
     @abc.abstractmethod
     def _source_size(self) -> tuple[int, int]:
@@ -228,7 +228,7 @@ class FrameSource(abc.ABC):
         first, last = np.searchsorted(self.times, [start, stop], side="left")
         clip = self._copy()
         clip._span = (self._offset + int(first), self._offset + int(max(first, last)))
-        clip.__dict__.pop("times", None)
+        vars(clip).pop("times", None)
         return clip
 
     @property
@@ -243,7 +243,7 @@ class FrameSource(abc.ABC):
 
     def _copy(self, **changes: Any) -> Self:
         new = copy.copy(self)
-        new.__dict__.pop("geometry", None)
+        vars(new).pop("geometry", None)
         for name, value in changes.items():
             setattr(new, name, value)
         return new

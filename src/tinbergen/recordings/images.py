@@ -15,8 +15,8 @@ import numpy as np
 from tinbergen.errors import MissingFileError, VideoError
 from tinbergen.recordings.frames import FrameSource, FrameStatus
 
-IMAGE_SUFFIXES = frozenset(".png .jpg .jpeg .tif .tiff .bmp".split())
-ARRAY_SUFFIXES = frozenset(".h5 .hdf5".split())
+IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"])
+ARRAY_SUFFIXES = frozenset([".h5", ".hdf5"])
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -63,7 +63,7 @@ class ImageFolder(FrameSource):
 
     @property
     def numbers(self) -> np.ndarray:
-        """``(n_frames,)`` int64, frame number in each image's name; its rank where none has one."""
+        """``(n_frames,)`` int64, frame number in each image's name, or its rank."""
         numbers = self._all_numbers()
         return numbers if self._span is None else numbers[slice(*self._span)]
 

@@ -234,7 +234,7 @@ class Bins:
 
     @property
     def coverage(self) -> np.ndarray:
-        """``(n,)`` share of ``width`` that each bin covers; below 1 only at the end of intervals."""
+        """``(n,)`` share of ``width`` that each bin covers; 1 but at the end of an interval."""
         return (self.stops - self.starts) / self.width
 
     def of(self, times: np.ndarray) -> np.ndarray:

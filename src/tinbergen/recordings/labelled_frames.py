@@ -81,7 +81,7 @@ def read_labelled_frames(
         keypoints=columns.keypoints,
         individuals=columns.individuals,
         positions=positions,
-        visible=visible,
+        visible=np.asarray(visible),
         scorer=columns.scorer,
     )
 

@@ -136,8 +136,8 @@ class Labels:
         if len(many):
             both = [c for c, on in zip(self.classes, active[many[0]], strict=True) if on]
             raise DataError(
-                f"Labels: at {np.asarray(times)[many[0]]:.3f} s {' and '.join(both)} hold at once; "
-                "use multi()."
+                f"Labels: at {np.asarray(times)[many[0]]:.3f} s {' and '.join(both)} hold at "
+                "once; use multi()."
             )
         codes = np.where(active.any(axis=1), active.argmax(axis=1), UNLABELLED)
         if background is not None:
@@ -159,7 +159,7 @@ class Labels:
         table = self.table.assign(
             start=self.table["start"].clip(lower=start), stop=self.table["stop"].clip(upper=stop)
         )
-        table = table[table["start"] < table["stop"]]
+        table = table.loc[table["start"] < table["stop"]]
         return type(self)(table, self.classes, self.observed.between(start, stop))
 
     def bin(self, bins: Bins) -> np.ndarray:
@@ -203,7 +203,7 @@ def read_labels(path: str | os.PathLike, classes: Sequence[str] = ()) -> Labels:
         table = pd.read_csv(path, dtype={"label": str, "individual": str}, keep_default_na=False)
         table = _clean(table)
         observed = Intervals(table["start"], table["stop"])
-        return Labels(table[table["label"] != ""], tuple(classes), observed)
+        return Labels(table.loc[table["label"] != ""], tuple(classes), observed)
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -216,7 +216,7 @@ def _clean(table: pd.DataFrame) -> pd.DataFrame:
         )
     table = table if "individual" in table else table.assign(individual="")
     try:
-        table = table[_COLUMNS].astype(
+        table = table.loc[:, _COLUMNS].astype(
             {"start": np.float64, "stop": np.float64, "label": str, "individual": str}
         )
     except ValueError as error:

@@ -15,7 +15,7 @@ _PLAIN = {
 
 
 def read_plain_pickle(data: bytes) -> Any:
-    """Return the lists, tuples, texts and numbers that ``data`` describes.
+    r"""Return the lists, tuples, texts and numbers that ``data`` describes.
 
     Every other instruction, above all those that import or call something, is refused.
 
@@ -26,7 +26,7 @@ def read_plain_pickle(data: bytes) -> Any:
 
     Examples
     --------
-    >>> read_plain_pickle(b"(lp0\\n(Vnose\\nVx\\ntp1\\na.")
+    >>> read_plain_pickle(b"(lp0\n(Vnose\nVx\ntp1\na.")
     [('nose', 'x')]
     """
     stack: list[Any] = []
@@ -38,6 +38,7 @@ def read_plain_pickle(data: bytes) -> Any:
         del stack[at:]
         return items
 
+    argument: Any
     for code, argument, _ in pickletools.genops(bytes(data)):
         name = code.name
         if name in _PLAIN:

@@ -118,7 +118,7 @@ class Spikes:
                 units=self.units,
                 ids=_plain(self.table.index),
                 valid=np.stack([self.valid.starts, self.valid.stops], axis=1),
-                **columns,
+                **columns,  # type: ignore[arg-type]
             )
 
 

@@ -191,7 +191,7 @@ def split_by_time_blocks(
 
 
 def _edges_of_equal_blocks(valid: Intervals, n_blocks: int) -> np.ndarray:
-    """Times that cut ``valid`` into blocks that hold equally much of it (gaps do not count)."""
+    """Return the times that cut ``valid`` into blocks of equal length, gaps not counted."""
     lengths = valid.stops - valid.starts
     before = np.concatenate([[0.0], np.cumsum(lengths)])
     targets = np.linspace(0.0, before[-1], n_blocks + 1)
@@ -229,8 +229,8 @@ def _assign(n: int, fractions: Mapping[str, float], seed: int) -> list[str]:
         raise DataError(f"Expected a share above 0 for each part, found {dict(fractions)}.")
     if n < len(parts):
         raise DataError(
-            f"{len(parts)} parts need at least as many pieces, found {n}. Use fewer parts, or split "
-            "by time blocks."
+            f"{len(parts)} parts need at least as many pieces, found {n}. Use fewer parts, or "
+            "split by time blocks."
         )
     ideal = shares / shares.sum() * n
     counts = np.maximum(np.floor(ideal).astype(int), 1)

@@ -65,7 +65,7 @@ class Trials:
     def between(self, start: float, stop: float) -> Self:
         """Return the trials that lie wholly inside ``[start, stop)`` s: none is cut."""
         inside = (self.start >= start) & (self.stop <= stop)
-        return type(self)(self.table[inside])
+        return type(self)(self.table.loc[inside])
 
     def bin(self, bins: Bins) -> np.ndarray:
         """Return the row of the trial at the middle of each bin, ``(bin,)`` int; -1 outside.

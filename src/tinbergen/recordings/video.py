@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,14 +18,11 @@ from tinbergen.recordings.frames import FrameSource, FrameStatus
 from tinbergen.recordings.video_index import VideoIndex, read_index
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .avi .mov .mkv .m4v .webm .mpg .mpeg .wmv .mts .ts .flv .ogv".split()
+    {".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".ts", ".flv"}
 )
 
 # Pixel formats whose first plane is 8-bit luma: gray costs no conversion.
-_LUMA_FIRST = frozenset(
-    "gray yuv420p yuv422p yuv444p yuv440p yuv411p yuv410p yuvj420p yuvj422p yuvj444p yuvj440p "
-    "nv12 nv21".split()
-)
+_LUMA_FIRST = re.compile(r"gray|yuvj?4\d\dp|nv12|nv21")
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 # Video luma runs from 16 to 235; the images handed out from 0 to 255.
 _TO_FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
@@ -83,7 +81,7 @@ class Video(FrameSource):
 
 
 def _gray(frame: av.VideoFrame) -> np.ndarray:
-    if frame.format.name not in _LUMA_FIRST:
+    if not _LUMA_FIRST.fullmatch(frame.format.name):
         return frame.to_ndarray(format="gray")
     plane = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[arg-type]
