@@ -39,7 +39,9 @@ def test_grooming_brings_the_forepaws_to_the_snout():
 def test_paws_in_stance_do_not_slide():
     n, speed, stride = 200, 10.0, 5.0
     times = np.arange(n) * 0.02
-    latents = still(n, x=speed * times, speed=speed, gait=1.0, gait_phase=2 * np.pi * speed * times / stride)
+    latents = still(
+        n, x=speed * times, speed=speed, gait=1.0, gait_phase=2 * np.pi * speed * times / stride
+    )
     paw = articulate(Subject(), latents).keypoints[:, KEYPOINTS.index("left_hindpaw")]
     down = (paw[:-1, 2] < 0.201) & (paw[1:, 2] < 0.201)
     assert 0.45 < down.mean() < 0.65

@@ -17,11 +17,15 @@ def test_speed_and_turning_are_derivatives():
     _, (latents,) = draw()
     velocity = np.diff(latents["x"]) / 0.02, np.diff(latents["y"]) / 0.02
     path = np.concatenate([[0], np.cumsum(np.hypot(*velocity)) * 0.02])
-    travelled = np.concatenate([[0], np.cumsum(latents["speed"][:-1] + latents["speed"][1:])]) * 0.01
+    travelled = (
+        np.concatenate([[0], np.cumsum(latents["speed"][:-1] + latents["speed"][1:])]) * 0.01
+    )
     assert travelled[-1] == pytest.approx(path[-1], rel=0.02)
     np.testing.assert_allclose(travelled, path, atol=0.02 * path[-1])
     turned = np.cumsum(latents["turning"]) * 0.02
-    np.testing.assert_allclose(turned - turned[0], latents["heading"] - latents["heading"][0], atol=0.3)
+    np.testing.assert_allclose(
+        turned - turned[0], latents["heading"] - latents["heading"][0], atol=0.3
+    )
 
 
 def test_speed_at_frame_times_is_the_speed_of_the_interpolated_path():

@@ -18,7 +18,7 @@ from tinbergen.simulation import (
     simulate_latents,
 )
 from tinbergen.simulation.body import FUR, Body
-from tinbergen.simulation.render import _Splats
+from tinbergen.simulation.surface import Splats
 
 QUIET = {
     "drift": 0.0,
@@ -142,9 +142,11 @@ def test_a_sphere_covers_its_disc_and_has_its_depth():
     centre = np.zeros((1, 1, 3)) + renderer.camera.target
     sphere = Body(centre, radius * np.eye(3)[None, None], ("ball",), (FUR,), np.empty((1, 0, 3)))
     canvas = np.zeros((192, 256, 3), np.float32)
-    depth = renderer._draw(canvas, [_Splats.of(sphere, renderer.camera)], 0)
+    depth = renderer._draw(canvas, [Splats.of(sphere, renderer.camera)], 0)
     pixels_per_cm = renderer.camera.focal / rig.distance
-    assert (canvas.sum(axis=-1) > 0).sum() == pytest.approx(np.pi * (radius * pixels_per_cm) ** 2, rel=0.08)
+    assert (canvas.sum(axis=-1) > 0).sum() == pytest.approx(
+        np.pi * (radius * pixels_per_cm) ** 2, rel=0.08
+    )
     x, y = np.rint(renderer.camera.centre).astype(int)
     assert depth[y, x] == pytest.approx(radius - rig.distance, abs=0.02)
     # Half way out, a sphere is sqrt(3)/2 of its radius deep.

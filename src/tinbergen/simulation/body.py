@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinbergen.simulation.motion import Latents
+from tinbergen.simulation.subject import Subject
 
 KEYPOINTS = (
     "nose",
@@ -34,73 +35,6 @@ KEYPOINT_RADIUS = np.array([0.35, 0.6, 0.6, 0.9, 0.9, 0.8, 0.4, 0.4, 0.5, 0.5, 0
 _TAIL_SEGMENTS = 8
 FUR, SKIN, PAW, EYE = 0, 1, 2, 3
 """Materials of the parts."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What one animal looks like.
-
-    Attributes
-    ----------
-    name
-        Name of the animal.
-    scale
-        Size relative to a mouse whose head and trunk measure about 9 cm.
-    girth, ears, tail
-        Thickness of the trunk, size of the ears and length of the tail, each relative to normal.
-    coat, second_coat, skin
-        Red, green, blue in [0, 1]: the fur, its other colour, and ears, paws and tail.
-    pattern
-        ``solid``, ``hooded`` (head and shoulders in ``coat``, the rest in ``second_coat``) or
-        ``patched``.
-    belly
-        How much lighter the underside is, in [0, 1].
-    fur
-        Contrast of the fur's texture.
-    texture_seed
-        Seed of the fur's texture and patches.
-    """
-
-    name: str = "mouse"
-    scale: float = 1.0
-    girth: float = 1.0
-    ears: float = 1.0
-    tail: float = 1.0
-    coat: tuple[float, float, float] = (0.33, 0.27, 0.22)
-    second_coat: tuple[float, float, float] = (0.85, 0.83, 0.8)
-    skin: tuple[float, float, float] = (0.75, 0.57, 0.52)
-    pattern: str = "solid"
-    belly: float = 0.4
-    fur: float = 0.2
-    texture_seed: int = 0
-
-
-_COATS = ((0.12, 0.11, 0.11), (0.36, 0.29, 0.23), (0.86, 0.85, 0.82), (0.5, 0.47, 0.45), (0.62, 0.47, 0.32))
-
-
-def random_subject(name: str, generator: np.random.Generator) -> Subject:
-    """Draw an animal that differs from the others in size, proportions and coat."""
-    first, second = generator.choice(len(_COATS), size=2, replace=False)
-    tint = generator.normal(0, 0.02, 3)
-    return Subject(
-        name=name,
-        scale=float(generator.uniform(0.82, 1.2)),
-        girth=float(generator.uniform(0.9, 1.2)),
-        ears=float(generator.uniform(0.8, 1.25)),
-        tail=float(generator.uniform(0.8, 1.15)),
-        coat=_colour(np.array(_COATS[first]) + tint),
-        second_coat=_colour(np.array(_COATS[second]) + tint),
-        skin=_colour(np.array([0.72, 0.55, 0.5]) * generator.uniform(0.6, 1.15)),
-        pattern=str(generator.choice(["solid", "solid", "hooded", "patched"])),
-        belly=float(generator.uniform(0.1, 0.6)),
-        fur=float(generator.uniform(0.12, 0.28)),
-        texture_seed=int(generator.integers(2**31)),
-    )
-
-
-def _colour(values: np.ndarray) -> tuple[float, float, float]:
-    red, green, blue = np.clip(values, 0.05, 0.95).tolist()
-    return red, green, blue
 
 
 @dataclass(frozen=True)
@@ -180,9 +114,18 @@ def articulate(subject: Subject, latents: Latents) -> Body:
     parts = _Parts()
     trunk = _trunk(parts, subject, get, frame)
     head = _head(parts, subject, get, frame, trunk)
-    paws = _limbs(parts, subject, get, frame, trunk, head)
+    paws = _limbs(parts, get, frame, trunk, head)
     tail = _tail(parts, subject, get, heading, trunk)
-    points = [head["nose"], *head["ears"], trunk["nape"], trunk["top"], tail[0], tail[1], tail[2], *paws]
+    points = [
+        head["nose"],
+        *head["ears"],
+        trunk["nape"],
+        trunk["top"],
+        tail[0],
+        tail[1],
+        tail[2],
+        *paws,
+    ]
     origin = np.stack([get("x"), get("y"), zeros], axis=-1)[:, None]
     scale = subject.scale
     return Body(
@@ -243,7 +186,9 @@ def _head(
     centre = base + 0.95 * along
     parts.bone("neck", FUR, trunk["chest"] + 0.3 * trunk["normal"], centre, across, 0.9)
     parts.add("head", FUR, centre, along, across, (1.25, 0.86, 0.84))
-    parts.add("snout", FUR, centre + 1.05 * along - 0.15 * normal, along, across, (0.85, 0.45, 0.42))
+    parts.add(
+        "snout", FUR, centre + 1.05 * along - 0.15 * normal, along, across, (0.85, 0.45, 0.42)
+    )
     nose = centre + 1.8 * along - 0.17 * normal
     parts.add("nose", SKIN, nose, along, across, (0.2, 0.2, 0.17))
     size = subject.ears
@@ -257,53 +202,70 @@ def _head(
         eye = centre + 0.55 * along + sign * 0.6 * across + 0.28 * normal
         parts.add(f"{side}_eye", EYE, eye, along, across, (0.19, 0.17, 0.17))
         ears.append(ear)
-    return {"nose": nose, "ears": ears, "centre": centre, "along": along, "across": across, "normal": normal}
+    return {
+        "nose": nose,
+        "ears": ears,
+        "centre": centre,
+        "along": along,
+        "across": across,
+        "normal": normal,
+    }
 
 
-def _limbs(parts: _Parts, subject: Subject, get, frame, trunk, head) -> list[np.ndarray]:
+def _limbs(parts: _Parts, get, frame, trunk, head) -> list[np.ndarray]:
     """Add four legs; return the paws in the order of :data:`KEYPOINTS`."""
-    rear, groom, gait = get("rearing"), get("grooming"), get("gait")
-    aloft = np.clip(1.25 * rear + 1.1 * groom, 0, 1)[:, None]
-    crouch = get("crouching")
-    fore, hind = [], []
-    for side, sign in (("left", 1), ("right", -1)):
-        # Trot: the diagonal pairs move together.
-        step, lift = _step(get("gait_phase") + (0 if sign > 0 else np.pi))
-        floor = _place(frame, 2.35 - 0.5 * crouch + 1.5 * gait * step, sign * 0.9, 0.18 + 0.75 * gait * lift)
-        stroke = get("groom_phase") + (0 if sign > 0 else 0.5)
-        washing = (
-            head["centre"]
-            + (1.0 + 0.65 * np.cos(stroke))[:, None] * head["along"]
-            + sign * 0.45 * head["across"]
-            - (0.75 - 0.35 * np.sin(stroke))[:, None] * head["normal"]
-        )
-        wave = np.sin(2 * np.pi * 0.9 * get("breath_phase") / 8 + sign)
-        hanging = (
-            trunk["chest"]
-            + (0.9 + 0.25 * wave)[:, None] * trunk["along"]
-            + sign * 0.75 * trunk["across"]
-            - 1.75 * trunk["normal"]
-        )
-        share = (groom / np.maximum(rear + groom, 1e-6))[:, None]
-        paw = _above_floor(floor * (1 - aloft) + (share * washing + (1 - share) * hanging) * aloft)
-        shoulder = trunk["chest"] + 0.2 * trunk["along"] + sign * 0.75 * trunk["across"] - 0.3 * trunk["normal"]
-        elbow = _bend(shoulder, paw, 1.15, -trunk["along"])
-        parts.bone(f"{side}_upper_arm", FUR, shoulder, elbow, trunk["across"], 0.5)
-        parts.bone(f"{side}_forearm", FUR, elbow, paw, trunk["across"], 0.32)
-        toes = _unit(head["along"] * aloft + frame[..., 0] * (1 - aloft) + 1e-3)
-        parts.bone(f"{side}_forepaw", PAW, paw, paw + 0.35 * toes, trunk["across"], 0.26)
-        fore.append(paw)
+    fore = [_foreleg(parts, get, frame, trunk, head, side) for side in ("left", "right")]
+    return fore + [_hindleg(parts, get, frame, trunk, side) for side in ("left", "right")]
 
-        step, lift = _step(get("gait_phase") + (np.pi if sign > 0 else 0))
-        forward = -1.7 + 0.6 * rear + 0.7 * groom + 0.5 * crouch + 1.5 * gait * step
-        paw = _place(frame, forward, sign * 1.2, 0.2 + 0.65 * gait * lift)
-        joint = trunk["hip"] + 0.1 * trunk["along"] + sign * 0.95 * trunk["across"] - 0.3 * trunk["normal"]
-        knee = _bend(joint, paw, 1.3, frame[..., 0])
-        parts.bone(f"{side}_thigh", FUR, joint, knee, trunk["across"], 0.72)
-        parts.bone(f"{side}_shin", FUR, knee, paw, trunk["across"], 0.36)
-        parts.bone(f"{side}_hindpaw", PAW, paw - 0.2 * frame[..., 0], paw + 0.85 * frame[..., 0], frame[..., 1], 0.27)
-        hind.append(paw)
-    return fore + hind
+
+def _foreleg(parts: _Parts, get, frame, trunk, head, side: str) -> np.ndarray:
+    """Walk on the floor, wash the face or hang in the air, blended by posture."""
+    sign = 1 if side == "left" else -1
+    rear, groom, gait = get("rearing"), get("grooming"), get("gait")
+    # Trot: the diagonal pairs of legs move together.
+    step, lift = _step(get("gait_phase") + (0 if side == "left" else np.pi))
+    forward = 2.35 - 0.5 * get("crouching") + 1.5 * gait * step
+    floor = _place(frame, forward, sign * 0.9, 0.18 + 0.75 * gait * lift)
+    stroke = get("groom_phase") + (0 if side == "left" else 0.5)
+    washing = (
+        head["centre"]
+        + (1.0 + 0.65 * np.cos(stroke))[:, None] * head["along"]
+        + sign * 0.45 * head["across"]
+        - (0.75 - 0.35 * np.sin(stroke))[:, None] * head["normal"]
+    )
+    hanging = (
+        trunk["chest"]
+        + (0.9 + 0.25 * np.sin(0.7 * get("breath_phase") + sign))[:, None] * trunk["along"]
+        + sign * 0.75 * trunk["across"]
+        - 1.75 * trunk["normal"]
+    )
+    aloft = np.clip(1.25 * rear + 1.1 * groom, 0, 1)[:, None]
+    share = (groom / np.maximum(rear + groom, 1e-6))[:, None]
+    paw = _above_floor(floor * (1 - aloft) + (share * washing + (1 - share) * hanging) * aloft)
+    across = trunk["across"]
+    shoulder = trunk["chest"] + 0.2 * trunk["along"] + sign * 0.75 * across - 0.3 * trunk["normal"]
+    elbow = _bend(shoulder, paw, 1.15, -trunk["along"])
+    parts.bone(f"{side}_upper_arm", FUR, shoulder, elbow, across, 0.5)
+    parts.bone(f"{side}_forearm", FUR, elbow, paw, across, 0.32)
+    toes = _unit(head["along"] * aloft + frame[..., 0] * (1 - aloft) + 1e-3)
+    parts.bone(f"{side}_forepaw", PAW, paw, paw + 0.35 * toes, across, 0.26)
+    return paw
+
+
+def _hindleg(parts: _Parts, get, frame, trunk, side: str) -> np.ndarray:
+    """Walk or stand; the hind paws never leave the floor for anything but a step."""
+    sign = 1 if side == "left" else -1
+    gait = get("gait")
+    step, lift = _step(get("gait_phase") + (np.pi if side == "left" else 0))
+    sit = 0.6 * get("rearing") + 0.7 * get("grooming") + 0.5 * get("crouching")
+    paw = _place(frame, -1.7 + sit + 1.5 * gait * step, sign * 1.2, 0.2 + 0.65 * gait * lift)
+    across, ahead = trunk["across"], frame[..., 0]
+    joint = trunk["hip"] + 0.1 * trunk["along"] + sign * 0.95 * across - 0.3 * trunk["normal"]
+    knee = _bend(joint, paw, 1.3, ahead)
+    parts.bone(f"{side}_thigh", FUR, joint, knee, across, 0.72)
+    parts.bone(f"{side}_shin", FUR, knee, paw, across, 0.36)
+    parts.bone(f"{side}_hindpaw", PAW, paw - 0.2 * ahead, paw + 0.85 * ahead, frame[..., 1], 0.27)
+    return paw
 
 
 def _tail(parts: _Parts, subject: Subject, get, heading, trunk) -> list[np.ndarray]:

@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.error import FFmpegError
 
 from tinbergen.errors import ConfigError, MissingFileError, OutputError, VideoError
 from tinbergen.files import explain_os_errors
@@ -52,6 +54,7 @@ def write_video(
     with explain_os_errors(path), av.open(str(path), "w") as container:
         codec = next(name for name in _CODECS if name in av.codecs_available)
         stream = container.add_stream(codec, rate=rate.limit_denominator(1000))
+        stream = cast(av.VideoStream, stream)
         context = stream.codec_context
         context.height, context.width = size
         context.options = _CODECS[codec]
@@ -60,7 +63,9 @@ def write_video(
         # A fixed number, because the bytes of H.264 depend on it.
         context.thread_count = 2
         for image, tick in zip(images, ticks.tolist(), strict=True):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24" if image.ndim == 3 else "gray")
+            frame = av.VideoFrame.from_ndarray(
+                image, format="rgb24" if image.ndim == 3 else "gray"
+            )
             frame.pts, frame.time_base = tick, context.time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -86,20 +91,30 @@ def loop_video(source: str | os.PathLike, path: str | os.PathLike, repeats: int)
         raise MissingFileError(f"Expected a video at {source}, found none.")
     if Path(path).exists():
         raise OutputError(f"{path} is already there; choose another name.")
-    with explain_os_errors(path), av.open(str(path), "w") as container:
-        written, offset = None, 0
-        for _ in range(repeats):
-            end = 0
-            with av.open(str(source)) as reader:
-                if not reader.streams.video:
-                    raise VideoError(f"Expected a video in {source}, found no video stream.")
-                if written is None:
-                    written = container.add_stream_from_template(reader.streams.video[0])
-                for packet in reader.demux(video=0):
-                    if packet.pts is None or packet.dts is None:
-                        continue
-                    end = max(end, packet.pts + (packet.duration or 0))
-                    packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
-                    packet.stream = written
-                    container.mux(packet)
-            offset += end
+    try:
+        with av.open(str(source)) as reader:
+            template = reader.streams.video[0]
+            with explain_os_errors(path), av.open(str(path), "w") as container:
+                stream = container.add_stream_from_template(template)
+                offset = 0
+                for _ in range(repeats):
+                    offset += _copy_packets(reader, container, stream, offset)
+                    reader.seek(0, stream=template)
+    except (FFmpegError, IndexError) as error:
+        Path(path).unlink(missing_ok=True)
+        raise VideoError(
+            f"Expected a video in {source}, found none that opens: {error}"
+        ) from error
+
+
+def _copy_packets(reader, container, stream, offset: int) -> int:
+    """Copy all packets ``offset`` ticks later; return the length of the video in ticks."""
+    length = 0
+    for packet in reader.demux(video=0):
+        if packet.pts is None or packet.dts is None:  # the empty packet at the end
+            continue
+        length = max(length, packet.pts + (packet.duration or 0))
+        packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
+        packet.stream = stream
+        container.mux(packet)
+    return length

@@ -97,11 +97,14 @@ def simulate_latents(
     """
     if not bouts or len(bouts) != len(scales):
         raise ConfigError(
-            f"Expected bouts and a scale for each individual, found {len(bouts)} and {len(scales)}."
+            f"Expected bouts and a scale for each individual, found {len(bouts)} bouts "
+            f"and {len(scales)} scales."
         )
     duration = float(bouts[0].stops[-1])
     times = np.arange(int(np.ceil(duration / _DT)) + 2) * _DT
-    drives = [_drive(bout, times, scale, generator) for bout, scale in zip(bouts, scales, strict=True)]
+    drives = [
+        _drive(bout, times, scale, generator) for bout, scale in zip(bouts, scales, strict=True)
+    ]
     x, y, heading = _paths(drives, np.asarray(scales, dtype=float), arena, generator)
     return [
         _complete(times, drive, scale, x[:, i], y[:, i], heading[:, i])
@@ -116,7 +119,7 @@ def smooth_noise(
     decay = np.exp(-dt / time_constant)
     kicks = generator.standard_normal(n) * np.sqrt(1 - decay**2)
     kicks[0] = generator.standard_normal()
-    return lfilter([1.0], [1.0, -decay], kicks)
+    return np.asarray(lfilter([1.0], [1.0, -decay], kicks))
 
 
 def _drive(

@@ -1,4 +1,4 @@
-"""Where the animal is filmed: the camera, the arena with its textures, the light, what hides it."""
+"""Where the animal is filmed: camera, arena with its textures, light, and what hides it."""
 
 from __future__ import annotations
 
@@ -87,9 +87,27 @@ class Rig:
 
 
 _GEOMETRY: dict[str, dict[str, tuple[float, float]]] = {
-    "side": {"elevation": (9, 16), "azimuth": (-5, 5), "length": (19, 22), "width": (9, 10.5), "wall": (11.5, 12.5)},
-    "oblique": {"elevation": (34, 50), "azimuth": (-14, 14), "length": (19, 22), "width": (15, 17), "wall": (7, 9)},
-    "top": {"elevation": (83, 89), "azimuth": (-4, 4), "length": (21, 24), "width": (16, 18), "wall": (3, 6)},
+    "side": {
+        "elevation": (9, 16),
+        "azimuth": (-5, 5),
+        "length": (19, 22),
+        "width": (9, 10.5),
+        "wall": (11.5, 12.5),
+    },
+    "oblique": {
+        "elevation": (34, 50),
+        "azimuth": (-14, 14),
+        "length": (19, 22),
+        "width": (15, 17),
+        "wall": (7, 9),
+    },
+    "top": {
+        "elevation": (83, 89),
+        "azimuth": (-4, 4),
+        "length": (21, 24),
+        "width": (16, 18),
+        "wall": (3, 6),
+    },
 }
 
 
@@ -162,10 +180,14 @@ class Camera:
 
     @classmethod
     def of_rig(cls, rig: Rig, size: tuple[int, int]) -> Camera:
-        """Aim at the arena of ``rig`` so that it fills an image of ``size`` (height, width; px)."""
+        """Aim at the arena of ``rig`` so that it fills ``size`` (height, width; px)."""
         elevation, azimuth = np.deg2rad([rig.elevation, rig.azimuth])
         turn = np.array(
-            [[np.cos(azimuth), -np.sin(azimuth), 0], [np.sin(azimuth), np.cos(azimuth), 0], [0, 0, 1]]
+            [
+                [np.cos(azimuth), -np.sin(azimuth), 0],
+                [np.sin(azimuth), np.cos(azimuth), 0],
+                [0, 0, 1],
+            ]
         )
         right = turn @ [1.0, 0.0, 0.0]
         down = turn @ [0.0, -np.sin(elevation), -np.cos(elevation)]
@@ -173,7 +195,9 @@ class Camera:
         x, y, height = rig.arena
         target = np.array([0, 0, height / 3])
         unit = cls(right, down, forward, target, rig.distance, 1.0, (0.0, 0.0))
-        corners = [(i * x / 2, j * y / 2, k) for i in (-1, 1) for j in (-1, 1) for k in (0, height)]
+        corners = [
+            (i * x / 2, j * y / 2, k) for i in (-1, 1) for j in (-1, 1) for k in (0, height)
+        ]
         points, _ = unit.project(np.array(corners))
         low, high = points.min(axis=0), points.max(axis=0)
         focal = float(min(0.97 * size[1] / (high - low)[0], 0.97 * size[0] / (high - low)[1]))
@@ -214,12 +238,22 @@ def paint_background(rig: Rig, camera: Camera, size: tuple[int, int]) -> np.ndar
     planes = [
         (rig.floor, rig.floor_texture, [(-x, y, 0), (x, y, 0), (x, -y, 0), (-x, -y, 0)], 1.0),
         (rig.wall, rig.wall_texture, [(-x, y, wall), (x, y, wall), (x, y, 0), (-x, y, 0)], 0.95),
-        (rig.wall, rig.wall_texture, [(-x, -y, wall), (-x, y, wall), (-x, y, 0), (-x, -y, 0)], 0.75),
+        (
+            rig.wall,
+            rig.wall_texture,
+            [(-x, -y, wall), (-x, y, wall), (-x, y, 0), (-x, -y, 0)],
+            0.75,
+        ),
         (rig.wall, rig.wall_texture, [(x, y, wall), (x, -y, wall), (x, -y, 0), (x, y, 0)], 0.7),
     ]
     if rig.elevation > 75:
         planes.append(
-            (rig.wall, rig.wall_texture, [(-x, -y, 0), (x, -y, 0), (x, -y, wall), (-x, -y, wall)], 0.65)
+            (
+                rig.wall,
+                rig.wall_texture,
+                [(-x, -y, 0), (x, -y, 0), (x, -y, wall), (-x, -y, wall)],
+                0.65,
+            )
         )
     for colour, kind, corners, shade in planes:
         edges = np.array(corners, dtype=float)
@@ -270,7 +304,9 @@ def paint_occluder(rig: Rig, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
     elif rig.occluder == "mesh":
         for x in np.arange(generator.uniform(0, 0.16), 1, 0.16):
             stroke((x, -0.1), (x, 1.1), 0.008)
-    opacity = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    opacity = (
+        cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    )
     # A rounded look: brighter in the middle of the metal than on its edges.
     core = cv2.GaussianBlur(opacity, (0, 0), max(width / 120, 0.8))
     colour = 255 * tone * (0.5 + 0.6 * core[..., None]) * np.ones(3, np.float32)
@@ -294,7 +330,9 @@ def _texture(kind: str, shape: tuple[int, int], generator: np.random.Generator) 
     if kind == "planks":
         plank = np.floor(y / 2.5).astype(int)
         tones = generator.normal(1, 0.09, plank.max() + 1)
-        grain = cv2.GaussianBlur(generator.standard_normal(shape).astype(np.float32), (0, 0), 14, None, 0.9)
+        grain = cv2.GaussianBlur(
+            generator.standard_normal(shape).astype(np.float32), (0, 0), 14, None, 0.9
+        )
         base *= tones[plank] + 0.8 * grain
         base[(y % 2.5) < 0.12] *= 0.72
     elif kind == "tiles":
@@ -308,7 +346,9 @@ def _texture(kind: str, shape: tuple[int, int], generator: np.random.Generator) 
     return base.astype(np.float32)
 
 
-def _fractal_noise(shape: tuple[int, int], generator: np.random.Generator, octaves: int) -> np.ndarray:
+def _fractal_noise(
+    shape: tuple[int, int], generator: np.random.Generator, octaves: int
+) -> np.ndarray:
     """Sum of ever finer random fields, about unit variance, float32."""
     total = np.zeros(shape, np.float32)
     for octave in range(octaves):

@@ -7,24 +7,30 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from tinbergen.errors import ConfigError, OutputError
 from tinbergen.files import ensure_output_folder
 from tinbergen.progress import Progress
+from tinbergen.recordings.dataset import Dataset
+from tinbergen.recordings.keypoint_table import SINGLE
+from tinbergen.recordings.keypoints import Keypoints
+from tinbergen.recordings.labels import Labels
+from tinbergen.recordings.recording import Recording
+from tinbergen.recordings.series import Series
+from tinbergen.recordings.video import Video
 from tinbergen.simulation.behaviour import MOUSE, BehaviourModel, Bouts
-from tinbergen.simulation.body import KEYPOINTS, Subject, random_subject
+from tinbergen.simulation.body import KEYPOINTS
 from tinbergen.simulation.files import TICKS_PER_S, write_video
 from tinbergen.simulation.motion import LATENTS, Latents, simulate_latents
 from tinbergen.simulation.render import Frame, Renderer
 from tinbergen.simulation.scene import VIEWS, Rig, View, random_rig
-
-if TYPE_CHECKING:
-    from tinbergen.recordings import Dataset, Keypoints
+from tinbergen.simulation.subject import Subject, random_subject
 
 _BYTES_PER_PIXEL = 0.15
+_STREAMS = ("keypoints", "behaviour", "latents*")
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,14 @@ class Session:
     ----------
     name
         Name of the recording.
+    subject
+        Name of the animal, or of the group in view.
     subjects
         The animals in view.
     rig
         Where they are filmed.
+    model
+        What the bouts were drawn from.
     bouts
         Behaviour of each animal.
     latents
@@ -51,8 +61,10 @@ class Session:
     """
 
     name: str
+    subject: str
     subjects: tuple[Subject, ...]
     rig: Rig
+    model: BehaviourModel
     bouts: tuple[Bouts, ...]
     latents: tuple[Latents, ...]
     times: np.ndarray
@@ -62,6 +74,7 @@ class Session:
     def draw(
         cls,
         name: str,
+        subject: str,
         subjects: Sequence[Subject],
         rig: Rig,
         times: np.ndarray,
@@ -75,13 +88,52 @@ class Session:
         scales = [subject.scale for subject in subjects]
         latents = simulate_latents(bouts, scales, rig.arena[:2], generator)
         return cls(
-            name, tuple(subjects), rig, tuple(bouts), tuple(latents), times, (*seed, 1)
+            name=name,
+            subject=subject,
+            subjects=tuple(subjects),
+            rig=rig,
+            model=model,
+            bouts=tuple(bouts),
+            latents=tuple(latents),
+            times=times,
+            seed=(*seed, 1),
         )
 
     def film(self, size: tuple[int, int] = (192, 256)) -> Iterator[Frame]:
         """Yield the frames of ``size`` (height, width; px) with their keypoints."""
         renderer = Renderer(self.subjects, self.rig, size)
         return renderer.frames(self.latents, self.times, np.random.default_rng(self.seed))
+
+    def keypoints(self, positions: np.ndarray, visible: np.ndarray) -> Keypoints:
+        """Return filmed keypoints as a stream: true positions (px), confidence 1 = visible."""
+        names = [subject.name for subject in self.subjects]
+        return Keypoints(
+            times=self.times,
+            positions=np.round(positions, 3),
+            confidence=visible.astype(float),
+            keypoints=KEYPOINTS,
+            individuals=tuple(names) if len(names) > 1 else (SINGLE,),
+        )
+
+    def labels(self) -> Labels:
+        """Return the bouts of all animals as a stream."""
+        rows = [
+            (start, stop, label, subject.name)
+            for subject, bouts in zip(self.subjects, self.bouts, strict=True)
+            for label, start, stop in zip(bouts.names, bouts.starts, bouts.stops, strict=True)
+        ]
+        return Labels(
+            pd.DataFrame(rows, columns=["start", "stop", "label", "individual"]), self.model.names
+        )
+
+    def series(self) -> dict[str, Series]:
+        """Return the latents at the frame times as streams: ``latents``, or one per animal."""
+        return {
+            "latents" if len(self.latents) == 1 else f"latents_{i}": Series(
+                self.times, latents.at(self.times).values, tuple(LATENTS)
+            )
+            for i, latents in enumerate(self.latents)
+        }
 
 
 def frame_times(
@@ -137,7 +189,7 @@ def simulate(
     Parameters
     ----------
     out
-        Folder to write: ``videos/*.mp4``, ``keypoints/*.csv`` (DeepLabCut), ``behaviours/*.csv``,
+        Folder to write: ``videos/*.mp4``, ``keypoints/*.csv`` (DeepLabCut), ``behaviour/*.csv``,
         ``latents/*.npz`` and ``dataset.yaml``. Must be empty or absent.
     animals
         Number of animals, or of groups where ``individuals`` is more than 1.
@@ -161,8 +213,9 @@ def simulate(
     Returns
     -------
     Dataset
-        Each recording has the streams ``video``, ``keypoints``, ``behaviour`` and ``latents``
-        (``behaviour_1``, ``latents_1``, ... for further individuals).
+        Each recording has the streams ``video``, ``keypoints`` (confidence 1 where visible, 0
+        where hidden), ``behaviour`` and ``latents`` (``latents_0``, ``latents_1``, ... where
+        several animals are in view).
 
     Raises
     ------
@@ -171,7 +224,7 @@ def simulate(
     OutputError
         If ``out`` holds something already, cannot be written, or has too little space.
     """
-    _check(animals, recordings_per_animal, individuals, duration, fps, size, views, jitter)
+    _check(animals, recordings_per_animal, individuals, duration, fps, size, views, jitter, seed)
     out = Path(out)
     if out.is_dir() and any(out.iterdir()):
         raise OutputError(f"{out} is not empty. Choose a new folder or empty this one.")
@@ -179,21 +232,23 @@ def simulate(
     ensure_output_folder(out, int(n_frames * size[0] * size[1] * _BYTES_PER_PIXEL))
     try:
         with Progress(n_frames, "simulating", "frames") as progress:
-            entries = [
-                _write(session, out, size, progress)
+            recordings = [
+                _record(session, out, size, progress)
                 for animal in range(animals)
                 for session in _sessions(
                     animal, recordings_per_animal, individuals, duration, fps, seed, views, jitter
                 )
             ]
+        path = Dataset(recordings).save(out)
     except BaseException:
-        for folder in ("videos", "keypoints", "behaviours", "latents"):
-            shutil.rmtree(out / folder, ignore_errors=True)
+        for folder in ("videos", *_STREAMS):
+            for found in out.glob(folder):
+                shutil.rmtree(found)
         raise
-    return _finish(out, entries)
+    return Dataset.open(path)
 
 
-def _check(animals, recordings, individuals, duration, fps, size, views, jitter) -> None:
+def _check(animals, recordings, individuals, duration, fps, size, views, jitter, seed) -> None:
     counts = {"animals": animals, "recordings_per_animal": recordings, "individuals": individuals}
     for name, count in counts.items():
         if count < 1:
@@ -213,6 +268,8 @@ def _check(animals, recordings, individuals, duration, fps, size, views, jitter)
         raise ConfigError(f"views: expected some of {', '.join(VIEWS)}, found {tuple(views)}.")
     if not 0 <= jitter < 1:
         raise ConfigError(f"jitter: expected 0 <= jitter < 1, found {jitter}.")
+    if seed < 0:
+        raise ConfigError(f"seed: expected a whole number >= 0, found {seed}.")
 
 
 def _sessions(
@@ -226,24 +283,26 @@ def _sessions(
     for number in range(recordings):
         own = (seed, animal, number)
         times = frame_times(duration, fps, jitter, np.random.default_rng([*own, 2]))
-        yield Session.draw(f"{name}_session{number}", subjects, rig, times, duration, own)
+        yield Session.draw(f"{name}_session{number}", name, subjects, rig, times, duration, own)
 
 
-def _write(session: Session, out: Path, size: tuple[int, int], progress: Progress) -> None:
-    """Film one session and write its files."""
-    keypoints, visible = [], []
+def _record(session: Session, out: Path, size: tuple[int, int], progress: Progress) -> Recording:
+    """Film one session to ``out/videos``; keep everything else that is known about it."""
+    positions, visible = [], []
 
     def images() -> Iterator[np.ndarray]:
         for frame in session.film(size):
-            keypoints.append(frame.keypoints)
+            positions.append(frame.keypoints)
             visible.append(frame.visible)
             progress.advance()
             yield frame.image
 
-    (out / "videos").mkdir(exist_ok=True)
-    write_video(out / "videos" / f"{session.name}.mp4", images(), session.times, size)
-    return np.stack(keypoints), np.stack(visible)
-
-
-def _finish(out, entries):
-    return entries
+    path = out / "videos" / f"{session.name}.mp4"
+    path.parent.mkdir(exist_ok=True)
+    write_video(path, images(), session.times, size)
+    streams = {
+        "video": Video(path),
+        "keypoints": session.keypoints(np.stack(positions), np.stack(visible)),
+        "behaviour": session.labels(),
+    }
+    return Recording(session.name, streams | session.series(), session.subject)
