@@ -29,6 +29,7 @@ def explain_os_errors(path: str | os.PathLike) -> Iterator[None]:
         reasons = {
             errno.ENOSPC: "the disk is full; free some space",
             errno.EDQUOT: "the storage quota is used up; free some space",
+            errno.EFBIG: "the file would exceed the largest size allowed; see `ulimit -f`",
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.EACCES: "no permission to write there; choose another folder",
             errno.EPERM: "no permission to write there; choose another folder",
@@ -54,7 +55,9 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     path = Path(path)
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+        )
         try:
             encoding = None if "b" in mode else "utf-8"
             newline = None if "b" in mode else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import json
 import os
@@ -41,7 +42,7 @@ class Outer:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training came to; weights only from the first process."""
+    """What training came to; best and validation values only in the first process."""
 
     step: int
     metrics: dict[str, float]
@@ -77,6 +78,7 @@ class Team:
         self._group = None
         if self.world > 1:  # on the CPU, so that asking never waits for a GPU
             self._group = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
+            atexit.register(_leave)
 
     def any(self, flag: bool) -> bool:
         """Whether ``flag`` is true in any process; waits for all of them."""
@@ -86,12 +88,25 @@ class Team:
         torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX, group=self._group)
         return bool(value)
 
+    def same(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the first process's ``weights`` in all of them; on the CPU."""
+        if self._group is not None:
+            for value in weights.values():
+                torch.distributed.broadcast(value, src=0, group=self._group)
+        return weights
+
     def mean(self, tensor: Tensor) -> Tensor:
         """Return the mean of ``tensor`` over the processes."""
         if self._group is None:
             return tensor
         torch.distributed.all_reduce(tensor)
         return tensor / self.world
+
+
+def _leave() -> None:
+    """Join gloo's threads; a process that exits while they run may be aborted by C++."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def launch(function: Callable[..., Outcome], hardware: Hardware, *args: Any) -> Outcome:

@@ -276,9 +276,9 @@ class Loop:
         if stopped_by:
             if run is not None:
                 run.update_status(state="preempted", reason=f"{stopped_by} after {steps}")
-        elif self.team.first:
+        else:
             with self.state.averaged():
-                weights = self.best_weights or self.state.weights()
+                weights = self.team.same(self.best_weights or self.state.weights())
             if run is not None:
                 run.save_weights(weights, {"step": str(position.best_step or position.step)})
                 run.update_status(

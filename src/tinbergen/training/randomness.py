@@ -49,7 +49,12 @@ def reseed_everything(seed: int, *path: int | str) -> None:
     derived = derive_seed(seed, *path)
     random.seed(derived)
     np.random.seed(derived % 2**32)  # noqa: NPY002
-    torch.manual_seed(derived)
+    # Not torch.manual_seed: before CUDA is initialised it formats a traceback at every call.
+    torch.default_generator.manual_seed(derived)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(derived)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(derived)
 
 
 @contextmanager

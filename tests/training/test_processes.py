@@ -1,0 +1,72 @@
+"""Two processes on this machine (gloo): as one process with the same batch, and exact resume."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from tinbergen.errors import ConfigError, NonFiniteError, PreemptedError
+from tinbergen.training import RunFolder
+from tinbergen.training.launch import outer_processes
+
+PLAIN = {"noise": 0.0, "dropout": 0.0, "batch_norm": False}
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch, toy):
+    """Let spawned processes import the module toy."""
+    folder = os.path.dirname(toy.__file__)
+    monkeypatch.setenv("PYTHONPATH", folder)
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_preempted_and_resumed_equals_uninterrupted(toy, tmp_path):
+    straight = toy.train(tmp_path / "straight", devices=2).run
+    with pytest.raises(PreemptedError, match="after step .* of 40"):
+        toy.train(tmp_path / "run", task={"kill_at": 13, "kill_signal": "SIGTERM"}, devices=2)
+    assert RunFolder.open(tmp_path / "run").status["state"] == "preempted"
+    resumed = toy.train(tmp_path / "run", resume=True, devices=2).run
+    assert straight.weights_path.read_bytes() == resumed.weights_path.read_bytes()
+
+
+def test_error_in_a_process_arrives_with_its_type(toy, tmp_path):
+    with pytest.raises(NonFiniteError, match="item-17"):
+        toy.train(tmp_path / "run", task={"nan_item": 17}, devices=2)
+    status = RunFolder.open(tmp_path / "run").status
+    assert status["state"] == "failed"
+    assert "item-17" in status["reason"]
+
+
+def test_two_processes_of_torchrun_equal_one(toy, tmp_path):
+    """Started by a launcher, both go through the same program and one of them writes."""
+    told = json.dumps({"task": PLAIN, "resume": True, "config": {"tensorboard": False}})
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*command, toy.__file__, str(tmp_path / "two"), told], check=True)
+    one = toy.train(tmp_path / "one", task=PLAIN).run
+    two = RunFolder.open(tmp_path / "two")
+    assert (one.status["processes"], two.status["processes"]) == (1, 2)
+    weights = two.load_weights()
+    for name, value in one.load_weights().items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-5)
+    losses = [run.metrics()["loss"].dropna().to_numpy() for run in (one, two)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_batch_must_share_out_evenly(toy):
+    with pytest.raises(ConfigError, match="multiple of devices"):
+        toy.config(batch_size=7, devices=2)
+
+
+def test_srun_is_recognised(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "4")  # in a batch script without srun: one process
+    assert outer_processes().world == 1
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    monkeypatch.setenv("SLURM_STEP_NUM_NODES", "2")
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    found = outer_processes()
+    assert (found.launcher, found.rank, found.world, found.nodes) == ("srun", 3, 4, 2)
