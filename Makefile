@@ -14,7 +14,7 @@ demo: .venv/base.stamp
 	.venv/bin/tinbergen demo
 
 test: .venv/test.stamp
-	.venv/bin/python -m pytest --doctest-modules --numprocesses auto --maxprocesses 4 --dist loadgroup src tests
+	.venv/bin/python -m pytest --doctest-modules --numprocesses auto --maxprocesses 4 --dist loadfile src tests
 
 lint: .venv/lint.stamp
 	.venv/bin/ruff check .

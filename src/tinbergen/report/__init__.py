@@ -7,8 +7,8 @@ here imports torch: results arrive as plain tables and arrays.
 CSV files are UTF-8 with a header row, an empty cell is "not known"; JSON has no NaN (``null``);
 arrays are ``.npy`` without pickles; times are float seconds on the recording's clock.
 
-In the run folder
------------------
+**In the run folder**
+
 ``config.yaml``, ``status.json``, ``splits.json``, ``metrics.jsonl``
     As :mod:`tinbergen.training` writes them. Every number of ``metrics.jsonl`` becomes a curve
     over ``step``. Keys that start with ``validation/``, ``validation_``, ``val/`` or ``val_`` are
@@ -31,8 +31,8 @@ In the run folder
     height, damaged_frames, damaged_times, message``. Duration in s; ``damaged_frames`` holds
     inclusive ranges (``12-15;88-88``), ``damaged_times`` the same in s since the first frame.
 
-In its folder ``diagnostics/``
-------------------------------
+**In its folder diagnostics/**
+
 ``figures.json``
     Captions: a mapping with the optional keys ``embedding_map`` (``method``, ``x_label``,
     ``y_label``, ``units``, ``note``), ``reconstructions`` (``columns``, ``rows``, ``error_name``,
