@@ -45,12 +45,12 @@ class Augmentation(Config):
         Distance to mid-gray is multiplied by ``U(1 - contrast, 1 + contrast)``.
     """
 
-    flip: float = Field(0.5, ge=0, le=1)
-    crop: float = Field(0.4, ge=0, le=1)
-    crop_range: float = Field(0.15, ge=0, lt=0.5)
-    rotation: float = Field(0.0, ge=0, le=180)
-    brightness: float = Field(0.0, ge=0, le=1)
-    contrast: float = Field(0.0, ge=0, lt=1)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    crop: float = Field(default=0.4, ge=0, le=1)
+    crop_range: float = Field(default=0.15, ge=0, lt=0.5)
+    rotation: float = Field(default=0.0, ge=0, le=180)
+    brightness: float = Field(default=0.0, ge=0, le=1)
+    contrast: float = Field(default=0.0, ge=0, lt=1)
 
     def draw(self, n: int, size: tuple[int, int], generator: torch.Generator) -> Transforms:
         """Draw ``n`` transforms of images of ``size = (height, width)`` px.

@@ -155,7 +155,7 @@ class FrameCache:
     @property
     def losses(self) -> list[str]:
         """A line for each video that was left out or has damaged frames; empty if all is well."""
-        lines = [f"left out {e['path']}: {e['reason']}" for e in self.meta["left_out"]]
+        lines = [f"left out: {e['reason']}" for e in self.meta["left_out"]]
         return lines + [
             f"{v.path}: {v.n_bad} of {v.n_frames} frames cannot be decoded, "
             f"the first is frame {v.first_bad}"
@@ -201,7 +201,7 @@ class FrameCache:
         out = np.empty((len(rows), *self.frames.shape[1:]), np.uint8)
         header, each = self.frames.offset, out[:1].nbytes  # type: ignore[attr-defined]
         for row, target in zip(np.asarray(rows).tolist(), out, strict=True):
-            if os.preadv(self._file.fileno(), [target], header + row * each) != each:
+            if os.preadv(self._file.fileno(), [memoryview(target)], header + row * each) != each:
                 raise DataError(f"{self._file.name} ends before row {row}; build it again.")
         return out
 

@@ -73,7 +73,7 @@ def build_cache(
     """
     config = config or CacheConfig()
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    videos, left_out = _readable(dataset, config, skip_bad)
+    videos, left_out = readable_videos(dataset, config, skip_bad)
     key = cache_key(videos, config)
     build = _Build(Path(out), config, videos)
     if build.holds(key, overwrite):
@@ -83,7 +83,7 @@ def build_cache(
     if unusable:
         _refuse_or_report(unusable, skip_bad)
         left_out |= unusable
-    build.write(selected, workers)
+    _refuse_or_report(build.write(selected, workers), skip_bad)
     build.finish(key, selected, left_out)
     cache = FrameCache(build.out)
     for line in cache.losses:
@@ -139,8 +139,8 @@ class _Build:
                 selected[names[int(i)]] = result
         return {name: selected[name] for name in names if name in selected}, unusable
 
-    def write(self, selected: Mapping[Name, SelectedFrames], workers: int) -> None:
-        """Write the frames of every video that is not marked as written."""
+    def write(self, selected: Mapping[Name, SelectedFrames], workers: int) -> dict[str, str]:
+        """Write the videos not marked as written; returns those without a sound frame."""
         starts = _starts(selected)
         total = sum(len(s.frames) for s in selected.values())
         header = self._reserve(total)
@@ -158,6 +158,12 @@ class _Build:
         for _, result in map_videos(_write_video, tasks, workers, "caching frames"):
             if isinstance(result, TinbergenError):
                 raise result
+        marks = {name: self._mark("written", i) for i, name in enumerate(self.videos)}
+        return {
+            str(self.videos[name].path): f"{self.videos[name].path}: no frame can be decoded."
+            for name in selected
+            if _load(marks[name])["status"].all()
+        }
 
     def finish(
         self, key: str, selected: dict[Name, SelectedFrames], left_out: dict[str, str]
@@ -297,7 +303,7 @@ def _write_all(file: io.RawIOBase, data: memoryview) -> None:
         data = data[file.write(data) :]
 
 
-def _readable(
+def readable_videos(
     dataset: Dataset, config: CacheConfig, skip_bad: bool
 ) -> tuple[dict[Name, FrameSource], dict[str, str]]:
     """Look into every video before anything starts: those to use, and what to leave out."""

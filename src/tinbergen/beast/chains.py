@@ -61,13 +61,23 @@ class Chains:
         order = order[np.repeat(length >= size, length)]
         return cls._of(
             index.index.to_numpy()[order],
-            *(column[name][order] for name in ("video", "time", "anchor")),
+            column["video"][order],
+            column["time"][order],
+            column["anchor"][order],
             length[length >= size],
             size,
         )
 
     @classmethod
-    def _of(cls, rows, video, time, anchor, length, size) -> Chains:  # noqa: ANN001
+    def _of(
+        cls,
+        rows: np.ndarray,
+        video: np.ndarray,
+        time: np.ndarray,
+        anchor: np.ndarray,
+        length: np.ndarray,
+        size: int,
+    ) -> Chains:
         start = np.cumsum(length) - length
         return cls(rows, video, time, anchor, start, length, size)
 
@@ -76,8 +86,16 @@ class Chains:
         parts = []
         for number in np.unique(self.video):
             row, chain = self.video == number, self.video[self.start] == number
-            columns = (self.rows, self.video, self.time, self.anchor)
-            parts.append(Chains._of(*(c[row] for c in columns), self.length[chain], self.size))
+            parts.append(
+                self._of(
+                    self.rows[row],
+                    self.video[row],
+                    self.time[row],
+                    self.anchor[row],
+                    self.length[chain],
+                    self.size,
+                )
+            )
         return parts
 
     @property

@@ -55,8 +55,8 @@ class Selection(Config):
     """
 
     method: Literal["pca_kmeans", "uniform", "random", "all"] = "pca_kmeans"
-    frames_per_video: int = Field(500, ge=1)
-    offset: float = Field(1, ge=0)
+    frames_per_video: int = Field(default=500, ge=1)
+    offset: float = Field(default=1, ge=0)
     offset_unit: OffsetUnit = "frames"
     seed: int = 0
 
@@ -159,7 +159,7 @@ def select_frames(video: FrameSource, selection: Selection) -> SelectedFrames:
     if selection.method == "all" or wanted >= len(sound):
         anchors = sound
     elif selection.method == "uniform":
-        anchors = sound[(np.arange(wanted) + 0.5) * len(sound) // wanted]
+        anchors = sound[(2 * np.arange(wanted) + 1) * len(sound) // (2 * wanted)]
     elif selection.method == "random":
         anchors = np.sort(generator.choice(sound, wanted, replace=False))
     else:
