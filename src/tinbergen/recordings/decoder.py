@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections import OrderedDict
@@ -12,6 +13,7 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
+from av.video.frame import PictureType
 
 from tinbergen.recordings.video_index import VideoIndex, open_container, shown_at
 
@@ -22,14 +24,16 @@ class Decoder:
     """One open file and the place in it that decoding has reached.
 
     Frames are told apart by their presentation time, never by counting, so it does not matter
-    where decoding started. One thread decodes (decoding is then the same everywhere, and other
-    cores are free for other videos).
+    where decoding started. The decoder is emptied before each keyframe that begins anew: thus
+    damage before a keyframe has no effect after it, and a frame is the same however it was
+    reached. One thread decodes (other cores are free for other videos).
     """
 
     def __init__(self, path: Path, index: VideoIndex):
         self._path, self._index = path, index
         self._resources = ExitStack()
         self._key_positions = np.searchsorted(index.pts, index.keyframes)
+        self._clean = False  # whether keyframes are whole pictures (not so with intra refresh)
         self._open()
 
     def close(self) -> None:
@@ -38,8 +42,17 @@ class Decoder:
 
     def get(self, position: int) -> av.VideoFrame | None:
         """Return the frame at ``position``, or None if it never comes out of the decoder."""
+        key = self._key_of(position)
         if not self._lies_ahead(position):
-            self._seek(position)
+            self._seek(key)
+        frame = self._advance_to(position)
+        unsure = (frame is None or frame.is_corrupt) and not self._clean
+        if unsure and key > 0 and self._began_at == key:  # the picture may build up over two
+            self._seek(key - 1)
+            frame = self._advance_to(position)
+        return frame
+
+    def _advance_to(self, position: int) -> av.VideoFrame | None:
         while self._held_at < position:
             self._held_at, self._held = next(self._stream)
         self._asked = position
@@ -51,32 +64,32 @@ class Decoder:
             return False
         if position <= self._held_at:  # what lies between asked and held never came out
             return True
-        return self._start_for(position) <= self._held_at + 1
+        return self._key_positions[self._key_of(position)] <= self._held_at + 1
 
-    def _start_for(self, position: int) -> int:
-        """Position of the keyframe from which ``position`` is decoded."""
-        before = np.searchsorted(self._key_positions, position, side="right") - 1
-        return int(self._key_positions[before]) if before >= 0 else 0
+    def _key_of(self, position: int) -> int:
+        """Return which keyframe ``position`` is decoded from."""
+        return max(int(np.searchsorted(self._key_positions, position, side="right")) - 1, 0)
 
     def _open(self) -> None:
         self._resources.close()
         self._container = self._resources.enter_context(open_container(self._path))
         self._video = self._container.streams.video[0]
         self._video.codec_context.thread_count = 1
-        self._begin(self._container.demux(self._video))
+        self._begin(self._container.demux(self._video), key=0, position=0)
 
-    def _begin(self, packets: Iterator[av.Packet], first: av.Packet | None = None) -> None:
-        self._stream = self._decode(packets, first)
-        self._asked, self._held_at, self._held = -1, -1, None
+    def _begin(self, packets: Iterator[av.Packet], key: int, position: int) -> None:
+        self._stream = self._decode(packets)
+        self._began_at = key
+        self._asked = self._held_at = position - 1
+        self._held: av.VideoFrame | None = None
 
-    def _seek(self, position: int) -> None:
-        """Start again exactly at the keyframe of ``position``, at an earlier one, or anew."""
-        last = int(np.searchsorted(self._key_positions, position, side="right")) - 1
-        for k in range(last, -1, -1):
-            packets, first = self._packets_from(int(self._index.keyframes[k]))
+    def _seek(self, last: int) -> None:
+        """Start again exactly at keyframe ``last``, at an earlier one, or with a new file."""
+        for key in range(last, -1, -1):
+            packets, first = self._packets_from(int(self._index.keyframes[key]))
             if first is not None:
-                self._begin(packets, first)
-                self._asked = self._held_at = int(self._key_positions[k]) - 1
+                position = int(self._key_positions[key])
+                self._begin(itertools.chain([first], packets), key, position)
                 return
         self._open()
 
@@ -95,13 +108,11 @@ class Decoder:
             pass
         return packets, None
 
-    def _decode(
-        self, packets: Iterator[av.Packet], first: av.Packet | None
-    ) -> Iterator[tuple[int, av.VideoFrame | None]]:
+    def _decode(self, packets: Iterator[av.Packet]) -> Iterator[tuple[int, av.VideoFrame | None]]:
         """Yield (position, frame) in ascending order; at the end (n, None) for ever."""
         pts = self._index.pts
         last_time, repeats, last_position = None, 0, -1
-        for frame in self._frames(packets, first):
+        for frame in self._frames(packets):
             time = shown_at(frame)
             if not self._index.reliable and last_position + 1 < len(pts):
                 time = pts[last_position + 1]
@@ -112,25 +123,32 @@ class Decoder:
             position = int(np.searchsorted(pts, time)) + repeats
             if position < len(pts) and pts[position] == time and position > last_position:
                 last_position = position
+                if frame.key_frame and position > 0:
+                    self._clean = frame.pict_type == PictureType.I
                 yield position, frame
         while True:
             yield len(pts), None
 
-    def _frames(
-        self, packets: Iterator[av.Packet], first: av.Packet | None
-    ) -> Iterator[av.VideoFrame]:
-        if first is not None:
-            yield from _decoded(first)
+    def _frames(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame]:
+        context = self._video.codec_context
         try:
-            for packet in packets:
-                yield from _decoded(packet)
-        except av.error.FFmpegError:  # the container breaks off: drain what the decoder holds
-            yield from self._video.codec_context.decode(None)
+            for number, packet in enumerate(packets):
+                if number and self._clean and packet.is_keyframe and self._is_closed(packet):
+                    yield from _decoded(context, None)
+                    context.flush_buffers()
+                yield from _decoded(context, packet if packet.size else None)
+        except av.error.FFmpegError:  # the container breaks off: empty the decoder
+            yield from _decoded(context, None)
+
+    def _is_closed(self, packet: av.Packet) -> bool:
+        """Whether nothing shown before this keyframe is decoded after it."""
+        key = int(np.searchsorted(self._index.keyframes, shown_at(packet) or 0))
+        return key < len(self._index.closed) and bool(self._index.closed[key])
 
 
-def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
+def _decoded(context: av.VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame]:
     try:
-        return packet.decode()  # type: ignore[return-value]
+        return context.decode(packet)
     except av.error.FFmpegError:
         return []  # a damaged packet costs its own frame
 

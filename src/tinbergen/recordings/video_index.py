@@ -30,6 +30,8 @@ class VideoIndex:
         ``(n,)`` int64, presentation times in units of ``time_base``, ascending.
     keyframes
         ``(k,)`` int64, presentation times of the frames at which decoding can start, ascending.
+    closed
+        ``(k,)`` bool, whether no frame shown before the keyframe is stored after it.
     reliable
         Whether frames can be told apart by their times. Not so in AVI with reordered frames,
         which stores no presentation times; such a file is decoded in order, from its start.
@@ -47,6 +49,7 @@ class VideoIndex:
 
     pts: np.ndarray
     keyframes: np.ndarray
+    closed: np.ndarray
     reliable: bool
     time_base: Fraction
     width: int
@@ -105,6 +108,7 @@ def read_index(path: Path) -> VideoIndex:
     """
     pts: list[int] = []
     keyframes: list[int] = []
+    open_ones: set[int] = set()
     problems: list[str] = []
     with open_container(path) as container:
         stream = container.streams.video[0]
@@ -116,17 +120,23 @@ def read_index(path: Path) -> VideoIndex:
                 pts.append(time)
                 if packet.is_keyframe:
                     keyframes.append(time)
+                elif keyframes and time < keyframes[-1]:
+                    open_ones.add(keyframes[-1])
         except av.error.FFmpegError as error:
             problems.append(f"the container breaks off after {len(pts)} frames ({error.strerror})")
         context = stream.codec_context
         if context is None:
             raise VideoError(f"{path}: no decoder for its video. Re-encode it: {repair(path)}")
         in_order = all(a < b for a, b in itertools.pairwise(pts))
+        if not pts:
+            raise VideoError(f"{path} holds a video stream without a single frame. Leave it out.")
         reliable = not (container.format.name == "avi" and context.has_b_frames and in_order)
+        keys = np.unique(np.asarray(keyframes if reliable else pts[:1], dtype=np.int64))
         index = VideoIndex(
             reliable=reliable,
             pts=np.sort(np.asarray(pts, dtype=np.int64)),
-            keyframes=np.unique(np.asarray(keyframes if reliable else pts[:1], dtype=np.int64)),
+            keyframes=keys,
+            closed=~np.isin(keys, list(open_ones)),
             time_base=stream.time_base or Fraction(1, 1),
             width=context.width,
             height=context.height,
@@ -135,8 +145,6 @@ def read_index(path: Path) -> VideoIndex:
             declared=stream.frames,
             problems=tuple(problems),
         )
-    if not len(index.pts):
-        raise VideoError(f"{path} holds a video stream without a single frame. Leave it out.")
     if not index.width or not index.height:
         raise VideoError(
             f"{path}: its image size cannot be told; the file is damaged. Try: {repair(path)}"
