@@ -1,4 +1,4 @@
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
@@ -13,11 +13,8 @@ _TOY = Path(__file__).with_name("toy.py")
 @pytest.fixture(scope="session")
 def toy():
     """The module toy.py beside this file."""
-    spec = importlib.util.spec_from_file_location("toy", _TOY)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["toy"] = module
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(_TOY.parent))  # as itself, so that spawned processes can import it
+    return importlib.import_module("toy")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,12 @@ def tensors(value, n=1000):
     return {"model/w": torch.full((n,), float(value))}
 
 
+def load(checkpoints):
+    found = checkpoints.load_last()
+    assert found is not None
+    return found
+
+
 def test_written_files_are_what_the_library_writes(tmp_path):
     from safetensors.torch import load_file, save_file
 
@@ -41,7 +47,7 @@ def test_keeps_the_last_two_and_the_best_that_they_name(tmp_path):
     assert checkpoints.steps() == [40, 50]
     assert checkpoints.steps("best") == [30]
     assert len(list(tmp_path.iterdir())) == 6
-    loaded, scalars, complaints = checkpoints.load_last()
+    loaded, scalars, complaints = load(checkpoints)
     assert scalars["step"] == 50
     assert loaded["model/w"][0] == 50
     assert complaints == []
@@ -69,7 +75,7 @@ def test_full_or_read_only_disk_leaves_the_last_checkpoint(
         with pytest.raises(OutputError, match=text):
             checkpoints.save(2, tensors(2), {})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert checkpoints.load_last()[1]["step"] == 1
+    assert load(checkpoints)[1]["step"] == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
@@ -91,7 +97,7 @@ def test_real_write_error_leaves_the_last_checkpoint(tmp_path):
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "largest size" in said.stdout
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
-    assert Checkpoints(tmp_path).load_last()[1]["step"] == 1
+    assert load(Checkpoints(tmp_path))[1]["step"] == 1
 
 
 def test_full_disk_during_training_keeps_the_run_resumable(toy, tmp_path, monkeypatch, capsys):
@@ -145,7 +151,7 @@ def test_any_optimizer_goes_on_exactly(tmp_path, make):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(3, {**flat, **model.state_dict()}, {"optimizer": scalars})
     other, resumed = fresh()
-    loaded, found, _ = checkpoints.load_last()
+    loaded, found, _ = load(checkpoints)
     other.load_state_dict({k: v for k, v in loaded.items() if not k.startswith("optimizer/")})
     restore_optimizer(resumed, other, loaded, found["optimizer"])
     for seed in range(3, 6):

@@ -103,7 +103,9 @@ def test_nan_names_step_and_items_and_keeps_the_checkpoint(toy, tmp_path):
 def _last_tensors(run):
     from tinbergen.training.checkpoint import Checkpoints
 
-    return Checkpoints(run.checkpoints).load_last()[0]
+    found = Checkpoints(run.checkpoints).load_last()
+    assert found is not None
+    return found[0]
 
 
 def test_error_in_fetch_keeps_its_message_and_names_the_items(toy, tmp_path):

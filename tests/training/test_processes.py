@@ -19,9 +19,7 @@ PLAIN = {"noise": 0.0, "dropout": 0.0, "batch_norm": False}
 @pytest.fixture(autouse=True)
 def importable(monkeypatch, toy):
     """Let spawned processes import the module toy."""
-    folder = os.path.dirname(toy.__file__)
-    monkeypatch.setenv("PYTHONPATH", folder)
-    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(toy.__file__))
 
 
 def test_preempted_and_resumed_equals_uninterrupted(toy, tmp_path):

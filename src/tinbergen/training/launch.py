@@ -75,7 +75,7 @@ class Team:
     def __init__(self, fabric: Fabric):
         self.rank, self.world = fabric.global_rank, fabric.world_size
         self.first = self.rank == 0
-        self._group = None
+        self._group: Any = None
         if self.world > 1:  # on the CPU, so that asking never waits for a GPU
             self._group = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
             atexit.register(_leave)
