@@ -20,7 +20,7 @@ from tinbergen.beast.neighbours import (
     following,
     frame_interval,
     preceding,
-    unbroken_stretches,
+    stretches_of,
 )
 from tinbergen.beast.pool import map_videos
 from tinbergen.beast.selection import SelectedFrames, Selection, select_many
@@ -345,7 +345,7 @@ def _linked(
     chosen: SelectedFrames, video: FrameSource, status: np.ndarray, selection: Selection
 ) -> SelectedFrames:
     """Link all frames to their neighbours, now that their status is known."""
-    stretch = unbroken_stretches(video.times, status)
+    stretch = stretches_of(video, status)
     after = chosen.after
     if selection.offset:
         after = following(

@@ -24,7 +24,7 @@ class FramesConfig(Config):
 
     select: Literal["pca_kmeans", "uniform", "random", "all"] = "pca_kmeans"
     """``pca_kmeans`` is BEAST's: frames that move, one per cluster of looks."""
-    per_video: int = Field(500, ge=1)
+    per_video: int = Field(default=500, ge=1)
     """Anchor frames of one video; ``all`` takes every frame."""
     keep_aspect: bool = False
     """Pad to the model's aspect ratio instead of stretching."""
@@ -33,11 +33,11 @@ class FramesConfig(Config):
 class ObjectiveConfig(Config):
     """What the network has to reconstruct, and how much each part weighs."""
 
-    mask_ratio: float = Field(0.75, ge=0.0, lt=1.0)
+    mask_ratio: float = Field(default=0.75, ge=0.0, lt=1.0)
     """Share of the patches hidden from the encoder."""
-    reconstruction: float = Field(1.0, ge=0.0)
+    reconstruction: float = Field(default=1.0, ge=0.0)
     """Weight of the mean squared error of hidden patches; 0 leaves the decoder out."""
-    decode: float = Field(1.0, gt=0.0, le=1.0)
+    decode: float = Field(default=1.0, gt=0.0, le=1.0)
     """Share of the hidden patches that is decoded, drawn anew each step."""
     background: bool = False
     """See and predict the difference to the video's mean image instead of the image. A static
@@ -45,28 +45,26 @@ class ObjectiveConfig(Config):
     what moves."""
     pca_init: bool = False
     """Start the patch embedding from the principal components of the patches."""
-    local: float = Field(0.0, ge=0.0)
-    """Weight of giving back each visible patch, linearly from its own token."""
-    overview: float = Field(0.0, ge=0.0)
+    overview: float = Field(default=0.0, ge=0.0)
     """Weight of predicting the whole frame at low resolution, linearly from the CLS token."""
-    overview_side: int = Field(28, ge=1)
+    overview_side: int = Field(default=28, ge=1)
     """Rows and columns of that low-resolution frame."""
 
 
 class ContrastConfig(Config):
     """The temporal contrast of the CLS token (InfoNCE)."""
 
-    weight: float = Field(0.03, ge=0.0)
+    weight: float = Field(default=0.03, ge=0.0)
     """BEAST's lambda; 0 leaves the projection head and the pairs out."""
-    temperature: float = Field(1.0, gt=0.0)
+    temperature: float = Field(default=1.0, gt=0.0)
     learn_temperature: bool = False
     """Learn its logarithm, starting from ``temperature``, within 0.01 and 1."""
-    offset: float = Field(1.0, gt=0.0)
+    offset: float = Field(default=1.0, gt=0.0)
     """Distance of a positive from its anchor, before or after it."""
     offset_unit: Literal["frames", "seconds"] = "frames"
-    positives: int = Field(1, ge=1)
+    positives: int = Field(default=1, ge=1)
     """Positives of an anchor in a batch."""
-    exclusion: float = Field(0.0, ge=0.0)
+    exclusion: float = Field(default=0.0, ge=0.0)
     """Frames of one video closer than this, in s, are never negatives of each other."""
     negatives: Literal["all", "video"] = "all"
     """``video``: only frames of the same video are negatives, so that telling videos apart does
@@ -76,14 +74,13 @@ class ContrastConfig(Config):
     augmentation: Literal["independent", "shared"] = "independent"
     """Whether the frames of a pair are augmented alike."""
     head_norm: Literal["batch", "layer", "none"] = "batch"
-    head_width: int | None = Field(None, ge=1)
+    head_width: int | None = Field(default=None, ge=1)
     """Width of the embedding that is compared; default: the encoder's."""
 
 
 class BeastConfig(Config):
     """Everything that a pretraining run depends on."""
 
-    schema_version: Literal[1] = 1
     preset: Preset = "tinbergen"
     frames: FramesConfig = FramesConfig()
     encoder: ViTConfig = ViTConfig()
@@ -96,7 +93,7 @@ class BeastConfig(Config):
     @pydantic.model_validator(mode="after")
     def _trains_something(self) -> BeastConfig:
         goal = self.objective
-        if not (goal.reconstruction or goal.overview or goal.local or self.contrast.weight):
+        if not (goal.reconstruction or goal.overview or self.contrast.weight):
             raise ValueError("every loss has weight 0: nothing would be learned")
         if goal.reconstruction and goal.mask_ratio == 0:
             raise ValueError("reconstruction needs objective.mask_ratio > 0: no patch is hidden")
@@ -140,7 +137,6 @@ _PRESETS: dict[Preset, dict[str, Any]] = {
             "background": True,
             "pca_init": True,
             "decode": 0.5,
-            "local": 1.0,
             "overview": 3.0,
         },
         "contrast": {

@@ -51,10 +51,6 @@ class BeastOutput(NamedTuple):
     """Their grid positions, ``(N, M)``."""
     hidden: Tensor
     """Grid positions of all hidden patches, ``(N, L - K)``; the decoded ones come first."""
-    local: Tensor | None
-    """``(N, K, patch values)``: visible patches, linearly from their own tokens."""
-    visible: Tensor
-    """Their grid positions, ``(N, K)``."""
     overview: Tensor | None
     """``(N, C * side * side)``: the whole frame at low resolution, from CLS."""
 
@@ -76,7 +72,6 @@ class Beast(nn.Module):
         if contrast.weight:
             out = contrast.head_width or shape.width
             self.head = ProjectionHead(shape.width, out, contrast.head_norm)
-        self.local = nn.Linear(shape.width, shape.patch_values) if goal.local else None
         self.overview = None
         if goal.overview:
             self.overview = nn.Linear(shape.width, shape.channels * goal.overview_side**2)
@@ -118,8 +113,6 @@ class Beast(nn.Module):
             prediction=None if self.decoder is None else self.decoder(tokens, mask.keep, asked),
             decoded=asked,
             hidden=mask.hide,
-            local=None if self.local is None else self.local(tokens[:, 1:]),
-            visible=mask.keep,
             overview=None if self.overview is None else self.overview(cls),
         )
 

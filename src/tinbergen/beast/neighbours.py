@@ -6,9 +6,17 @@ from typing import Literal
 
 import numpy as np
 
+from tinbergen.recordings import FrameSource, ImageFolder
+
 OffsetUnit = Literal["frames", "seconds"]
 
 _LONGEST_STEP = 1.5  # median frame intervals; one dropped frame is two of them
+
+
+def stretches_of(video: FrameSource, status: np.ndarray) -> np.ndarray:
+    """Unbroken stretches of a video, or of a folder of images by the numbers in their names."""
+    numbers = video.numbers if isinstance(video, ImageFolder) else None
+    return unbroken_stretches(video.times, status, numbers)
 
 
 def frame_interval(times: np.ndarray) -> float:
@@ -16,7 +24,9 @@ def frame_interval(times: np.ndarray) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else float("nan")
 
 
-def unbroken_stretches(times: np.ndarray, status: np.ndarray) -> np.ndarray:
+def unbroken_stretches(
+    times: np.ndarray, status: np.ndarray, numbers: np.ndarray | None = None
+) -> np.ndarray:
     """Count the stretches of frames that follow each other without damage or a gap in time.
 
     Parameters
@@ -25,6 +35,9 @@ def unbroken_stretches(times: np.ndarray, status: np.ndarray) -> np.ndarray:
         ``(n,)`` s, ascending.
     status
         ``(n,)``; 0 is a sound frame.
+    numbers
+        ``(n,)`` frame numbers in the video that images were exported from; a stretch ends where
+        one is left out.
 
     Returns
     -------
@@ -42,6 +55,8 @@ def unbroken_stretches(times: np.ndarray, status: np.ndarray) -> np.ndarray:
     starts = np.ones(len(sound), bool)
     late = np.diff(times) > _LONGEST_STEP * frame_interval(times)
     starts[1:] = ~sound[:-1] | late
+    if numbers is not None:
+        starts[1:] |= np.diff(numbers) != 1
     number = np.cumsum(starts & sound, dtype=np.int32) - 1
     return np.where(sound, number, -1).astype(np.int32)
 

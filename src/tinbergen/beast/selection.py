@@ -23,12 +23,12 @@ from tinbergen.beast.neighbours import (
     following,
     frame_interval,
     preceding,
-    unbroken_stretches,
+    stretches_of,
 )
 from tinbergen.beast.pool import map_videos
 from tinbergen.configuration import Config
 from tinbergen.errors import TinbergenError, VideoError
-from tinbergen.recordings import FrameSource
+from tinbergen.recordings import FrameSource, ImageFolder
 
 _THUMBNAIL = (32, 32)
 _COMPONENTS = 32
@@ -135,6 +135,7 @@ def select_frames(video: FrameSource, selection: Selection) -> SelectedFrames:
     """Choose frames of one video; the same seed chooses the same frames.
 
     Damaged frames are never chosen, and neighbours never lie beyond one or beyond a gap in time.
+    Of a folder of images whose ``selected_frames.csv`` names some, those are the anchors.
 
     Raises
     ------
@@ -156,7 +157,9 @@ def select_frames(video: FrameSource, selection: Selection) -> SelectedFrames:
             "pass skip_bad to go on without it."
         )
     generator = np.random.Generator(np.random.PCG64([selection.seed, 1]))
-    if selection.method == "all" or wanted >= len(sound):
+    if isinstance(video, ImageFolder) and not video.selected.all():
+        anchors = sound[video.selected[sound]]
+    elif selection.method == "all" or wanted >= len(sound):
         anchors = sound
     elif selection.method == "uniform":
         anchors = sound[(2 * np.arange(wanted) + 1) * len(sound) // (2 * wanted)]
@@ -202,7 +205,7 @@ def scan_video(video: FrameSource, sample: int, generator: np.random.Generator) 
         n_sound += len(sound)
     kept = min(n_sound, len(chosen))
     order = np.argsort(chosen[:kept])
-    stretch = unbroken_stretches(small.times, status)
+    stretch = stretches_of(small, status)
     return Scan(status, stretch, _settle(motion, stretch), chosen[order], pictures[order])
 
 

@@ -32,6 +32,9 @@ class ViTConfig(Config):
     heads: int = pydantic.Field(default=12, ge=1)
     mlp_ratio: float = pydantic.Field(default=4.0, gt=0)
     norm_eps: float = pydantic.Field(default=1e-6, gt=0)
+    cls_stem: int = pydantic.Field(default=0, ge=0)
+    """Side of the grid of block means by which each patch feeds the CLS token directly; 0 = the
+    CLS token starts from nothing but a learned constant, as in the original."""
 
     @pydantic.model_validator(mode="after")
     def _fits(self) -> ViTConfig:
@@ -42,6 +45,8 @@ class ViTConfig(Config):
             )
         if self.width % self.heads:
             raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        if self.cls_stem and self.patch % self.cls_stem:
+            raise ValueError(f"patch {self.patch} must be a multiple of cls_stem {self.cls_stem}")
         return self
 
     @property
@@ -83,11 +88,38 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
     return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
 
 
+def low_resolution(patches: Tensor, keep: Tensor | None, config: ViTConfig) -> Tensor:
+    """Block means of each patch at its place in the frame, zero where a patch is hidden.
+
+    Scaled up by the share of hidden patches, so that their sum over a frame stays the same.
+
+    Parameters
+    ----------
+    patches, keep
+        As :meth:`ViT.forward` takes them.
+
+    Returns
+    -------
+    Tensor
+        ``(N, n_patches, cls_stem * cls_stem * C)``.
+    """
+    n, k, _ = patches.shape
+    side, block, channels = config.cls_stem, config.patch // config.cls_stem, config.channels
+    means = patches.view(n, k, side, block, side, block, channels).mean(dim=(3, 5)).flatten(2)
+    if keep is None:
+        return means
+    frame = means.new_zeros(n, config.n_patches, means.shape[-1])
+    index = keep.unsqueeze(-1).expand_as(means)
+    return frame.scatter(1, index, means) * (config.n_patches / k)
+
+
 class ViT(nn.Module):
     """Vision transformer over the patches of an image, all of them or a chosen few.
 
     Tokens that are not asked for cost nothing: they are dropped before the patch embedding.
-    Position tables are fixed sine-cosine tables; a CLS token stands in front.
+    Position tables are fixed sine-cosine tables; a CLS token stands in front. With a ``cls_stem``
+    the CLS token starts as a linear map of the visible patches at low resolution, each patch at
+    its own place, so that it knows the whole frame before the first block.
     """
 
     positions: Tensor
@@ -98,6 +130,10 @@ class ViT(nn.Module):
         self.embed = nn.Linear(config.patch_values, config.width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.register_buffer("positions", sincos_2d(*config.grid, config.width))
+        self.stem = None
+        if config.cls_stem:
+            low = config.n_patches * config.cls_stem**2 * config.channels
+            self.stem = nn.Linear(low, config.width)
         hidden = int(config.width * config.mlp_ratio)
         self.blocks = nn.ModuleList(
             Block(config.width, config.heads, hidden, config.norm_eps) for _ in range(config.depth)
@@ -105,6 +141,8 @@ class ViT(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
         init_transformer(self)
         nn.init.normal_(self.cls_token, std=0.02)
+        if self.stem is not None:
+            nn.init.normal_(self.stem.weight, std=self.stem.in_features**-0.5)
 
     def forward(self, patches: Tensor, keep: Tensor | None = None) -> Tensor:
         """Encode patches.
@@ -128,7 +166,11 @@ class ViT(nn.Module):
         """Return the tokens after every block, before the last norm; ``depth`` tensors."""
         grid = self.positions[1:]
         x = self.embed(patches) + (grid if keep is None else grid[keep])
-        x = torch.cat([(self.cls_token + self.positions[0]).expand(len(x), -1, -1), x], dim=1)
+        cls = (self.cls_token + self.positions[0]).expand(len(x), -1, -1)
+        if self.stem is not None:
+            low = low_resolution(patches, keep, self.config).flatten(1)
+            cls = cls + self.stem(low).unsqueeze(1)
+        x = torch.cat([cls, x], dim=1)
         outputs = []
         for block in self.blocks:
             x = block(x)

@@ -1,0 +1,256 @@
+"""Embedding: whole videos in, one row of features per frame out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinbergen.beast.cache import fingerprint
+from tinbergen.beast.config import BeastConfig
+from tinbergen.beast.embed_io import EmbeddingWriter, embed_video
+from tinbergen.beast.embedding import Embedding
+from tinbergen.beast.pixels import nearest_background, to_input, video_background
+from tinbergen.beast.pretraining import Data, load_backgrounds
+from tinbergen.configuration import resolve
+from tinbergen.errors import ConfigError, DataError, TinbergenError
+from tinbergen.files import ensure_output_folder, safe_name
+from tinbergen.nn.backbone import load_encoder
+from tinbergen.nn.vit import ViT, patchify
+from tinbergen.recordings import Dataset
+from tinbergen.training import RunFolder, TrainConfig
+from tinbergen.training.device import choose_hardware
+
+if TYPE_CHECKING:
+    from tinbergen.recordings import FrameSource
+
+Token = Literal["cls", "mean", "patch"]
+TOKENS: tuple[Token, ...] = get_args(Token)
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class Embedder:
+    """The encoder of a finished run, as a function of frames.
+
+    Parameters
+    ----------
+    run
+        A finished run folder.
+    tokens
+        ``cls`` (width), ``mean`` of the patch tokens (width), ``patch`` (rows, columns, width).
+    layers
+        Blocks whose output is wanted, counted from 1; their tokens are put side by side. None is
+        the encoder's output, after the last norm.
+    device, precision
+        As :class:`~tinbergen.training.TrainConfig` has them.
+
+    Raises
+    ------
+    DeviceError
+        If this machine lacks the device or the precision.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder | str | os.PathLike,
+        *,
+        tokens: Iterable[Token] = ("cls",),
+        layers: Iterable[int] | None = None,
+        device: Device = "auto",
+        precision: Precision = "auto",
+    ):
+        self.run = run if isinstance(run, RunFolder) else RunFolder.open(run)
+        self.config = resolve(BeastConfig, self.run.config)
+        self.tokens = tuple(tokens)
+        self.layers = None if layers is None else tuple(layers)
+        self._check()
+        hardware = choose_hardware(TrainConfig(device=device, precision=precision))
+        self.device = torch.device(hardware.device)
+        dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+        self.dtype = dtypes[hardware.precision]
+        # Whole-network casts cost nothing per batch; norms of bf16 inputs still sum in float32.
+        self.encoder: ViT = load_encoder(self.run.path).to(self.device, self.dtype)
+        self._bank = load_backgrounds(self.run)
+
+    def _check(self) -> None:
+        unknown = [token for token in self.tokens if token not in TOKENS]
+        if unknown or not self.tokens:
+            raise ConfigError(
+                f"tokens: expected some of {', '.join(TOKENS)}, found {', '.join(unknown) or '-'}."
+            )
+        depth = self.config.encoder.depth
+        wrong = [layer for layer in self.layers or () if not 1 <= layer <= depth]
+        if wrong:
+            raise ConfigError(f"layers: expected 1 to {depth}, found {wrong[0]}.")
+
+    def source(self, video: FrameSource) -> FrameSource:
+        """Return ``video`` at the encoder's size and channels."""
+        return video.view(
+            gray=self.config.encoder.channels == 1,
+            size=self.config.encoder.image_size,
+            keep_aspect=self.config.frames.keep_aspect,
+        )
+
+    def background(self, video: FrameSource) -> np.ndarray | None:
+        """Background of a source at the encoder's size, ``(H, W, C)``; None if none is needed.
+
+        A video's own mean image; for a few stills the background of the training video that they
+        resemble most.
+        """
+        if not self.config.objective.background:
+            return None
+        own = video_background(video)
+        if own is not None:
+            return own
+        if self._bank is None:
+            raise DataError(f"{self.run.path} has lost its backgrounds.npy; train it again.")
+        batch = video.frames(np.arange(min(video.n_frames, 64)))
+        frames = batch.frames[batch.status == 0]
+        if not len(frames):
+            raise DataError(f"{video.path}: not one frame can be decoded.")
+        return nearest_background(frames.reshape(len(frames), *self._bank.shape[1:]), self._bank)
+
+    @torch.inference_mode()
+    def encode(
+        self, frames: np.ndarray, background: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Encode ``(N, H, W, C)`` uint8 frames at the encoder's size; float32 by token kind."""
+        images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
+        shared = None
+        if background is not None:
+            shared = torch.from_numpy(np.asarray(background, np.float32)).to(self.device)[None]
+        patches = patchify(to_input(images, shared), self.config.encoder.patch).to(self.dtype)
+        if self.layers is None:
+            x = self.encoder(patches)
+        else:
+            outputs = self.encoder.layers(patches)
+            x = torch.cat([outputs[layer - 1] for layer in self.layers], dim=-1)
+        return {token: self._pick(x, token).float().cpu().numpy() for token in self.tokens}
+
+    def _pick(self, x: Tensor, token: Token) -> Tensor:
+        if token == "cls":
+            return x[:, 0]
+        if token == "mean":
+            return x[:, 1:].mean(dim=1)
+        return x[:, 1:].unflatten(1, self.config.encoder.grid)
+
+
+def embed(
+    run: RunFolder | str | os.PathLike,
+    data: Data,
+    out: str | os.PathLike,
+    *,
+    tokens: Iterable[Token] = ("cls",),
+    layers: Iterable[int] | None = None,
+    dtype: Literal["float16", "float32"] = "float16",
+    batch_size: int = 32,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    skip_bad: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Embedding]:
+    """Embed every frame of every video, written as it is made.
+
+    A run that was killed goes on where it stopped when called again; finished videos are kept.
+    Memory does not grow with the length of a video.
+
+    Parameters
+    ----------
+    run
+        A finished run folder.
+    data
+        A dataset, or videos, folders, a ``dataset.yaml``.
+    out
+        Folder to write; one folder per recording below it (and per camera, where a recording has
+        several), see :mod:`tinbergen.beast.embed_io`.
+    tokens, layers, device, precision
+        See :class:`Embedder`.
+    dtype
+        Of the files.
+    batch_size
+        Frames encoded at once.
+    skip_bad
+        Leave out videos that cannot be read instead of refusing to start.
+    overwrite
+        Make finished embeddings again.
+
+    Returns
+    -------
+    dict
+        Recording (or recording/camera) -> :class:`~tinbergen.beast.embedding.Embedding`: rows on
+        the video's own frame times, NaN with a status where a frame could not be decoded.
+    """
+    embedder = Embedder(run, tokens=tokens, layers=layers, device=device, precision=precision)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    out = ensure_output_folder(out)
+    weights = fingerprint(embedder.run.weights_path)
+    results: dict[str, Embedding] = {}
+    for name, folder, video in _readable(dataset, out, skip_bad):
+        source = {
+            "weights": weights,
+            "video": fingerprint(video.path),
+            "frames": video.n_frames,
+            "tokens": list(embedder.tokens),
+            "layers": None if embedder.layers is None else list(embedder.layers),
+            "precision": str(embedder.dtype).removeprefix("torch."),
+        }
+        if not overwrite and _is_finished(folder, source):
+            results[name] = Embedding(folder)
+            continue
+        _embed_one(embedder, video, folder, source, dtype, batch_size, overwrite)
+        results[name] = Embedding(folder)
+    return results
+
+
+def _readable(dataset: Dataset, out: Path, skip_bad: bool) -> list[tuple[str, Path, FrameSource]]:
+    """Name each video and its folder; look into all of them before the first is embedded."""
+    named, bad = [], []
+    for recording, stream, video in dataset.videos():
+        several = len(dataset[recording].videos) > 1
+        name = f"{recording}/{stream}" if several else recording
+        folder = out.joinpath(*(safe_name(part) for part in name.split("/")))
+        try:
+            if not video.n_frames:
+                raise DataError(f"{video.path} holds no frame.")
+            named.append((name, folder, video))
+        except TinbergenError as error:
+            bad.append(str(error))
+    if bad and not skip_bad:
+        raise DataError(
+            f"{len(bad)} of the videos cannot be used:\n  " + "\n  ".join(bad) + "\nRepair or "
+            "remove them, or go on without them: --skip-bad (skip_bad=True)."
+        )
+    for message in bad:
+        print(f"left out: {message}", file=sys.stderr)
+    if not named:
+        raise DataError("No video is left to embed. 'tinbergen check' looks at each.")
+    return named
+
+
+def _is_finished(folder: Path, source: dict) -> bool:
+    return (folder / "meta.json").is_file() and Embedding(folder).meta.get("source") == source
+
+
+def _embed_one(
+    embedder: Embedder,
+    video: FrameSource,
+    folder: Path,
+    source: dict,
+    dtype: Literal["float16", "float32"],
+    batch_size: int,
+    overwrite: bool,
+) -> None:
+    view = embedder.source(video)
+    background = embedder.background(view)
+    writer = EmbeddingWriter(
+        folder, times=view.times, source=source, dtype=dtype, overwrite=overwrite
+    )
+    with writer:
+        embed_video(view, lambda frames: embedder.encode(frames, background), writer, batch_size)

@@ -1,0 +1,95 @@
+"""From uint8 frames to what the network sees, with and without a background."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinbergen.beast.augment import Transforms, augment, normalise, warp
+from tinbergen.recordings import FrameSource
+
+RESIDUAL_SCALE = 0.226
+"""Divides differences to the background, on the scale where white is 1. The usual deviation of
+natural images, so that errors compare with those of images normalised the common way."""
+_BACKGROUND_FRAMES = 64
+_ENOUGH_FRAMES = 16
+
+
+def to_input(
+    frames: Tensor, background: Tensor | None = None, transforms: Transforms | None = None
+) -> Tensor:
+    """Normalise a batch, augmented or not.
+
+    Parameters
+    ----------
+    frames
+        ``(N, H, W, C)`` uint8.
+    background
+        ``(N, H, W, C)`` float32, 0 to 255: the mean image of each frame's video. The difference
+        to it is what is augmented and seen, so that a moved frame does not uncover the static
+        scene. None normalises by the ImageNet mean and deviation, as published weights expect.
+    transforms
+        Draws of :meth:`tinbergen.beast.augment.Augmentation.draw`.
+
+    Returns
+    -------
+    Tensor
+        ``(N, C, H, W)`` float32.
+    """
+    images = frames.permute(0, 3, 1, 2)
+    if background is None:
+        return normalise(images) if transforms is None else augment(images, transforms)
+    residual = (images.float() - background.permute(0, 3, 1, 2)) / (255 * RESIDUAL_SCALE)
+    if transforms is None:
+        return residual
+    # Brightness would be a constant over the whole difference; contrast scales it.
+    return warp(residual, transforms) * transforms.contrast.to(frames.device)[:, None, None, None]
+
+
+def to_picture(images: Tensor, background: Tensor | None = None) -> np.ndarray:
+    """Undo :func:`to_input`: ``(N, C, H, W)`` to ``(N, H, W, C)`` uint8."""
+    from tinbergen.beast.augment import IMAGENET_MEAN, IMAGENET_STD
+
+    x = images.permute(0, 2, 3, 1).float().cpu()
+    if background is None:
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        if x.shape[-1] == 1:
+            mean, std = mean.mean(), std.mean()
+        pixels = (x * std + mean) * 255
+    else:
+        pixels = x * 255 * RESIDUAL_SCALE + background.cpu()
+    return pixels.round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def video_background(video: FrameSource) -> np.ndarray | None:
+    """Mean of up to 64 evenly spaced sound frames, ``(H, W, C)`` float32, 0 to 255.
+
+    None for a source of fewer than 16 sound frames (a few stills): its mean is no background.
+    """
+    if video.n_frames < _ENOUGH_FRAMES:
+        return None
+    wanted = np.unique(np.linspace(0, video.n_frames - 1, _BACKGROUND_FRAMES).round().astype(int))
+    total, n = 0.0, 0
+    for start in range(0, len(wanted), 8):
+        batch = video.frames(wanted[start : start + 8])
+        sound = batch.frames[batch.status == 0].astype(np.float32)
+        total, n = total + sound.sum(axis=0), n + len(sound)
+    if n < _ENOUGH_FRAMES:
+        return None
+    mean = np.asarray(total, np.float32) / n
+    return mean if mean.ndim == 3 else mean[..., None]
+
+
+def nearest_background(frames: np.ndarray, backgrounds: np.ndarray) -> np.ndarray:
+    """Choose the background that a few frames of an unseen source differ from least.
+
+    Parameters
+    ----------
+    frames
+        ``(N, H, W, C)`` uint8 of one source.
+    backgrounds
+        ``(videos, H, W, C)``, 0 to 255.
+    """
+    image = np.median(frames, axis=0).astype(np.float32)
+    return backgrounds[int(np.abs(backgrounds - image).mean(axis=(1, 2, 3)).argmin())]

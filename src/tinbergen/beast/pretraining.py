@@ -1,0 +1,264 @@
+"""Pretraining: a folder of an experiment's videos in, a run folder out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinbergen.beast.cache import CacheConfig, FrameCache, cache_key, fingerprint
+from tinbergen.beast.cache_build import build_cache, readable_videos
+from tinbergen.beast.config import BeastConfig, Preset, Size, beast_config
+from tinbergen.beast.selection import Selection
+from tinbergen.errors import ConfigError, OutputError
+from tinbergen.files import atomic_write, ensure_output_folder
+from tinbergen.recordings import Dataset
+from tinbergen.training import RunFolder, fit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Data = Dataset | str | os.PathLike | Iterable[str | os.PathLike]
+
+_HELD_OUT = 0.05
+_LEAST_HELD_OUT = 8
+_LEAST_GAP_S = 0.1
+_BACKGROUNDS = "backgrounds.npy"
+
+
+def pretrain(
+    data: Data,
+    out: str | os.PathLike,
+    *,
+    preset: Preset = "tinbergen",
+    size: Size | None = None,
+    steps: int | None = None,
+    start_from: str | os.PathLike | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    cache: str | os.PathLike | None = None,
+    skip_bad: bool = False,
+    partial: bool = False,
+    evaluate: bool = True,
+) -> RunFolder:
+    """Pretrain a vision transformer on an experiment's videos.
+
+    Chooses frames, caches them, holds the last stretch of every video out for validation, trains,
+    and (with ``evaluate``) scores the result and writes the report.
+
+    Parameters
+    ----------
+    data
+        A dataset, or whatever :meth:`tinbergen.Dataset.open` takes: videos, folders, a
+        ``dataset.yaml``.
+    out
+        The run folder to make.
+    preset, size, overrides
+        See :func:`tinbergen.beast.beast_config`.
+    steps
+        Optimizer steps; short for ``overrides={"train": {"steps": ...}}``.
+    start_from
+        A run folder or a weights file to start from instead of from the data: Hugging Face
+        ViT-MAE, Meta's MAE, reference BEAST, or our own.
+    resume
+        Go on with the run at ``out`` where it stopped, if there is one.
+    cache
+        Folder for the frame cache; default: ``.frames`` beside the run, shared by all runs there
+        on the same frames. It may be deleted when no run needs it any more.
+    skip_bad
+        Leave broken videos out, with a warning, instead of refusing to start.
+    partial
+        Accept weights in ``start_from`` that fit the encoder in part.
+
+    Returns
+    -------
+    RunFolder
+        The finished run.
+
+    Raises
+    ------
+    ConfigError
+        For settings that do not exist or do not fit the data; before any long work.
+    DataError
+        If a video is broken (unless ``skip_bad``), or there is none.
+    OutputError
+        If ``out`` holds something already, or cannot be written.
+    PreemptedError
+        After SIGTERM, SIGUSR1 or SIGINT; everything is saved.
+    """
+    from tinbergen.beast.model import Beast
+    from tinbergen.beast.start import starting_weights
+
+    overrides = dict(overrides or {})
+    if steps is not None:
+        overrides["train"] = {**overrides.get("train", {}), "steps": steps}
+    config = beast_config(preset, size=size, overrides=overrides)
+    out = Path(out)
+    _refuse_occupied(out, resume)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    weights = None
+    if start_from is not None:
+        weights, report = starting_weights(start_from, Beast(config), partial=partial)
+        print(f"starting from {start_from}: {report}", file=sys.stderr)
+    frames = open_frames(dataset, config, cache or out.parent / ".frames", skip_bad=skip_bad)
+    train, validation, splits = hold_out(frames.index, config)
+    backgrounds = None
+    if config.objective.background:
+        backgrounds = cached_backgrounds(frames, dataset)
+    from tinbergen.beast.task import PretrainTask
+
+    task = PretrainTask(config, frames, train, validation, backgrounds, weights)
+    task.batches()  # too few frames for a batch: say so before anything is written
+    run = RunFolder.start(
+        out,
+        config,
+        seed=config.train.seed,
+        inputs=_inputs(frames, start_from),
+        splits=splits,
+        resume=resume,
+    )
+    if backgrounds is not None:
+        save_backgrounds(run, backgrounds)
+    fit(task, config.train, run, resume=resume)
+    if evaluate:
+        from tinbergen.beast.diagnostics import evaluate_run
+
+        evaluate_run(run, dataset, frames)
+    return run
+
+
+def _refuse_occupied(out: Path, resume: bool) -> None:
+    if (out / "status.json").is_file() and not resume:
+        state = RunFolder.open(out).status["state"]
+        raise OutputError(
+            f"{out} already holds a run ({state}). Go on with it with --resume (resume=True), or "
+            "choose another output folder."
+        )
+    ensure_output_folder(out.parent)
+
+
+def open_frames(
+    dataset: Dataset, config: BeastConfig, folder: str | os.PathLike, *, skip_bad: bool = False
+) -> FrameCache:
+    """Build, or find, the frame cache of a dataset for these settings, below ``folder``."""
+    frames, contrast = config.frames, config.contrast
+    # Without a contrast the neighbours of an anchor are of no use.
+    offset = contrast.offset * contrast.positives if contrast.weight else 0
+    settings = CacheConfig(
+        selection=Selection(
+            method=frames.select,
+            frames_per_video=frames.per_video,
+            offset=offset,
+            offset_unit=contrast.offset_unit,
+            seed=config.train.seed,
+        ),
+        size=config.encoder.image_size,
+        gray=config.encoder.channels == 1,
+        keep_aspect=frames.keep_aspect,
+    )
+    videos, _ = readable_videos(dataset, settings, skip_bad)
+    key = cache_key(videos, settings)
+    workers = min(os.cpu_count() or 1, len(videos), 8)
+    return build_cache(
+        dataset, Path(folder) / key[:16], settings, workers=workers, skip_bad=skip_bad
+    )
+
+
+def hold_out(
+    index: pd.DataFrame, config: BeastConfig
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Hold one stretch of every video out for validation.
+
+    The stretch is 5 % of the video's cached time, at a place that depends on the seed; frames
+    closer to it than the gap (the reach of a pair, at least 0.1 s) are used for nothing.
+
+    Returns
+    -------
+    train, validation
+        Rows of the cache; validation is empty when it would hold fewer than 8 frames.
+    splits
+        What ``splits.json`` keeps: the stretches in s, by recording and stream.
+    """
+    contrast = config.contrast
+    rng = np.random.default_rng([config.train.seed, 0x5B117])
+    status, video = index["status"].to_numpy(), index["video"].to_numpy()
+    time = index["time"].to_numpy()
+    train = status == 0
+    validation = np.zeros(len(index), dtype=bool)
+    held: list[dict[str, Any]] = []
+    for number in np.unique(video):
+        rows = np.flatnonzero((video == number) & (status == 0))
+        if len(rows) < 2:
+            continue
+        t = time[rows]
+        interval = float(np.median(np.diff(t)))
+        reach = contrast.offset * (interval if contrast.offset_unit == "frames" else 1.0)
+        gap = max(_LEAST_GAP_S, contrast.exclusion, 2 * reach * contrast.positives)
+        length = _HELD_OUT * (t[-1] - t[0])
+        start = t[0] + rng.uniform(0.1, 0.9) * (t[-1] - t[0] - length)
+        inside = (t >= start) & (t < start + length)
+        near = (t >= start - gap) & (t < start + length + gap)
+        if near.mean() > 0.5:  # a clip so short that the gaps would take most of it
+            continue
+        validation[rows[inside]] = True
+        train[rows[near]] = False
+        first = index.iloc[rows[0]]
+        held.append(
+            {
+                "recording": str(first["recording"]),
+                "stream": str(first["stream"]),
+                "start": float(start),
+                "stop": float(start + length),
+                "gap": gap,
+            }
+        )
+    if validation.sum() < _LEAST_HELD_OUT:
+        return np.flatnonzero(status == 0), np.zeros(0, dtype=int), {"validation": []}
+    return np.flatnonzero(train), np.flatnonzero(validation), {"validation": held}
+
+
+def cached_backgrounds(frames: FrameCache, dataset: Dataset) -> np.ndarray:
+    """Background of each video of a cache: ``(videos, H, W, C)`` float32, 0 to 255.
+
+    From evenly spaced frames of the video, as for a video that is embedded later; the mean of
+    the cached frames where a video is too short for that.
+    """
+    from tinbergen.beast.pixels import video_background
+    from tinbergen.progress import track
+
+    sources = {(name, stream): video for name, stream, video in dataset.videos()}
+    height, width = frames.config.size
+    images = []
+    for number, entry in enumerate(track(frames.videos, "backgrounds", "videos")):
+        source = sources[entry.recording, entry.stream].view(
+            gray=frames.config.gray, size=(height, width), keep_aspect=frames.config.keep_aspect
+        )
+        background = video_background(source)
+        images.append(frames.mean[number] if background is None else background)
+    return np.stack(images).astype(np.float32)
+
+
+def save_backgrounds(run: RunFolder, backgrounds: np.ndarray) -> None:
+    """Keep the backgrounds of a run; they are needed to embed stills of the same rigs."""
+    with atomic_write(run.path / _BACKGROUNDS, "wb") as file:
+        np.save(file, backgrounds, allow_pickle=False)
+
+
+def load_backgrounds(run: RunFolder) -> np.ndarray | None:
+    """Backgrounds of the videos that a run was trained on, or None."""
+    path = run.path / _BACKGROUNDS
+    return np.load(path, allow_pickle=False) if path.is_file() else None
+
+
+def _inputs(frames: FrameCache, start_from: str | os.PathLike | None) -> dict[str, str]:
+    inputs = {"frames": frames.key}
+    if start_from is not None:
+        path = Path(start_from)
+        if path.is_dir() and not (path / "weights.safetensors").is_file():
+            raise ConfigError(f"{path} is no finished run: it has no weights.safetensors.")
+        inputs["start_from"] = fingerprint(path / "weights.safetensors" if path.is_dir() else path)
+    return inputs
