@@ -3,6 +3,7 @@ import os
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from tinbergen.beast.cache import CacheConfig, FrameCache, fingerprint
 from tinbergen.beast.cache_build import build_cache
 from tinbergen.beast.selection import Selection
 from tinbergen.errors import DataError, MissingFileError, OutputError
-from tinbergen.recordings import Dataset, Recording, Video
+from tinbergen.recordings import Dataset, ImageFolder, Recording, Video
 
 SMALL = CacheConfig(selection=Selection(frames_per_video=8, offset=2), size=(24, 32))
 ALL = CacheConfig(selection=Selection(method="all"), size=(24, 32), gray=True)
@@ -159,6 +160,23 @@ def test_undecodable_video_is_found_while_selecting(tmp_path, array_video):
         cache = build_cache(data, out, config, skip_bad=True)
         assert len(cache.losses) == 1 and "b.npy" in cache.losses[0]
         assert (cache.index["recording"] == "a")[cache.usable].all()
+
+
+def test_folder_exported_by_the_reference(tmp_path):
+    """Anchors 10 and 12 share a neighbour; 30 stands alone at the end of its video."""
+    folder = tmp_path / "in/mouse 1"
+    folder.mkdir(parents=True)
+    frames = [9, 10, 11, 12, 13, 29, 30]
+    for frame in frames:
+        cv2.imwrite(str(folder / f"img{frame:08d}.png"), np.full((20, 30, 3), frame, np.uint8))
+    names = "".join(f"img{frame:08d}.png\n" for frame in (10, 12, 30))
+    (folder / "selected_frames.csv").write_text(names)
+    data = dataset_of(**{"mouse 1": ImageFolder(folder)})
+    cache = build_cache(data, tmp_path / "cache", CacheConfig(size=(24, 32)))
+    assert cache.frames[:, 5, 5, 0].tolist() == frames
+    assert cache.index["anchor"].tolist() == [False, True, False, True, False, False, True]
+    assert cache.index["after"].tolist() == [1, 2, 3, 4, -1, 6, -1]
+    assert Dataset.open(tmp_path / "in").videos()
 
 
 def test_two_videos_of_one_name_and_several_processes(tmp_path, write_clip):

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
@@ -68,6 +70,20 @@ def test_long_videos_choose_from_a_bounded_sample(array_video, monkeypatch):
     chosen = select_frames(video, Selection(frames_per_video=20))
     assert len(chosen.anchors) == 20
     assert (scan.motion[chosen.anchors] > np.percentile(scan.motion, 50)).all()
+
+
+def test_memory_does_not_grow_with_the_video(array_video, monkeypatch):
+    """But for status, motion and the like: a few bytes a frame, as the times themselves."""
+    monkeypatch.setattr(module, "_SAMPLE", 512)
+    monkeypatch.setattr(module, "_SAMPLE_PER_FRAME", 1)
+    frame, peaks, lengths = np.zeros((1, 32, 32, 3), np.uint8), [], (4000, 12_000)
+    for n in lengths:
+        video = array_video(frames=np.broadcast_to(frame, (n, 32, 32, 3)), name=f"{n}.npy")
+        tracemalloc.start()
+        select_frames(video, Selection(frames_per_video=50))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / (lengths[1] - lengths[0]) < 150 < 32 * 32 * 3
 
 
 def test_reservoir_is_uniform(array_video):

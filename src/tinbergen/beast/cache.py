@@ -201,7 +201,7 @@ class FrameCache:
         out = np.empty((len(rows), *self.frames.shape[1:]), np.uint8)
         header, each = self.frames.offset, out[:1].nbytes  # type: ignore[attr-defined]
         for row, target in zip(np.asarray(rows).tolist(), out, strict=True):
-            if os.preadv(self._file.fileno(), [memoryview(target)], header + row * each) != each:
+            if os.preadv(self._file.fileno(), [target.data], header + row * each) != each:
                 raise DataError(f"{self._file.name} ends before row {row}; build it again.")
         return out
 

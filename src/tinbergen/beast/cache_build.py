@@ -273,7 +273,7 @@ def _write_video(task: _Writing) -> None:
         file.seek(task.position)
         for start in range(0, len(task.frames), _BATCH):
             batch = task.video.frames(task.frames[start : start + _BATCH])
-            _write_all(file, memoryview(batch.frames).cast("B"))
+            _write_all(file, batch.frames.data.cast("B"))
             status.append(batch.status)
             for frame in batch.frames[batch.ok].reshape(-1, *shape):
                 cv2.accumulate(frame, total)

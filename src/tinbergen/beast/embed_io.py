@@ -126,7 +126,7 @@ class EmbeddingWriter:
                 rows = np.full((n, *self._shapes[kind]), np.nan, self.dtype)
                 if sound.any():
                     rows[sound] = tokens[kind]
-                file.write(memoryview(rows).cast("B"))
+                file.write(rows.data.cast("B"))
         self._status[self.rows : self.rows + n] = status
         self.rows += n
         if self._files and self.rows - self._marked >= _ROWS_PER_MARK:

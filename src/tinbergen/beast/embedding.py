@@ -137,7 +137,7 @@ def write_nwb(
         If ``path`` exists.
     """
     try:
-        import pynwb
+        import pynwb  # its classes are made at run time, so type checkers know little of them
         from hdmf.data_utils import DataChunkIterator
     except ImportError as error:
         raise DataError(
@@ -148,15 +148,16 @@ def write_nwb(
     path = Path(path)
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already. Choose another file, or pass overwrite.")
-    file = pynwb.NWBFile(
+    file: Any = pynwb.NWBFile(
         session_description=f"Embedding of the video {embedding.path.name}",
         identifier=str(embedding.path.resolve()),
         session_start_time=session_start or datetime.fromtimestamp(0, UTC),
     )
     module = file.create_processing_module("behavior", "Features of the video, frame by frame")
+    time_series: Any = pynwb.TimeSeries
     for kind in kinds or tuple(embedding.kinds):
         module.add(
-            pynwb.TimeSeries(
+            time_series(
                 name=f"embedding_{kind}",
                 data=DataChunkIterator(embedding.values(kind), buffer_size=_NWB_ROWS),
                 timestamps=embedding.times,
@@ -165,7 +166,7 @@ def write_nwb(
             )
         )
     module.add(
-        pynwb.TimeSeries(
+        time_series(
             name="frame_status",
             data=embedding.status,
             timestamps=embedding.times,
@@ -174,6 +175,7 @@ def write_nwb(
         )
     )
     temporary = path.with_name(f".{path.stem}.partial.nwb")
-    with pynwb.NWBHDF5IO(temporary, "w") as out:
+    open_nwb: Any = pynwb.NWBHDF5IO
+    with open_nwb(temporary, "w") as out:
         out.write(file)
     temporary.replace(path)
