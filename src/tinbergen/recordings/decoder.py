@@ -13,7 +13,6 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
-from av.video.frame import PictureType
 
 from tinbergen.recordings.video_index import VideoIndex, open_container, shown_at
 
@@ -33,7 +32,6 @@ class Decoder:
         self._path, self._index = path, index
         self._resources = ExitStack()
         self._key_positions = np.searchsorted(index.pts, index.keyframes)
-        self._clean = False  # whether keyframes are whole pictures (not so with intra refresh)
         self._open()
 
     def close(self) -> None:
@@ -46,9 +44,9 @@ class Decoder:
         if not self._lies_ahead(position):
             self._seek(key)
         frame = self._advance_to(position)
-        unsure = (frame is None or frame.is_corrupt) and not self._clean
-        if unsure and key > 0 and self._began_at == key:  # the picture may build up over two
-            self._seek(key - 1)
+        is_bad = frame is None or frame.is_corrupt
+        if is_bad and self._began_at == key >= 0 and not self._index.closed[key]:
+            self._seek(int(np.flatnonzero(np.append(True, self._index.closed[:key]))[-1]) - 1)
             frame = self._advance_to(position)
         return frame
 
@@ -64,18 +62,19 @@ class Decoder:
             return False
         if position <= self._held_at:  # what lies between asked and held never came out
             return True
-        return self._key_positions[self._key_of(position)] <= self._held_at + 1
+        key = self._key_of(position)
+        return key < 0 or self._key_positions[key] <= self._held_at + 1
 
     def _key_of(self, position: int) -> int:
-        """Return which keyframe ``position`` is decoded from."""
-        return max(int(np.searchsorted(self._key_positions, position, side="right")) - 1, 0)
+        """Return which keyframe ``position`` is decoded from; -1 = the top of the file."""
+        return int(np.searchsorted(self._key_positions, position, side="right")) - 1
 
     def _open(self) -> None:
         self._resources.close()
         self._container = self._resources.enter_context(open_container(self._path))
         self._video = self._container.streams.video[0]
         self._video.codec_context.thread_count = 1
-        self._begin(self._container.demux(self._video), key=0, position=0)
+        self._begin(self._container.demux(self._video), key=-1, position=0)
 
     def _begin(self, packets: Iterator[av.Packet], key: int, position: int) -> None:
         self._stream = self._decode(packets)
@@ -84,7 +83,7 @@ class Decoder:
         self._held: av.VideoFrame | None = None
 
     def _seek(self, last: int) -> None:
-        """Start again exactly at keyframe ``last``, at an earlier one, or with a new file."""
+        """Start again exactly at keyframe ``last``, at an earlier one, or at the top."""
         for key in range(last, -1, -1):
             packets, first = self._packets_from(int(self._index.keyframes[key]))
             if first is not None:
@@ -123,8 +122,6 @@ class Decoder:
             position = int(np.searchsorted(pts, time)) + repeats
             if position < len(pts) and pts[position] == time and position > last_position:
                 last_position = position
-                if frame.key_frame and position > 0:
-                    self._clean = frame.pict_type == PictureType.I
                 yield position, frame
         while True:
             yield len(pts), None
@@ -133,7 +130,7 @@ class Decoder:
         context = self._video.codec_context
         try:
             for number, packet in enumerate(packets):
-                if number and self._clean and packet.is_keyframe and self._is_closed(packet):
+                if number and packet.is_keyframe and self._is_closed(packet):
                     yield from _decoded(context, None)
                     context.flush_buffers()
                 yield from _decoded(context, packet if packet.size else None)
@@ -141,7 +138,6 @@ class Decoder:
             yield from _decoded(context, None)
 
     def _is_closed(self, packet: av.Packet) -> bool:
-        """Whether nothing shown before this keyframe is decoded after it."""
         key = int(np.searchsorted(self._index.keyframes, shown_at(packet) or 0))
         return key < len(self._index.closed) and bool(self._index.closed[key])
 

@@ -58,6 +58,15 @@ class Video(FrameSource):
     def _file_times(self) -> np.ndarray:
         return self.index.times
 
+    def _file_problems(self) -> list[str]:
+        problems = list(self.index.problems)
+        lacking = self.index.declared - len(self.index.pts)
+        if lacking > 0:
+            problems.append(
+                f"the header promises {self.index.declared} frames, {lacking} of them are not there"
+            )
+        return problems
+
     def _source_size(self) -> tuple[int, int]:
         return self.index.height, self.index.width
 

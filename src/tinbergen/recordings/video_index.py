@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ class VideoIndex:
     keyframes
         ``(k,)`` int64, presentation times of the frames at which decoding can start, ascending.
     closed
-        ``(k,)`` bool, whether no frame shown before the keyframe is stored after it.
+        ``(k,)`` bool, whether all that is stored from this keyframe on can be decoded without
+        what is stored before it. If not (open groups of pictures, intra refresh), decoding can
+        start there as well, but the first frames may be damaged.
     reliable
         Whether frames can be told apart by their times. Not so in AVI with reordered frames,
         which stores no presentation times; such a file is decoded in order, from its start.
@@ -42,7 +45,7 @@ class VideoIndex:
     codec, pixel_format
         FFmpeg's names.
     declared
-        Number of frames that the header promises; 0 if it says nothing.
+        Number of frames that the header promises (edit list applied); 0 if it says nothing.
     problems
         What is wrong with the file, as far as can be told without decoding.
     """
@@ -109,17 +112,22 @@ def read_index(path: Path) -> VideoIndex:
     pts: list[int] = []
     keyframes: list[int] = []
     open_ones: set[int] = set()
+    hidden = 0  # frames that an edit list cuts away
     problems: list[str] = []
     with open_container(path) as container:
         stream = container.streams.video[0]
         try:
             for packet in container.demux(stream):
                 time = shown_at(packet)
+                if packet.is_discard:
+                    hidden += 1
                 if not packet.size or packet.is_discard or time is None:
                     continue
                 pts.append(time)
                 if packet.is_keyframe:
                     keyframes.append(time)
+                    if not _refreshes_all(packet, stream.codec_context):
+                        open_ones.add(time)
                 elif keyframes and time < keyframes[-1]:
                     open_ones.add(keyframes[-1])
         except av.error.FFmpegError as error:
@@ -142,7 +150,7 @@ def read_index(path: Path) -> VideoIndex:
             height=context.height,
             codec=context.name,
             pixel_format=context.pix_fmt or "",
-            declared=stream.frames,
+            declared=max(stream.frames - hidden, 0),
             problems=tuple(problems),
         )
     if not index.width or not index.height:
@@ -155,6 +163,28 @@ def read_index(path: Path) -> VideoIndex:
 def shown_at(unit: av.Packet | av.VideoFrame) -> int | None:
     """Presentation time of a packet or frame, in units of its stream's time base."""
     return unit.dts if unit.pts is None else unit.pts
+
+
+def _refreshes_all(packet: av.Packet, context: av.VideoCodecContext) -> bool:
+    """Whether a keyframe makes the decoder forget all that came before (H.264, HEVC: IDR)."""
+    if context.name not in ("h264", "hevc"):
+        return True
+    data = bytes(packet)
+    kinds = [data[i] for i in _unit_starts(data, bytes(context.extradata or b"")) if i < len(data)]
+    if context.name == "h264":
+        return any(kind & 0x1F == 5 for kind in kinds)
+    return any(kind >> 1 & 0x3F in (19, 20) for kind in kinds)
+
+
+def _unit_starts(data: bytes, extradata: bytes) -> Iterator[int]:
+    """Yield where the units of an H.264 or HEVC packet start (ITU-T H.264, 7.3.1 and annex B)."""
+    if extradata[:1] == b"\1":  # as in MP4 and Matroska: each unit behind its length
+        at = 4
+        while at < len(data):
+            yield at
+            at += 4 + int.from_bytes(data[at - 4 : at], "big")
+    else:
+        yield from (match.end() for match in re.finditer(b"\0\0\1", data))
 
 
 def repair(path: Path) -> str:

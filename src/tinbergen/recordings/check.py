@@ -1,0 +1,316 @@
+"""Read a dataset through, and say what is wrong with each file and what to do about it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinbergen.errors import MissingFileError, TinbergenError
+from tinbergen.progress import Progress
+from tinbergen.recordings.dataset import Dataset
+from tinbergen.recordings.frames import FrameSource, VideoCheck
+from tinbergen.recordings.intervals import Intervals
+from tinbergen.recordings.keypoints import Keypoints
+from tinbergen.recordings.labels import Labels
+from tinbergen.recordings.recording import Recording
+from tinbergen.recordings.video import Video
+from tinbergen.recordings.video_index import repair
+
+_PIECE = 500  # frames that one process decodes in one go
+_VARIABLE = 0.05  # frame intervals that differ by more than this share of the median
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """What was found in one file.
+
+    Attributes
+    ----------
+    file
+        Its path.
+    recording, stream
+        Where it belongs.
+    kind
+        ``video``, ``keypoints``, ``labels``, ...
+    state
+        ``ok``, ``losses`` (usable, but not all of it), or ``unusable``.
+    n_frames, ok, corrupt, missing
+        Numbers of frames (of samples, for other streams).
+    fps, duration
+        Hz and s.
+    width, height
+        px; 0 where there are no images.
+    variable_rate
+        Whether frames come at uneven intervals.
+    problems, hint
+        What is wrong, and what to do.
+    """
+
+    file: str
+    recording: str
+    stream: str
+    kind: str
+    state: str = "ok"
+    n_frames: int = 0
+    ok: int = 0
+    corrupt: int = 0
+    missing: int = 0
+    fps: float | None = None
+    duration: float | None = None
+    width: int = 0
+    height: int = 0
+    variable_rate: bool = False
+    problems: tuple[str, ...] = field(default=())
+    hint: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self) | {"problems": list(self.problems)}
+
+
+def check_dataset(
+    source: str | os.PathLike | Iterable[str | os.PathLike] | Dataset, *, workers: int = 0
+) -> list[CheckRow]:
+    """Decode every frame of every video, and compare the other streams with them.
+
+    Parameters
+    ----------
+    source
+        What :meth:`Dataset.open` takes.
+    workers
+        Processes that decode; 0 = one a core.
+
+    Returns
+    -------
+    A row a file, in the order of the dataset.
+
+    Raises
+    ------
+    MissingFileError, ConfigError, DataError
+        If there is nothing to check.
+    """
+    dataset = Dataset.open(source)
+    videos = dataset.videos()
+    found = _check_videos([video for _, _, video in videos], workers or os.cpu_count() or 1)
+    rows = {
+        (name, stream): replace(row, recording=name, stream=stream)
+        for (name, stream, _), row in zip(videos, found, strict=True)
+    }
+    for name, recording in dataset.items():
+        for stream, value in recording.streams.items():
+            if not isinstance(value, FrameSource):
+                rows[name, stream] = _check_stream(recording, stream, value)
+    return [rows[name, stream] for name, each in dataset.items() for stream in each.streams]
+
+
+def _check_videos(videos: list[FrameSource], workers: int) -> list[CheckRow]:
+    pieces: list[list[tuple[int, int]]] = []
+    rows: list[CheckRow | None] = []
+    for video in videos:
+        try:
+            pieces.append(list(_pieces(video)))
+            rows.append(None)
+        except TinbergenError as error:
+            pieces.append([])
+            rows.append(_unusable(video, error))
+    total = sum(video.n_frames for video, each in zip(videos, pieces, strict=True) if each)
+    jobs = [(v, span) for v, each in enumerate(pieces) for span in each]
+    results: dict[int, list[tuple[int, VideoCheck]]] = {v: [] for v in range(len(videos))}
+    with Progress(total, "checking", "frames") as progress:
+        for v, start, result in _run(videos, jobs, workers):
+            results[v].append((start, result))
+            progress.advance(result.n_frames, videos[v].path.name)
+    return [
+        row or _video_row(video, _together(results[v]))
+        for v, (video, row) in enumerate(zip(videos, rows, strict=True))
+    ]
+
+
+def _pieces(video: FrameSource) -> Iterator[tuple[int, int]]:
+    """Cut a video into pieces that begin at keyframes, so that no frame is decoded twice."""
+    n = video.n_frames
+    video.geometry  # noqa: B018 - a bad size or region shows here
+    starts = np.arange(0, n, _PIECE)
+    if isinstance(video, Video) and not video.is_clip:
+        whole = video.index.keyframes[video.index.closed]
+        keys = np.searchsorted(video.index.pts, whole)
+        starts = keys[np.searchsorted(keys, starts[starts <= keys.max(initial=-1)])]
+    starts = np.unique(np.concatenate([[0], starts]))
+    yield from zip(starts.tolist(), [*starts[1:].tolist(), n], strict=True)
+
+
+def _run(
+    videos: list[FrameSource], jobs: list[tuple[int, tuple[int, int]]], workers: int
+) -> Iterator[tuple[int, int, VideoCheck]]:
+    if workers == 1 or len(jobs) == 1:
+        for v, span in jobs:
+            yield v, span[0], videos[v].check(*span)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy locks of other threads
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        yield from _in_flight(pool, videos, jobs, 4 * workers)
+
+
+def _in_flight(
+    pool: Executor, videos: list[FrameSource], jobs: list[tuple[int, tuple[int, int]]], limit: int
+) -> Iterator[tuple[int, int, VideoCheck]]:
+    """Run ``jobs`` with at most ``limit`` of them queued."""
+    queue = iter(jobs)
+    running: dict[Future, tuple[int, tuple[int, int]]] = {}
+    while True:
+        for v, span in queue:
+            running[pool.submit(videos[v].check, *span)] = (v, span)
+            if len(running) >= limit:
+                break
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            v, span = running.pop(future)
+            yield v, span[0], future.result()
+
+
+def _together(results: list[tuple[int, VideoCheck]]) -> VideoCheck:
+    results = sorted(results, key=lambda item: item[0])
+    bad = [start + each.first_bad for start, each in results if each.first_bad is not None]
+    checks = [each for _, each in results]
+    return VideoCheck(
+        n_frames=sum(each.n_frames for each in checks),
+        ok=sum(each.ok for each in checks),
+        corrupt=sum(each.corrupt for each in checks),
+        missing=sum(each.missing for each in checks),
+        first_bad=bad[0] if bad else None,
+        problems=checks[0].problems,
+    )
+
+
+def _video_row(video: FrameSource, check: VideoCheck) -> CheckRow:
+    problems = list(check.problems)
+    bad = check.corrupt + check.missing
+    if bad:
+        problems.insert(
+            0,
+            f"{bad} of {check.n_frames} frames cannot be used, the first is frame "
+            f"{check.first_bad} ({video.times[check.first_bad or 0]:.3f} s)",
+        )
+    uneven, notes = _timing(video.times)
+    hint = ""
+    if problems:
+        hint = "these frames are marked and left out; nothing else is lost."
+        if isinstance(video, Video):
+            hint += f" A new copy may be whole; else: {repair(video.path)}"
+    return CheckRow(
+        file=str(video.path),
+        recording="",
+        stream="",
+        kind="video",
+        state="unusable" if not check.ok else "losses" if problems else "ok",
+        n_frames=check.n_frames,
+        ok=check.ok,
+        corrupt=check.corrupt,
+        missing=check.missing,
+        fps=None if np.isnan(video.fps) else round(video.fps, 4),
+        duration=video.duration,
+        width=video.width,
+        height=video.height,
+        variable_rate=uneven,
+        problems=(*problems, *notes),
+        hint=hint,
+    )
+
+
+def _timing(times: np.ndarray) -> tuple[bool, list[str]]:
+    """Return whether the rate varies, and what is to be said about gaps."""
+    steps = np.diff(times)
+    if len(steps) < 2:
+        return False, []
+    median = float(np.median(steps))
+    notes = []
+    if repeated := int((steps <= 0).sum()):
+        notes.append(f"note: {repeated} frames have the time of the frame before")
+    gaps = len(Intervals.of_samples(times)) - 1
+    if gaps:
+        notes.append(f"note: {gaps} gaps, the longest of {steps.max():.3f} s; windows stop there")
+    uneven = (np.abs(steps - median) > _VARIABLE * median).mean() > 0.01
+    return bool(uneven), notes
+
+
+def _unusable(video: FrameSource, error: TinbergenError) -> CheckRow:
+    missing = isinstance(error, MissingFileError)
+    return CheckRow(
+        file=str(video.path),
+        recording="",
+        stream="",
+        kind="video",
+        state="unusable",
+        problems=(str(error),),
+        hint="correct the path." if missing else "",
+    )
+
+
+def _check_stream(recording: Recording, stream: str, value: Any) -> CheckRow:
+    row = CheckRow(
+        file=f"{recording.name}/{stream}",
+        recording=recording.name,
+        stream=stream,
+        kind=type(value).__name__.lower(),
+    )
+    row = replace(row, n_frames=len(value.table) if isinstance(value, Labels) else len(value))
+    problems = [
+        problem
+        for name, video in recording.videos.items()
+        for problem in _against_video(value, name, video)
+    ]
+    hint = "see that the file belongs to this video and that both use one clock."
+    if isinstance(value, Keypoints) and not np.isfinite(value.positions).any():
+        problems.append("holds no position at all")
+    return replace(
+        row,
+        ok=row.n_frames,
+        state="losses" if problems else "ok",
+        problems=tuple(problems),
+        hint=hint if problems else "",
+    )
+
+
+def _against_video(value: Any, name: str, video: FrameSource) -> Iterator[str]:
+    try:
+        filmed = Intervals([video.times[0]], [video.times[-1] + 1 / (video.fps or 1)])
+    except (TinbergenError, IndexError):
+        return  # the video has a row of its own
+    covered = value.observed if isinstance(value, Labels) else getattr(value, "valid", None)
+    if covered is None or not len(covered):
+        return
+    if not len(covered & filmed):
+        yield (
+            f"has no time in common with {name}: {covered.starts[0]:.3f} to "
+            f"{covered.stops[-1]:.3f} s against {filmed.starts[0]:.3f} to {filmed.stops[-1]:.3f} s"
+        )
+    elif isinstance(value, Labels) and (outside := (covered - filmed).duration) > 1.0:
+        yield f"{outside:.1f} s of labels lie outside {name}"
+    if isinstance(value, Keypoints) and len(value) < video.n_frames and len(covered & filmed):
+        yield f"{len(value)} rows, but {name} has {video.n_frames} frames"
+    if isinstance(value, Keypoints) and value.unit == "px":
+        yield from _outside_image(value, name, video)
+
+
+def _outside_image(value: Keypoints, name: str, video: FrameSource) -> Iterator[str]:
+    height, width = video.view(roi=None, size=None).geometry.size
+    points = value.positions[..., :2]
+    inside = (points > -0.5 * np.array([width, height])) & (
+        points < 1.5 * np.array([width, height])
+    )
+    share = 1 - inside[np.isfinite(points)].mean() if np.isfinite(points).any() else 0.0
+    if share > 0.05:
+        yield f"{share:.0%} of the positions lie far outside the {width} x {height} px of {name}"
+
+
+def usable(rows: Iterable[CheckRow]) -> bool:
+    """Whether at least one video can be used."""
+    return any(row.kind == "video" and row.state != "unusable" for row in rows)
