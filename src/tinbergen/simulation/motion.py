@@ -128,7 +128,9 @@ def _drive(
     """Everything that does not depend on the walls and on the other animals."""
 
     def noise(time_constant: float) -> np.ndarray:
-        return smooth_noise(times.size, _DT, time_constant, generator)
+        # A body has inertia: without the filter, the steps of the process look like a tremor.
+        rough = smooth_noise(times.size, _DT, time_constant, generator)
+        return gaussian_filter1d(rough, 0.15 * time_constant / _DT)
 
     def blend(name: str) -> np.ndarray:
         return gaussian_filter1d(bouts.active(name, times).astype(float), _BLEND_S / _DT)
@@ -137,9 +139,7 @@ def _drive(
     arousal = 1 / (1 + np.exp(-(noise(20.0) + 1.2 * (walk + rear - rest - 0.3))))
     arousal = gaussian_filter1d(arousal, 0.8 / _DT)
     pace = (0.45 + arousal) * np.exp(0.2 * noise(0.8))
-    head = gaussian_filter1d(noise(0.35), 2.0)
-    nod = gaussian_filter1d(noise(0.3), 2.0)
-    # Grooming pauses within a bout, and alternates between strokes of the face and of the side.
+    head, nod = noise(0.35), noise(0.3)
     strokes = 2 * np.pi * (5.0 + noise(0.5))
     return {
         "speed": _WALK_CM_S * scale * walk * pace,
