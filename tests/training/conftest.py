@@ -22,9 +22,9 @@ def start_toy():
     """Start toy.py as its own process."""
 
     def start(path, *, task=None, resume=False, env=None, **config):
-        told = json.dumps({"task": task, "resume": resume, "config": config})
+        told = {"path": str(path), "task": task, "resume": resume, "config": config}
         return subprocess.Popen(
-            [sys.executable, str(_TOY), str(path), told],
+            [sys.executable, str(_TOY), json.dumps([told])],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},

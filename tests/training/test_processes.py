@@ -1,7 +1,6 @@
 """Two processes on this machine (gloo): as one process with the same batch, and exact resume."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -16,18 +15,37 @@ from tinbergen.training.launch import outer_processes
 PLAIN = {"noise": 0.0, "dropout": 0.0, "batch_norm": False}
 
 
-@pytest.fixture(autouse=True)
-def importable(monkeypatch, toy):
-    """Let spawned processes import the module toy."""
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(toy.__file__))
+@pytest.fixture(scope="module")
+def together(toy, tmp_path_factory):
+    """Two uninterrupted runs, by two processes that a launcher started."""
+    folder = tmp_path_factory.mktemp("together")
+    told = [
+        {"path": str(folder / name), "task": task, "resume": True, "config": {}}
+        for name, task in (("plain", PLAIN), ("random", {}))
+    ]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*command, toy.__file__, json.dumps(told)], check=True)
+    return folder
 
 
-def test_preempted_and_resumed_equals_uninterrupted(toy, tmp_path):
-    straight = toy.train(tmp_path / "straight", devices=2).run
+def test_two_processes_equal_one(toy, together, tmp_path):
+    one = toy.train(tmp_path / "one", task=PLAIN).run
+    two = RunFolder.open(together / "plain")
+    assert (one.status["processes"], two.status["processes"]) == (1, 2)
+    weights = two.load_weights()
+    for name, value in one.load_weights().items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-5)
+    losses = [run.metrics()["loss"].dropna().to_numpy() for run in (one, two)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_preempted_and_resumed_equals_uninterrupted(toy, together, tmp_path):
+    path, dies = tmp_path / "run", {"kill_at": 13, "kill_signal": "SIGTERM"}
     with pytest.raises(PreemptedError, match="after step .* of 40"):
-        toy.train(tmp_path / "run", task={"kill_at": 13, "kill_signal": "SIGTERM"}, devices=2)
-    assert RunFolder.open(tmp_path / "run").status["state"] == "preempted"
-    resumed = toy.train(tmp_path / "run", resume=True, devices=2).run
+        toy.train(path, task=dies, devices=2)
+    assert RunFolder.open(path).status["state"] == "preempted"
+    resumed = toy.train(path, resume=True, devices=2).run
+    straight = RunFolder.open(together / "random")
     assert straight.weights_path.read_bytes() == resumed.weights_path.read_bytes()
 
 
@@ -37,21 +55,6 @@ def test_error_in_a_process_arrives_with_its_type(toy, tmp_path):
     status = RunFolder.open(tmp_path / "run").status
     assert status["state"] == "failed"
     assert "item-17" in status["reason"]
-
-
-def test_two_processes_of_torchrun_equal_one(toy, tmp_path):
-    """Started by a launcher, both go through the same program and one of them writes."""
-    told = json.dumps({"task": PLAIN, "resume": True, "config": {"tensorboard": False}})
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*command, toy.__file__, str(tmp_path / "two"), told], check=True)
-    one = toy.train(tmp_path / "one", task=PLAIN).run
-    two = RunFolder.open(tmp_path / "two")
-    assert (one.status["processes"], two.status["processes"]) == (1, 2)
-    weights = two.load_weights()
-    for name, value in one.load_weights().items():
-        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-5)
-    losses = [run.metrics()["loss"].dropna().to_numpy() for run in (one, two)]
-    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_batch_must_share_out_evenly(toy):

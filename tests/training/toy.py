@@ -1,6 +1,6 @@
 """A small task with everything that could break exact resume; also a program to be killed.
 
-``python toy.py RUN '{"config": {...}, "task": {...}, "resume": true}'``
+``python toy.py '[{"path": "run", "resume": true, "config": {...}, "task": {...}}]'``
 """
 
 import json
@@ -103,9 +103,9 @@ def train(path, *, task=None, resume=False, **changes):
 
 
 if __name__ == "__main__":
-    told = json.loads(sys.argv[2])
     try:
-        train(sys.argv[1], task=told.get("task"), resume=told["resume"], **told["config"])
+        for told in json.loads(sys.argv[1]):
+            train(told["path"], task=told["task"], resume=told["resume"], **told["config"])
     except TinbergenError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import nn
 
 from tinbergen.errors import ConfigError, OutputError, PreemptedError
 from tinbergen.training.config import TrainConfig
@@ -89,11 +89,12 @@ def fit(
                 f"Stopped by {outcome.stopped_by} after step {outcome.step} of {config.steps}; "
                 f"everything is saved in {run.path if run else 'nothing'}. Resume to go on."
             )
-        model = _rebuild(task, config, outcome.weights)
+        model = outcome.module.cpu() if outcome.module else _build(task, config)
+        model.load_state_dict(outcome.weights)
     found = {
         name: getattr(outcome, name) for name in ("step", "metrics", "best_step", "best_score")
     }
-    return FitResult(model=model, run=run, **found)
+    return FitResult(model=model.eval(), run=run, **found)
 
 
 def _train(
@@ -133,11 +134,11 @@ def _refuse_used(run: RunFolder, resume: bool) -> None:
 
 def _read_finished(task: Task, config: TrainConfig, run: RunFolder) -> FitResult:
     found = {name: run.status[name] for name in ("step", "metrics", "best_step", "best_score")}
-    return FitResult(model=_rebuild(task, config, run.load_weights()), run=run, **found)
+    model = _build(task, config)
+    model.load_state_dict(run.load_weights())
+    return FitResult(model=model.eval(), run=run, **found)
 
 
-def _rebuild(task: Task, config: TrainConfig, weights: dict[str, Tensor]) -> nn.Module:
+def _build(task: Task, config: TrainConfig) -> nn.Module:
     reseed_everything(config.seed, "build")
-    model = task.build()
-    model.load_state_dict(weights)
-    return model.eval()
+    return task.build()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tinbergen import errors
 from tinbergen.errors import ConfigError, TinbergenError
@@ -50,6 +50,8 @@ class Outcome:
     best_score: float | None
     stopped_by: str | None
     weights: dict[str, Tensor]
+    module: nn.Module | None = None
+    """The trained module, if this process trained it."""
 
 
 def outer_processes() -> Outer:
@@ -153,9 +155,9 @@ def _in_process(
         (folder / f"error_{fabric.global_rank}.json").write_text(json.dumps(said))
         raise
     if fabric.global_rank == 0:
-        scalars = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
-        weights = scalars.pop("weights")
-        write_tensors(folder / "weights.safetensors", weights)
+        names = [field.name for field in dataclasses.fields(outcome)]
+        scalars = {n: getattr(outcome, n) for n in names if n not in ("weights", "module")}
+        write_tensors(folder / "weights.safetensors", outcome.weights)
         (folder / "outcome.json").write_text(json.dumps(scalars))
 
 

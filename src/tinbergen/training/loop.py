@@ -296,4 +296,5 @@ class Loop:
             position.best_score,
             stopped_by,
             weights,
+            self.state.module,
         )
