@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 
 from tinbergen.beast import selection as module
 from tinbergen.beast.selection import (
+    SelectedFrames,
     Selection,
     distinct_frames,
     scan_video,
@@ -48,7 +49,7 @@ def test_the_rule_of_the_paper_on_a_short_clip(array_video):
 
     pictures = scan.pictures.astype(float)
     scores = PCA(32, svd_solver="full").fit_transform(pictures[moving])
-    theirs = KMeans(30, n_init=1, random_state=0).fit(scores)
+    theirs = KMeans(30, random_state=0).fit(scores)
     closest = np.argmin(((scores[:, None] - theirs.cluster_centers_) ** 2).sum(-1), axis=0)
 
     def spread(chosen):
@@ -168,7 +169,9 @@ def test_processes_give_the_same_frames_and_errors_do_not_stop_them(tmp_path, wr
     many = dict(select_many(videos, settings, workers=2))
     assert isinstance(many["bad"], VideoError)
     for name in paths:
-        assert np.array_equal(many[name].frames, select_frames(videos[name], settings).frames)
+        chosen = many[name]
+        assert isinstance(chosen, SelectedFrames)
+        assert np.array_equal(chosen.frames, select_frames(videos[name], settings).frames)
 
 
 def test_mirror_mouse(real_data):

@@ -19,7 +19,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
@@ -269,7 +269,7 @@ def embed_video(
 
 def decode_ahead(
     video: FrameSource, start: int, batch_size: int, ahead: int = 2
-) -> Iterator[FrameBatch]:
+) -> Generator[FrameBatch, None, None]:
     """Iterate over a video while a thread decodes up to ``ahead`` batches more."""
     ready: queue.Queue[FrameBatch | BaseException | None] = queue.Queue(ahead)
     stopped = threading.Event()

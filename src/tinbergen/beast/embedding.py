@@ -137,7 +137,7 @@ def write_nwb(
         If ``path`` exists.
     """
     try:
-        import pynwb  # its classes are made at run time, so type checkers know little of them
+        import pynwb
         from hdmf.data_utils import DataChunkIterator
     except ImportError as error:
         raise DataError(
@@ -148,25 +148,26 @@ def write_nwb(
     path = Path(path)
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already. Choose another file, or pass overwrite.")
-    file: Any = pynwb.NWBFile(
+    nwb: Any = pynwb  # its classes are made at run time; type checkers know little of them
+    file = nwb.NWBFile(
         session_description=f"Embedding of the video {embedding.path.name}",
         identifier=str(embedding.path.resolve()),
         session_start_time=session_start or datetime.fromtimestamp(0, UTC),
     )
     module = file.create_processing_module("behavior", "Features of the video, frame by frame")
-    time_series: Any = pynwb.TimeSeries
+    chunks: Any = DataChunkIterator
     for kind in kinds or tuple(embedding.kinds):
         module.add(
-            time_series(
+            nwb.TimeSeries(
                 name=f"embedding_{kind}",
-                data=DataChunkIterator(embedding.values(kind), buffer_size=_NWB_ROWS),
+                data=chunks(embedding.values(kind), buffer_size=_NWB_ROWS),
                 timestamps=embedding.times,
                 unit="a.u.",
                 description=f"{kind} tokens of a vision transformer; NaN: frame not decoded",
             )
         )
     module.add(
-        time_series(
+        nwb.TimeSeries(
             name="frame_status",
             data=embedding.status,
             timestamps=embedding.times,
@@ -175,7 +176,6 @@ def write_nwb(
         )
     )
     temporary = path.with_name(f".{path.stem}.partial.nwb")
-    open_nwb: Any = pynwb.NWBHDF5IO
-    with open_nwb(temporary, "w") as out:
+    with nwb.NWBHDF5IO(temporary, "w") as out:
         out.write(file)
     temporary.replace(path)
