@@ -74,6 +74,7 @@ class Decoder:
         self._container = self._resources.enter_context(open_container(self._path))
         self._video = self._container.streams.video[0]
         self._video.codec_context.thread_count = 1
+        self._is_new = True
         self._begin(self._container.demux(self._video), key=-1, position=0)
 
     def _begin(self, packets: Iterator[av.Packet], key: int, position: int) -> None:
@@ -84,6 +85,7 @@ class Decoder:
 
     def _seek(self, last: int) -> None:
         """Start again exactly at keyframe ``last``, at an earlier one, or at the top."""
+        self._show_first_packet()
         for key in range(last, -1, -1):
             packets, first = self._packets_from(int(self._index.keyframes[key]))
             if first is not None:
@@ -91,6 +93,17 @@ class Decoder:
                 self._begin(itertools.chain([first], packets), key, position)
                 return
         self._open()
+
+    def _show_first_packet(self) -> None:
+        """Let a new decoder see the first packet before it seeks.
+
+        Only there x264 says which version it is, and the pictures of old versions come out
+        damaged from a decoder that has not been told.
+        """
+        if self._is_new:
+            for packet in itertools.islice(self._container.demux(self._video), 1):
+                _decoded(self._video.codec_context, packet)
+            self._is_new = False
 
     def _packets_from(self, key: int) -> tuple[Iterator[av.Packet], av.Packet | None]:
         """Seek to the keyframe shown at ``key``; its packet is None if the seek went beyond it."""
@@ -130,6 +143,7 @@ class Decoder:
         context = self._video.codec_context
         try:
             for number, packet in enumerate(packets):
+                self._is_new = False
                 if number and packet.is_keyframe and self._is_closed(packet):
                     yield from _decoded(context, None)
                     context.flush_buffers()

@@ -63,7 +63,7 @@ class Video(FrameSource):
         lacking = self.index.declared - len(self.index.pts)
         if lacking > 0:
             problems.append(
-                f"the header promises {self.index.declared} frames, {lacking} of them are not there"
+                f"the header promises {self.index.declared} frames, {lacking} are not there"
             )
         return problems
 
