@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -51,5 +52,6 @@ class StopRequest:
             # As SIGTERM: a terminal sends its SIGINT to the children too, and two mean "at once".
             for child in multiprocessing.active_children():
                 child.terminate()
-        else:  # os.write, because print may be what the signal interrupted
+            return
+        with contextlib.suppress(OSError):  # not print, which may be what was interrupted
             os.write(2, f"{self.received}: saving after this step, then stopping\n".encode())
