@@ -111,6 +111,8 @@ def _write_metrics(path: Path, rng: np.random.Generator) -> None:
                 "loss_reconstruction": 0.12 + 0.7 * decay + rng.normal(0, 0.02),
                 "loss_infonce": 0.8 + 3.3 * decay + rng.normal(0, 0.1),
                 "lr": 1e-3 * min(step / 300, 0.5 + 0.5 * np.cos(np.pi * step / 2000)),
+                "infonce_top1": 0.7 - 0.6 * decay,
+                "infonce_chance": 1 / 63,
                 "items_per_s": 104 + rng.normal(0, 3),
                 "data_s": 0.012 + rng.exponential(0.004),
                 "compute_s": 0.29 + rng.normal(0, 0.01),

@@ -24,11 +24,18 @@ def test_curves_are_sorted_into_panels():
     ]
     panels = figures.curve_panels(rows)
     titles = [panel["title"] for panel in panels]
-    assert titles == ["Loss", "Loss infonce", "Learning rate", "Items per second"]
+    assert titles == ["Loss", "Loss InfoNCE", "Learning rate", "Items per second"]
     assert [series["name"] for series in panels[0]["series"]] == ["training", "validation"]
     shares = figures.step_time_shares(rows)
     assert shares is not None
     np.testing.assert_allclose([part["value"] for part in shares["parts"]], [10, 90])  # ms
+
+
+def test_chance_lies_beside_what_it_is_the_chance_of():
+    rows = [{"step": i, "infonce_top1": 0.5, "infonce_chance": 0.1, "loss": 1.0} for i in range(3)]
+    loss, top1 = figures.curve_panels(rows)
+    assert [series["name"] for series in top1["series"]] == ["training", "chance, training"]
+    assert [series["name"] for series in loss["series"]] == ["training"]
 
 
 def test_missing_and_infinite_metrics_are_left_out():

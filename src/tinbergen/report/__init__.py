@@ -12,8 +12,8 @@ arrays are ``.npy`` without pickles; times are float seconds on the recording's 
 ``config.yaml``, ``status.json``, ``splits.json``, ``metrics.jsonl``
     As :mod:`tinbergen.training` writes them. Every number of ``metrics.jsonl`` becomes a curve
     over ``step``. Keys that start with ``validation/``, ``validation_``, ``val/`` or ``val_`` are
-    drawn on the panel of the same name without that prefix; ``data_s`` and ``compute_s`` (seconds
-    a step) become the data/compute split.
+    drawn on the panel of the same name without that prefix, ``x_chance`` on the panels of
+    ``x_...``; ``data_s`` and ``compute_s`` (seconds a step) become the data/compute split.
 ``summary.json``
     ``schema_version`` (1), ``room``, ``title``, ``trained_on``, ``seconds``, ``headline`` (a
     score), ``scores`` (the other scores), ``alarms`` (``name``, ``raised``, ``text``) and

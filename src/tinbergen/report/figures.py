@@ -24,7 +24,14 @@ _VALIDATION = re.compile(r"^(?:validation|val)[/_.]", re.IGNORECASE)
 _TRAINING = re.compile(r"^(?:training|train)[/_.]", re.IGNORECASE)
 _STEP_TIME = re.compile(r"^(data|compute)_(?:.*_)?(s|seconds|ms)$", re.IGNORECASE)
 _THROUGHPUT = re.compile(r"per_second|per_s$|throughput", re.IGNORECASE)
-_WORDS = {"lr": "learning rate", "grad": "gradient", "per s": "per second"}
+_WORDS = {
+    "lr": "learning rate",
+    "grad": "gradient",
+    "per s": "per second",
+    "infonce": "InfoNCE",
+    "top1": "top-1",
+}
+_GREY = 7
 _RATE = re.compile(r"^(?:learning_rate|lr)\b", re.IGNORECASE)
 
 
@@ -43,8 +50,8 @@ def readable(key: str) -> str:
 
     Examples
     --------
-    >>> [readable(k) for k in ("loss_infonce", "items_per_s", "grad_norm", "lr")]
-    ['Loss infonce', 'Items per second', 'Gradient norm', 'Learning rate']
+    >>> [readable(k) for k in ("infonce_top1", "items_per_s", "grad_norm", "lr")]
+    ['InfoNCE top-1', 'Items per second', 'Gradient norm', 'Learning rate']
     """
     words = re.sub(r"[_/.]+", " ", key).strip()
     for short, full in _WORDS.items():
@@ -53,26 +60,35 @@ def readable(key: str) -> str:
 
 
 def curve_panels(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Sort every logged number into panels: losses first, learning rate and throughput last."""
+    """Sort every logged number into panels: losses first, learning rate and throughput last.
+
+    ``validation_x`` lies on the panel of ``x``; ``x_chance`` on the panels of ``x_...``.
+    """
+    keys = list(dict.fromkeys(key for row in metrics for key in row))
+    keys = [key for key in keys if key not in _NOT_CURVES and not _STEP_TIME.match(key)]
     panels: dict[str, list[dict[str, Any]]] = {}
-    for key in dict.fromkeys(key for row in metrics for key in row):
-        if key in _NOT_CURVES or _STEP_TIME.match(key):
-            continue
+    for key in keys:
         rows = [(row["step"], row[key]) for row in metrics if _is_number(row.get(key))]
         if not rows:
             continue
         held_out = bool(_VALIDATION.match(key))
         name = _TRAINING.sub("", _VALIDATION.sub("", key))
         steps, values = _average_in_bins(np.asarray(rows, float))
-        panels.setdefault(name, []).append(
-            {
-                "name": "validation" if held_out else "training",
-                "x": finite(steps),
-                "y": finite(values),
-                "points": held_out and len(steps) <= 60,
-                "colour": int(held_out),
-            }
-        )
+        series = {
+            "name": "validation" if held_out else "training",
+            "x": finite(steps),
+            "y": finite(values),
+            "points": held_out and len(steps) <= 60,
+            "colour": int(held_out),
+        }
+        if name.endswith("_chance"):
+            series |= {"name": f"chance, {series['name']}", "points": False, "colour": _GREY}
+            stem = name.removesuffix("chance")
+            places = {_VALIDATION.sub("", k) for k in keys if _VALIDATION.sub("", k) != name}
+            for place in sorted(place for place in places if place.startswith(stem)):
+                panels.setdefault(place, []).append(series)
+        else:
+            panels.setdefault(name, []).append(series)
     return [_curve_panel(key, panels[key]) for key in sorted(panels, key=_panel_order)]
 
 

@@ -201,18 +201,21 @@ def training(results: RunResults, payload: Payload) -> Section | None:
     if not panels:
         return None
     shares = figures.step_time_shares(results.metrics)
-    content = ""
-    if any(len(panel["series"]) > 1 for panel in panels):
-        content = (
-            '<ul class="key"><li><i style="background:var(--c0)"></i>training</li>'
-            '<li><i style="background:var(--c1)"></i>validation</li></ul>'
-        )
+    names = {series["name"] for panel in panels for series in panel["series"]}
+    lines = {"training": 0, "validation": 1, "chance": 7}
+    key = "".join(
+        f'<li><i style="background:var(--c{colour})"></i>{line}</li>'
+        for line, colour in lines.items()
+        if any(name.startswith(line) for name in names)
+    )
     drawn = "".join(parts.figure(panel["title"], "", payload.place(panel)) for panel in panels)
     if shares is not None:
         drawn += parts.figure(
             "Where a step's time goes", "Median of the logged steps.", payload.place(shares)
         )
-    return Section("training", "Training", f'{content}<div class="grid">{drawn}</div>')
+    return Section(
+        "training", "Training", f'<ul class="key">{key}</ul><div class="grid">{drawn}</div>'
+    )
 
 
 # ---- tables

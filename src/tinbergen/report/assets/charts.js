@@ -250,7 +250,9 @@ function drawLines(figure, data, width) {
       const lines = [`${data.x_label} ${formatTick(steps[i])}`];
       for (const series of data.series) {
         const k = nearest(series.x, (v) => Math.abs(v - steps[i]));
-        if (k >= 0) lines.push(`${series.name}: ${withUnit(series.y[k], data.unit)}`);
+        if (k < 0) continue;
+        const elsewhere = series.x[k] === steps[i] ? "" : ` (step ${formatTick(series.x[k])})`;
+        lines.push(`${series.name}: ${withUnit(series.y[k], data.unit)}${elsewhere}`);
       }
       return { x: x(steps[i]), y: height / 2, lines };
     },
