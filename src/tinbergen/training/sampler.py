@@ -12,7 +12,7 @@ from tinbergen.training.randomness import numpy_generator
 
 
 class Sampler(Protocol):
-    """Anything that names the items of step 0, 1, 2, ..."""
+    """Anything that names the items of step 0, 1, 2, ...; asked from several threads."""
 
     def batch(self, step: int) -> np.ndarray:
         """Return the items of the whole batch, ``(item, ...)``, over all processes together."""
