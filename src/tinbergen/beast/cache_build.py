@@ -7,13 +7,19 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from tinbergen.beast.cache import FORMAT, CacheConfig, CachedVideo, FrameCache, cache_key
 from tinbergen.beast.neighbours import (
@@ -28,7 +34,7 @@ from tinbergen.errors import DataError, OutputError, TinbergenError
 from tinbergen.files import atomic_write, ensure_output_folder, explain_os_errors, write_json
 from tinbergen.recordings import Dataset, FrameSource
 
-_PARTS = ("building.json", "selected", "written")
+_PARTS = ("building.json", "building.lock", "selected", "written")
 _RESULTS = ("frames.npy", "index.parquet", "mean.npy", "std.npy", "meta.json")
 _BATCH = 32
 
@@ -79,12 +85,11 @@ def build_cache(
     if build.holds(key, overwrite):
         return FrameCache(build.out)
     build.begin(key)
-    selected, unusable = build.select(workers)
-    if unusable:
+    with _alone(build.out):
+        selected, unusable = build.select(workers)
         _refuse_or_report(unusable, skip_bad)
-        left_out |= unusable
-    _refuse_or_report(build.write(selected, workers), skip_bad)
-    build.finish(key, selected, left_out)
+        _refuse_or_report(build.write(selected, workers), skip_bad)
+        build.finish(key, selected, left_out | unusable)
     cache = FrameCache(build.out)
     for line in cache.losses:
         print(line, file=sys.stderr)
@@ -296,6 +301,23 @@ def _header(descr: str, shape: tuple[int, ...]) -> bytes:
         buffer, {"descr": descr, "fortran_order": False, "shape": shape}
     )
     return buffer.getvalue()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second builder out of ``folder``; the lock ends with the process, however it ends."""
+    if fcntl is None:
+        yield
+        return
+    with open(folder / "building.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                f"Another process is building the frame cache at {folder}. Wait for it, then run "
+                "again: the cache will be reused."
+            ) from error
+        yield
 
 
 def _write_all(file: io.RawIOBase, data: memoryview) -> None:

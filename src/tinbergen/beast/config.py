@@ -43,12 +43,11 @@ class ObjectiveConfig(Config):
     """See and predict the difference to the video's mean image instead of the image. A static
     camera makes most of a frame predictable from its place alone; without it the network learns
     what moves."""
-    pca_init: bool = False
-    """Start the patch embedding from the principal components of the patches."""
-    overview: float = Field(default=0.0, ge=0.0)
-    """Weight of predicting the whole frame at low resolution, linearly from the CLS token."""
-    overview_side: int = Field(default=28, ge=1)
-    """Rows and columns of that low-resolution frame."""
+    eigenframes: int = Field(default=0, ge=0)
+    """Let the CLS token reconstruct too: it gives the coefficients of so many principal frames of
+    the data, and the decoder what remains. So CLS has to know what the whole animal does."""
+    data_init: bool = False
+    """Start the patch embedding and the CLS stem from principal components of the data."""
 
 
 class ContrastConfig(Config):
@@ -93,7 +92,7 @@ class BeastConfig(Config):
     @pydantic.model_validator(mode="after")
     def _trains_something(self) -> BeastConfig:
         goal = self.objective
-        if not (goal.reconstruction or goal.overview or self.contrast.weight):
+        if not (goal.reconstruction or self.contrast.weight):
             raise ValueError("every loss has weight 0: nothing would be learned")
         if goal.reconstruction and goal.mask_ratio == 0:
             raise ValueError("reconstruction needs objective.mask_ratio > 0: no patch is hidden")
@@ -132,27 +131,27 @@ _PRESETS: dict[Preset, dict[str, Any]] = {
     "vit-m": merge(_BEAST, {"contrast": {"weight": 0.0}}),
     "vit-c": merge(_BEAST, {"objective": {"reconstruction": 0.0}, "contrast": {"weight": 1.0}}),
     "tinbergen": {
+        "encoder": {"cls_stem": 4},
         "decoder": {"width": 256, "depth": 4, "heads": 8},
         "objective": {
+            "decode": 1 / 3,
             "background": True,
-            "pca_init": True,
-            "decode": 0.5,
-            "overview": 3.0,
+            "eigenframes": 64,
+            "data_init": True,
         },
         "contrast": {
-            "weight": 0.1,
+            "weight": 0.03,
             "temperature": 0.1,
-            "exclusion": 0.25,
+            "exclusion": 0.1,
             "negatives": "video",
             "augmentation": "shared",
             "head_norm": "layer",
         },
-        "augment": {"flip": 0.0, "crop": 1.0, "crop_range": 0.04},
+        "augment": {"flip": 0.0, "crop": 1.0, "crop_range": 0.06, "contrast": 0.2},
         "train": {
             "batch_size": 32,
-            "learning_rate": 2e-3,
+            "learning_rate": 1e-3,
             "final_lr": 0.02,
-            "ema": 0.995,
             "steps": 10_000,
         },
     },

@@ -52,7 +52,7 @@ class Decoder(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width, eps=encoder.norm_eps)
         self.predict = nn.Linear(config.width, encoder.patch_values)
-        init_transformer(self)
+        init_transformer(self, config.depth)
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, latents: Tensor, keep: Tensor, ask: Tensor) -> Tensor:

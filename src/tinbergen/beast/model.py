@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinbergen.beast.config import BeastConfig
@@ -51,8 +50,6 @@ class BeastOutput(NamedTuple):
     """Their grid positions, ``(N, M)``."""
     hidden: Tensor
     """Grid positions of all hidden patches, ``(N, L - K)``; the decoded ones come first."""
-    overview: Tensor | None
-    """``(N, C * side * side)``: the whole frame at low resolution, from CLS."""
 
 
 class Beast(nn.Module):
@@ -61,6 +58,8 @@ class Beast(nn.Module):
     Parts with weight 0 are not built. Images come normalised, see
     :func:`tinbergen.beast.pixels.to_input`.
     """
+
+    eigenframes: Tensor
 
     def __init__(self, config: BeastConfig):
         super().__init__()
@@ -72,9 +71,12 @@ class Beast(nn.Module):
         if contrast.weight:
             out = contrast.head_width or shape.width
             self.head = ProjectionHead(shape.width, out, contrast.head_norm)
-        self.overview = None
-        if goal.overview:
-            self.overview = nn.Linear(shape.width, shape.channels * goal.overview_side**2)
+        self.coefficients = None
+        if goal.eigenframes and goal.reconstruction:
+            self.coefficients = nn.Linear(shape.width, goal.eigenframes)
+            nn.init.zeros_(self.coefficients.weight)
+            basis = torch.zeros(goal.eigenframes, shape.n_patches, shape.patch_values)
+            self.register_buffer("eigenframes", basis)
         log_temperature = torch.tensor(contrast.temperature).log()
         if contrast.weight and contrast.learn_temperature:
             self.log_temperature = nn.Parameter(log_temperature)
@@ -82,7 +84,7 @@ class Beast(nn.Module):
             self.register_buffer("log_temperature", log_temperature, persistent=False)
         if goal.background and self.decoder is not None:
             # Predict no difference at first: training starts at the mean image's error.
-            nn.init.normal_(self.decoder.predict.weight, std=1e-3)
+            nn.init.zeros_(self.decoder.predict.weight)
 
     @property
     def temperature(self) -> Tensor:
@@ -110,13 +112,17 @@ class Beast(nn.Module):
         return BeastOutput(
             cls=cls,
             embedding=None if self.head is None else self.head(cls),
-            prediction=None if self.decoder is None else self.decoder(tokens, mask.keep, asked),
+            prediction=self._reconstruct(tokens, mask.keep, asked),
             decoded=asked,
             hidden=mask.hide,
-            overview=None if self.overview is None else self.overview(cls),
         )
 
-
-def overview_of(images: Tensor, side: int) -> Tensor:
-    """Average ``(N, C, H, W)`` down to ``side`` rows and columns; ``(N, C * side * side)``."""
-    return F.adaptive_avg_pool2d(images, side).flatten(1)
+    def _reconstruct(self, tokens: Tensor, keep: Tensor, asked: Tensor) -> Tensor | None:
+        if self.decoder is None:
+            return None
+        prediction = self.decoder(tokens, keep, asked)
+        if self.coefficients is None:
+            return prediction
+        n, values = len(tokens), self.eigenframes.shape[-1]
+        whole = self.coefficients(tokens[:, 0]) @ self.eigenframes.flatten(1).to(tokens.dtype)
+        return prediction + gather_tokens(whole.view(n, -1, values), asked)

@@ -15,11 +15,12 @@ from tinbergen.beast.model import Beast
 from tinbergen.beast.pixels import to_input
 from tinbergen.errors import WeightsError
 from tinbergen.nn.foreign import from_foreign, is_foreign
-from tinbergen.nn.vit import patchify
+from tinbergen.nn.vit import ViT, low_resolution, patchify
 from tinbergen.nn.weights import LoadReport, load_weights, read_tensors
 
 _SAMPLE_FRAMES = 512
-_EMBED_GAIN = 0.25
+_STEM_DEVIATION = 0.5
+_SEED = 0
 
 
 def initialise(
@@ -29,37 +30,97 @@ def initialise(
     backgrounds: np.ndarray | None,
     weights: Mapping[str, Tensor] | None,
 ) -> None:
-    """Give ``model`` its first weights: ``weights`` where there are any, else by its settings."""
+    """Give ``model`` its first weights: from the data if it asks for it, then ``weights``.
+
+    Parameters
+    ----------
+    rows
+        Training rows of the cache; nothing else is looked at.
+    weights
+        Laid over the rest by name, from :func:`starting_weights`.
+    """
+    goal = model.config.objective
+    given = set(weights or ())
+    if goal.data_init or (goal.eigenframes and "eigenframes" not in given):
+        patches = _sample_patches(model, cache, rows, backgrounds)
+        if goal.data_init and "encoder.embed.weight" not in given:
+            start_embedding(model.encoder, patches)
+            start_stem(model.encoder, patches)
+        if model.coefficients is not None:
+            model.eigenframes.copy_(principal_frames(patches, goal.eigenframes))
     if weights is not None:
         model.load_state_dict(dict(weights), strict=False)
-    elif model.config.objective.pca_init:
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE_FRAMES).round().astype(int))]
-        frames = torch.from_numpy(cache.read(rows))
+
+
+def _sample_patches(
+    model: Beast, cache: FrameCache, rows: np.ndarray, backgrounds: np.ndarray | None
+) -> Tensor:
+    """Patches of up to 512 training frames, every other one augmented as in training."""
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE_FRAMES).round().astype(int))]
+    config, images = model.config, []
+    generator = torch.Generator().manual_seed(_SEED)
+    for transformed, part in ((False, rows[::2]), (True, rows[1::2])):
+        if not len(part):
+            continue
+        frames = torch.from_numpy(cache.read(part))
+        transforms = None
+        if transformed:
+            transforms = config.augment.draw(len(part), config.encoder.image_size, generator)
         background = None
         if backgrounds is not None:
-            videos = cache.index["video"].to_numpy()[rows]
+            videos = cache.index["video"].to_numpy()[part]
             background = torch.from_numpy(backgrounds[videos])
-        patches = patchify(to_input(frames, background), model.config.encoder.patch)
-        embed_by_pca(model, patches)
+        images.append(to_input(frames, background, transforms))
+    return patchify(torch.cat(images), config.encoder.patch)
 
 
-def embed_by_pca(model: Beast, patches: Tensor) -> None:
-    """Set the patch embedding to the principal components of ``(N, L, patch values)``.
+def start_embedding(encoder: ViT, patches: Tensor) -> None:
+    """Let every token start as a rotated, low-passed copy of its patch, of unit deviation.
 
-    Every token then starts as its patch's coordinates along the directions in which patches of
-    this experiment really differ, scaled so that they and the position table weigh alike; noise
-    directions come last. Further channels, if the embedding is wider than a patch, stay random.
+    The rows of the embedding are the principal components of the patches, each weighted by its
+    standard deviation, mixed by a random rotation: what varies most in this experiment is loudest.
+
+    Parameters
+    ----------
+    patches
+        ``(N, L, patch values)``.
     """
-    flat = patches.flatten(0, 1).double()
-    _, vectors = torch.linalg.eigh(flat.T @ flat)
-    components = vectors.flip(1).T  # (value, value), the strongest first
-    # A component's sign is arbitrary, and libraries differ: the largest entry is made positive.
-    largest = components.gather(1, components.abs().argmax(dim=1, keepdim=True))
-    components = components * largest.sign()
-    n = min(len(components), model.config.encoder.width)
-    deviation = flat.square().mean().sqrt().clamp_min(1e-6)
+    flat = patches.flatten(0, 1)
+    values, axes = torch.linalg.eigh((flat.T @ flat).double() / len(flat))
+    k = min(len(values), encoder.config.width)
+    scaled = axes.flip(1)[:, :k].T * values.flip(0)[:k].clamp_min(0).sqrt()[:, None]
+    weight = _rotation(encoder.config.width, k).double() @ scaled
+    weight = weight.float() / (flat @ weight.float().T).std().clamp_min(1e-6)
     with torch.no_grad():
-        model.encoder.embed.weight[:n] = (components[:n] * _EMBED_GAIN / deviation).float()
+        encoder.embed.weight.copy_(weight)
+
+
+def start_stem(encoder: ViT, patches: Tensor) -> None:
+    """Let the CLS token start as the leading principal components of the low-resolution frame."""
+    if encoder.stem is None:
+        return
+    low = low_resolution(patches, None, encoder.config).flatten(1)
+    _, _, axes = torch.linalg.svd(low, full_matrices=False)
+    k = min(len(axes), encoder.config.width)
+    weight = _rotation(encoder.config.width, k) @ axes[:k]
+    deviation = (low @ weight.T).std().clamp_min(1e-6)
+    with torch.no_grad():
+        encoder.stem.weight.copy_(weight * (_STEM_DEVIATION / deviation))
+
+
+def principal_frames(patches: Tensor, n: int) -> Tensor:
+    """Principal frames times their deviation, ``(n, L, patch values)``; zeros beyond the rank."""
+    flat = patches.flatten(1)
+    values, axes = torch.linalg.eigh((flat @ flat.T).double())
+    k = min(n, len(values))
+    basis = torch.zeros(n, flat.shape[1])
+    basis[:k] = axes.flip(1)[:, :k].T.float() @ flat / len(flat) ** 0.5
+    return basis.unflatten(1, patches.shape[1:])
+
+
+def _rotation(rows: int, columns: int) -> Tensor:
+    """Draw ``rows >= columns`` orthonormal columns from the global generator."""
+    return torch.linalg.qr(torch.randn(rows, columns)).Q
 
 
 def starting_weights(

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinbergen.beast.cache import FrameCache
 from tinbergen.beast.config import BeastConfig
-from tinbergen.beast.model import Beast, BeastOutput, overview_of
+from tinbergen.beast.model import Beast, BeastOutput
 from tinbergen.beast.pairs import PairSampler
 from tinbergen.beast.pixels import to_input
 from tinbergen.beast.start import initialise
@@ -130,7 +129,7 @@ class PretrainTask(Task):
         patches = patchify(images, config.encoder.patch)
         noise = torch.rand(patches.shape[:2], generator=generator, device=images.device)
         output = model(patches, noise)
-        losses = self._image_losses(output, images, patches)
+        losses = self._image_losses(output, patches)
         if output.embedding is not None:
             contrast = self._contrast(model, output.embedding, batch, gather=True)
             losses |= {"loss_contrast": contrast.loss, "infonce_top1": contrast.top1}
@@ -152,7 +151,7 @@ class PretrainTask(Task):
             images = self.images(part).to(device)
             patches = patchify(images, self.config.encoder.patch)
             noise = torch.rand(patches.shape[:2], generator=generator).to(device)
-            losses = self._image_losses(model(patches, noise, 1.0), images, patches)
+            losses = self._image_losses(model(patches, noise, 1.0), patches)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(part)
         losses = {name: torch.tensor(value / len(rows)) for name, value in sums.items()}
@@ -181,23 +180,15 @@ class PretrainTask(Task):
         videos = self._index["video"].to_numpy()[rows]
         return to_input(frames, torch.from_numpy(self.backgrounds[videos]))
 
-    def _image_losses(
-        self, output: BeastOutput, images: Tensor, patches: Tensor
-    ) -> dict[str, Tensor]:
-        goal, losses = self.config.objective, {}
-        if output.prediction is not None:
-            target = gather_tokens(patches, output.decoded)
-            losses["loss_reconstruction"] = masked_mse(output.prediction, target)
-        if output.overview is not None:
-            target = overview_of(images, goal.overview_side)
-            losses["loss_overview"] = F.mse_loss(output.overview.float(), target)
-        return losses
+    def _image_losses(self, output: BeastOutput, patches: Tensor) -> dict[str, Tensor]:
+        if output.prediction is None:
+            return {}
+        target = gather_tokens(patches, output.decoded)
+        return {"loss_reconstruction": masked_mse(output.prediction, target)}
 
     def _total(self, losses: dict[str, Tensor]) -> Tensor:
-        goal = self.config.objective
         weights = {
-            "loss_reconstruction": goal.reconstruction,
-            "loss_overview": goal.overview,
+            "loss_reconstruction": self.config.objective.reconstruction,
             "loss_contrast": self.config.contrast.weight,
         }
         total = sum(weights[name] * losses[name] for name in weights if name in losses)

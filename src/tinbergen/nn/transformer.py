@@ -55,10 +55,19 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-def init_transformer(module: nn.Module) -> None:
-    """Initialise linear layers with Xavier-uniform weights and zero biases, as MAE does."""
+def init_transformer(module: nn.Module, depth: int) -> None:
+    """Initialise linear layers with Xavier-uniform weights and zero biases, as MAE does.
+
+    The last layer of each residual branch is scaled by ``1 / sqrt(2 depth)``, so that the sum of
+    all branches starts no larger than what they are added to (Radford et al. 2019, section 2.3).
+    """
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.xavier_uniform_(part.weight)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+    for part in module.modules():
+        if isinstance(part, Block):
+            for last in (part.attention.out, part.mlp[2]):
+                with torch.no_grad():
+                    last.weight.mul_((2 * depth) ** -0.5)

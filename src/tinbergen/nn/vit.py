@@ -139,7 +139,7 @@ class ViT(nn.Module):
             Block(config.width, config.heads, hidden, config.norm_eps) for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
-        init_transformer(self)
+        init_transformer(self, config.depth)
         nn.init.normal_(self.cls_token, std=0.02)
         if self.stem is not None:
             nn.init.normal_(self.stem.weight, std=self.stem.in_features**-0.5)
