@@ -219,33 +219,29 @@ def _find(path: Path, recursive: bool) -> list[FrameSource]:
 def name_sources(found: Mapping[Path, Iterable[FrameSource]]) -> dict[str, FrameSource]:
     """Give each source a name: its path below the folder where it was found, without suffix.
 
-    Where two would share a name, they keep their suffixes, and then as many of the folders above
-    as tell them apart.
+    Two of one folder that differ in their suffix keep it. Others that would share a name get as
+    many of the folders above as tell them apart.
     """
     sources: dict[Path, FrameSource] = {}
-    names: dict[Path, tuple[int, bool]] = {}  # path -> last parts in its name, with suffix
+    depths: dict[Path, int] = {}  # how many last parts of its path make a source's name
     for root, each in found.items():
         for source in each:
-            path = source.path.absolute()
-            depth = len(path.parts) - len(root.absolute().parts) if path != root.absolute() else 1
+            path, top = source.path.absolute(), root.absolute()
             sources.setdefault(path, source)
-            names.setdefault(path, (depth, False))
+            depths.setdefault(path, max(len(path.parts) - len(top.parts), 1))
+    twins = Counter(path.with_suffix("") for path in sources)
     while True:
-        labels = {path: _name(path, *plan) for path, plan in names.items()}
-        twice = {label for label, n in Counter(labels.values()).items() if n > 1}
-        if not twice:
-            return {label: sources[path] for path, label in sorted(labels.items(), key=_by_label)}
-        for path, label in labels.items():
-            depth, suffix = names[path]
-            if label in twice:
-                names[path] = (depth + 1, True) if suffix else (depth, True)
+        names = {
+            path: _name(path, depth, keep_suffix=twins[path.with_suffix("")] > 1)
+            for path, depth in depths.items()
+        }
+        shared = {name for name, n in Counter(names.values()).items() if n > 1}
+        if not shared:
+            return {names[path]: sources[path] for path in sorted(names, key=names.__getitem__)}
+        for path, name in names.items():
+            depths[path] += name in shared
 
 
-def _by_label(item: tuple[Path, str]) -> str:
-    return item[1]
-
-
-def _name(path: Path, depth: int, suffix: bool) -> str:
+def _name(path: Path, depth: int, keep_suffix: bool) -> str:
     name = Path(*path.parts[-depth:])
-    is_file = path.suffix.lower() and not path.is_dir()
-    return (name.with_suffix("") if is_file and not suffix else name).as_posix()
+    return (name if keep_suffix or path.is_dir() else name.with_suffix("")).as_posix()

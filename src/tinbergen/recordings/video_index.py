@@ -84,7 +84,7 @@ def open_container(path: Path) -> Iterator[av.container.InputContainer]:
     if not os.access(path, os.R_OK):
         raise VideoError(f"{path} cannot be read: no permission; run chmod u+r on it.")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(

@@ -1,13 +1,15 @@
-"""Tiny video files made for the tests."""
+"""Tiny video files made for the tests, whole and damaged."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import numpy as np
+import pytest
 
 
 def picture(i: int, width: int = 64, height: int = 48) -> np.ndarray:
@@ -49,7 +51,10 @@ def write_video(
             if pts is not None:
                 frame.pts, frame.time_base = pts[i], Fraction(1, 1000)
             container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+        if n:
+            container.mux(stream.encode())
+        else:
+            container.start_encoding()
     return path
 
 
@@ -68,3 +73,28 @@ def cut_off(path: Path, share: float = 0.6) -> Path:
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
+
+
+def write_audio(path: Path) -> Path:
+    """Write a file that holds sound alone."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("aac", rate=16000, layout="mono")
+        for i in range(4):
+            sound = np.zeros((1, 1024), np.float32)
+            frame = av.AudioFrame.from_ndarray(sound, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, i * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def videos() -> SimpleNamespace:
+    """What makes tiny videos and damages them."""
+    return SimpleNamespace(
+        picture=picture,
+        write_video=write_video,
+        write_audio=write_audio,
+        flip_bytes=flip_bytes,
+        cut_off=cut_off,
+    )
