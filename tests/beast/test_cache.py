@@ -209,11 +209,25 @@ def test_outputs_in_the_way(tmp_path, array_video, monkeypatch):
         build_cache(data, tmp_path / "full", SMALL)
 
 
+def test_two_builders_at_once(tmp_path, array_video, monkeypatch):
+    data, out = dataset_of(a=array_video(30)), tmp_path / "cache"
+    original = cache_build._write_video
+
+    def second(task):
+        with pytest.raises(OutputError, match="Another process"):
+            build_cache(data, out, SMALL)
+        original(task)
+
+    monkeypatch.setattr(cache_build, "_write_video", second)
+    assert len(build_cache(data, out, SMALL))
+    assert not (out / "building.lock").exists()
+
+
 def test_disk_runs_full_while_writing(tmp_path, array_video, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache_build, "_write_all", full)
+    monkeypatch.setattr(cache_build, "write_all", full)
     with pytest.raises(OutputError, match="disk is full"):
         build_cache(dataset_of(a=array_video(30)), tmp_path / "cache", SMALL)
 

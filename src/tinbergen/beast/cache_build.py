@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,11 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-from tinbergen.beast.cache import FORMAT, CacheConfig, CachedVideo, FrameCache, cache_key
-from tinbergen.beast.neighbours import (
-    following,
-    frame_interval,
-    preceding,
-    stretches_of,
-)
+from tinbergen.beast.cache import FORMAT, CacheConfig, FrameCache, cache_key
+from tinbergen.beast.cache_index import entry_of, linked, table_of
+from tinbergen.beast.npy import npy_header, write_all
 from tinbergen.beast.pool import map_videos
-from tinbergen.beast.selection import SelectedFrames, Selection, select_many
+from tinbergen.beast.selection import SelectedFrames, select_many
 from tinbergen.errors import DataError, OutputError, TinbergenError
 from tinbergen.files import atomic_write, ensure_output_folder, explain_os_errors, write_json
 from tinbergen.recordings import Dataset, FrameSource
@@ -180,22 +175,22 @@ class _Build:
         marks = {name: self._mark("written", i) for i, name in enumerate(self.videos)}
         for kind in ("mean", "std"):
             with atomic_write(self.out / f"{kind}.npy", "wb") as file:
-                file.write(_header("<f4", (len(selected), *self._frame_shape)))
+                file.write(npy_header("<f4", (len(selected), *self._frame_shape)))
                 for name in selected:
                     file.write(_load(marks[name])[kind].tobytes())
         first_stretch = 0
         for v, (name, chosen) in enumerate(selected.items()):
             video, status = self.videos[name], _load(marks[name])["status"]
             if self.config.selection.method == "all":
-                chosen = _linked(chosen, video, status, self.config.selection)
-            table = _table(v, chosen, video, status, starts[name], first_stretch)
-            first_stretch = int(table["stretch"].max()) + 1
+                chosen = linked(chosen, video, status, self.config.selection)
+            table = table_of(v, chosen, video, status, starts[name], first_stretch)
+            first_stretch = int(table["stretch"].to_numpy().max()) + 1
             tables.append(table)
-            entries.append(_entry(name, video, chosen, starts[name]))
+            entries.append(entry_of(name, video, chosen, starts[name]))
         index = pd.concat(tables, ignore_index=True)
-        for column, values in (("stream", 1), ("recording", 0)):
-            names = [n[values] for n in selected]
-            index.insert(0, column, pd.Categorical.from_codes(*_codes(names, index["video"])))
+        for column, part in (("stream", 1), ("recording", 0)):
+            names = np.array([name[part] for name in selected])
+            index.insert(0, column, pd.Categorical(names[index["video"]]))
         with atomic_write(self.out / "index.parquet", "wb") as file:
             index.to_parquet(file, index=False)
         write_json(
@@ -234,7 +229,7 @@ class _Build:
 
     def _reserve(self, rows: int) -> int:
         """Make ``frames.npy`` of its full size, or keep it; return the length of its header."""
-        header, path = _header("|u1", (rows, *self._frame_shape)), self.out / "frames.npy"
+        header, path = npy_header("|u1", (rows, *self._frame_shape)), self.out / "frames.npy"
         if path.is_file() and path.stat().st_size == len(header) + rows * self._row_bytes:
             return len(header)
         for mark in (self.out / "written").glob("*.npz"):
@@ -278,7 +273,7 @@ def _write_video(task: _Writing) -> None:
         file.seek(task.position)
         for start in range(0, len(task.frames), _BATCH):
             batch = task.video.frames(task.frames[start : start + _BATCH])
-            _write_all(file, batch.frames.data.cast("B"))
+            write_all(file, batch.frames.data.cast("B"))
             status.append(batch.status)
             for frame in batch.frames[batch.ok].reshape(-1, *shape):
                 cv2.accumulate(frame, total)
@@ -292,15 +287,6 @@ def _write_video(task: _Writing) -> None:
         task.mark,
         {"status": found, "mean": mean.astype(np.float32), "std": std.astype(np.float32)},
     )
-
-
-def _header(descr: str, shape: tuple[int, ...]) -> bytes:
-    """First bytes of a ``.npy`` file."""
-    buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": descr, "fortran_order": False, "shape": shape}
-    )
-    return buffer.getvalue()
 
 
 @contextmanager
@@ -318,11 +304,6 @@ def _alone(folder: Path) -> Iterator[None]:
                 "again: the cache will be reused."
             ) from error
         yield
-
-
-def _write_all(file: io.RawIOBase, data: memoryview) -> None:
-    while len(data):
-        data = data[file.write(data) :]
 
 
 def readable_videos(
@@ -363,84 +344,9 @@ def _all_frames(video: FrameSource) -> SelectedFrames:
     )
 
 
-def _linked(
-    chosen: SelectedFrames, video: FrameSource, status: np.ndarray, selection: Selection
-) -> SelectedFrames:
-    """Link all frames to their neighbours, now that their status is known."""
-    stretch = stretches_of(video, status)
-    after = chosen.after
-    if selection.offset:
-        after = following(
-            chosen.frames,
-            video.times,
-            stretch,
-            selection.offset,
-            selection.offset_unit,
-            frame_interval(video.times),
-        )
-    bad = np.flatnonzero(status)
-    return replace(
-        chosen,
-        anchor=status == 0,
-        before=preceding(after),
-        after=after,
-        stretch=stretch,
-        n_bad=len(bad),
-        first_bad=int(bad[0]) if len(bad) else -1,
-    )
-
-
-def _table(
-    number: int,
-    chosen: SelectedFrames,
-    video: FrameSource,
-    status: np.ndarray,
-    start: int,
-    first_stretch: int,
-) -> Any:
-    import pandas as pd
-
-    def shifted(values: np.ndarray, by: int) -> np.ndarray:
-        return np.where(values >= 0, values + by, -1)
-
-    return pd.DataFrame(
-        {
-            "video": np.full(len(chosen.frames), number, np.int32),
-            "frame": chosen.frames,
-            "time": video.times[chosen.frames],
-            "status": status,
-            "anchor": chosen.anchor & (status == 0),
-            "stretch": shifted(chosen.stretch, first_stretch).astype(np.int32),
-            "before": shifted(chosen.before, start),
-            "after": shifted(chosen.after, start),
-        }
-    )
-
-
-def _entry(name: Name, video: FrameSource, chosen: SelectedFrames, start: int) -> CachedVideo:
-    interval = frame_interval(video.times)
-    return CachedVideo(
-        recording=name[0],
-        stream=name[1],
-        path=str(video.path),
-        start=start,
-        stop=start + len(chosen.frames),
-        n_frames=chosen.n_frames,
-        n_bad=chosen.n_bad,
-        first_bad=chosen.first_bad,
-        interval=interval if np.isfinite(interval) else 0.0,
-    )
-
-
 def _starts(selected: Mapping[Name, SelectedFrames]) -> dict[Name, int]:
     counts = [len(s.frames) for s in selected.values()]
     return dict(zip(selected, np.cumsum([0, *counts]).tolist(), strict=False))
-
-
-def _codes(names: list[str], video: Any) -> tuple[np.ndarray, list[str]]:
-    categories = sorted(set(names))
-    code = np.array([categories.index(name) for name in names])
-    return code[video.to_numpy()], categories
 
 
 def _as_arrays(selected: SelectedFrames) -> dict[str, Any]:

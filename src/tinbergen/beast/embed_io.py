@@ -13,7 +13,6 @@ beside the final one; ``progress.json`` in it counts the rows that are safely on
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import queue
@@ -26,6 +25,7 @@ from typing import IO, Any, Literal, Self
 import numpy as np
 import pandas as pd
 
+from tinbergen.beast.npy import npy_header
 from tinbergen.errors import DataError, OutputError
 from tinbergen.files import (
     atomic_write,
@@ -231,13 +231,7 @@ class EmbeddingWriter:
         return int(np.prod(self._shapes[kind], dtype=np.int64)) * self.dtype.itemsize
 
     def _header(self, kind: str) -> bytes:
-        buffer = io.BytesIO()
-        shape = (len(self.times), *self._shapes[kind])
-        descr = np.lib.format.dtype_to_descr(self.dtype)
-        np.lib.format.write_array_header_1_0(
-            buffer, {"descr": descr, "fortran_order": False, "shape": shape}
-        )
-        return buffer.getvalue()
+        return npy_header(self.dtype, (len(self.times), *self._shapes[kind]))
 
 
 def embed_video(
