@@ -121,11 +121,25 @@ class Embedder:
     def encode(
         self, frames: np.ndarray, background: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """Encode ``(N, H, W, C)`` uint8 frames at the encoder's size; float32 by token kind."""
+        """Encode frames.
+
+        Parameters
+        ----------
+        frames
+            ``(N, H, W, C)`` uint8, at the encoder's size.
+        background
+            ``(H, W, C)`` for all, or ``(N, H, W, C)``; see :meth:`background`.
+
+        Returns
+        -------
+        dict
+            Token kind -> float32: cls and mean ``(N, width)``, patch ``(N, rows, columns, width)``.
+        """
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         shared = None
         if background is not None:
-            shared = torch.from_numpy(np.asarray(background, np.float32)).to(self.device)[None]
+            shared = torch.from_numpy(np.asarray(background, np.float32)).to(self.device)
+            shared = shared[None] if shared.ndim == 3 else shared
         patches = patchify(to_input(images, shared), self.config.encoder.patch).to(self.dtype)
         if self.layers is None:
             x = self.encoder(patches)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from tinbergen.errors import ConfigError, OutputError
 from tinbergen.files import atomic_write, ensure_output_folder
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, fit
+from tinbergen.training.launch import outer_rank
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +50,7 @@ def pretrain(
     """Pretrain a vision transformer on an experiment's videos.
 
     Chooses frames, caches them, holds the last stretch of every video out for validation, trains,
-    and (with ``evaluate``) scores the result and writes the report.
+    and (with ``evaluate``) scores the result; ``tinbergen.report.write_report`` then draws it.
 
     Parameters
     ----------
@@ -104,6 +106,9 @@ def pretrain(
     if start_from is not None:
         weights, report = starting_weights(start_from, Beast(config), partial=partial)
         print(f"starting from {start_from}: {report}", file=sys.stderr)
+    first = outer_rank() == 0  # of several processes that a launcher started, one prepares
+    if not first:
+        _await(out)
     frames = open_frames(dataset, config, cache or out.parent / ".frames", skip_bad=skip_bad)
     train, validation, splits = hold_out(frames.index, config)
     backgrounds = None
@@ -121,14 +126,22 @@ def pretrain(
         splits=splits,
         resume=resume,
     )
-    if backgrounds is not None:
-        save_backgrounds(run, backgrounds)
+    if first:
+        run.update_status(losses=frames.losses)
+        if backgrounds is not None:
+            save_backgrounds(run, backgrounds)
     fit(task, config.train, run, resume=resume)
-    if evaluate:
+    if evaluate and first:
         from tinbergen.beast.diagnostics import evaluate_run
 
         evaluate_run(run, dataset, frames)
     return run
+
+
+def _await(out: Path) -> None:
+    """Wait until the first process has cached the frames and made the run folder."""
+    while not (out / "status.json").is_file():
+        time.sleep(0.5)
 
 
 def _refuse_occupied(out: Path, resume: bool) -> None:

@@ -17,6 +17,8 @@ from tinbergen.recordings.geometry import Geometry
 from tinbergen.recordings.labelled_frames import LabelledFrames
 
 _BLOCKS_PER_RECORDING = 10
+_LEAST_CONFIDENCE = 0.5
+_ENOUGH_RECORDINGS = 6
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,14 @@ def tracked_sample(
         nearest = np.abs(keypoints.times[:, None] - times).argmin(axis=0)
         close = np.abs(keypoints.times[nearest] - times) <= 0.5 / max(view.fps, 1e-9)
         xy = keypoints.positions[nearest, ..., :2].reshape(len(times), -1, 2)
-        positions.append(np.where(close[:, None, None], xy, np.nan))
+        sure = keypoints.confidence[nearest].reshape(len(times), -1)
+        seen = close[:, None] & ~(sure <= _LEAST_CONFIDENCE)  # NaN: none was given
+        positions.append(np.where(seen[..., None], xy, np.nan))
         shape = (-1, view.height, view.width, view.channels)
         parts.append((batch.frames[sound].reshape(shape), number, name, times))
         span = max(times[-1] - times[0], 1e-9) if len(times) else 1.0
         block = np.minimum((times - times[:1]) / span * _BLOCKS_PER_RECORDING, 9).astype(int)
-        by_recording = len(tracked) >= 3
+        by_recording = len(tracked) >= _ENOUGH_RECORDINGS
         groups += [name] * len(times) if by_recording else [f"{name} {b}" for b in block]
     lengths = [len(p[3]) for p in parts]
     return LabelledSample(
@@ -155,7 +159,7 @@ def tracked_sample(
         positions=np.concatenate(positions),
         keypoints=names[0],
         group=np.array(groups),
-        split="by recording" if len(tracked) >= 3 else "by blocks of time",
+        split="by recording" if len(tracked) >= _ENOUGH_RECORDINGS else "by blocks of time",
         source="the dataset's keypoints",
     )
 

@@ -1,0 +1,73 @@
+"""``tinbergen pretrain``: videos in, a pretrained vision transformer and its report out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def pretrain(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Videos, folders of videos, or a dataset.yaml.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")],
+    preset: Annotated[
+        str, typer.Option(help="beast (as published), vit-m, vit-c, or tinbergen.")
+    ] = "tinbergen",
+    size: Annotated[
+        str | None, typer.Option(help="ti, s, b or l; default: s for tinbergen, else b.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=1)] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--from", help="Run folder or weights file to start from."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting, as key=value; see config.yaml of a run."),
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of the frame cache; default: beside the run.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave broken videos out, with a warning.")
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept --from weights that fit in part.")
+    ] = False,
+    report: Annotated[
+        bool, typer.Option(help="Score the run and write report.html at the end.")
+    ] = True,
+) -> None:
+    """Pretrain a vision transformer on an experiment's videos (BEAST).
+
+    Exits with 0 when done, 3 when done but videos or frames were lost, 75 when a signal stopped
+    it and everything is saved (run it again with --resume).
+    """
+    from tinbergen.beast import pretrain as run_pretraining
+    from tinbergen.configuration import parse_overrides
+
+    run = run_pretraining(
+        paths,
+        out,
+        preset=preset,  # type: ignore[arg-type]  # refused with a list of presets if unknown
+        size=size,  # type: ignore[arg-type]
+        steps=steps,
+        start_from=start_from,
+        overrides=parse_overrides(settings or []),
+        resume=resume,
+        cache=cache,
+        skip_bad=skip_bad,
+        partial=partial,
+        evaluate=report,
+    )
+    print(run.path)
+    if report:
+        from tinbergen.report import write_report
+
+        print(write_report(run.path))
+    if run.status.get("losses"):
+        raise typer.Exit(3)
