@@ -149,14 +149,17 @@ def test_broken_videos_are_all_named_before_anything_starts(tmp_path, write_clip
 
 
 def test_undecodable_video_is_found_while_selecting(tmp_path, array_video):
-    data = dataset_of(a=array_video(30, "a.npy"), b=array_video(5, "b.npy", bad=range(5)))
+    sound = {name: array_video(30, f"{name}.npy") for name in "ac"}
+    data = dataset_of(a=sound["a"], b=array_video(5, "b.npy", bad=range(5)), c=sound["c"])
     for config in (SMALL, ALL):
         out = tmp_path / config.selection.method
         with pytest.raises(DataError, match=r"b\.npy: no.* frame.* decoded"):
             build_cache(data, out, config)
         cache = build_cache(data, out, config, skip_bad=True)
         assert len(cache.losses) == 1 and "b.npy" in cache.losses[0]
-        assert set(cache.index["recording"].to_numpy()[cache.usable]) == {"a"}
+        index = cache.index.iloc[cache.usable]
+        assert set(index["recording"]) == {"a", "c"}
+        assert index.groupby("stretch")["video"].nunique().eq(1).all()
 
 
 def test_folder_exported_by_the_reference(tmp_path):

@@ -184,7 +184,7 @@ class _Build:
             if self.config.selection.method == "all":
                 chosen = linked(chosen, video, status, self.config.selection)
             table = table_of(v, chosen, video, status, starts[name], first_stretch)
-            first_stretch = int(table["stretch"].to_numpy().max()) + 1
+            first_stretch = max(first_stretch, int(table["stretch"].to_numpy().max()) + 1)
             tables.append(table)
             entries.append(entry_of(name, video, chosen, starts[name]))
         index = pd.concat(tables, ignore_index=True)
