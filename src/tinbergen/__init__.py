@@ -6,18 +6,8 @@ Rooms, from data to results: :mod:`~tinbergen.recordings`, :mod:`~tinbergen.simu
 first use, so that ``import tinbergen`` stays quick and needs no torch.
 """
 
-from tinbergen._lazy import lazy_exports
+from tinbergen._lazy import attach
 
 __version__ = "0.1.0"
 
-_ROOMS = ("beast", "metrics", "nn", "recordings", "report", "simulation", "training")
-_EXPORTS = {room: f"tinbergen.{room}" for room in _ROOMS}
-_EXPORTS |= {
-    name: "tinbergen.recordings"
-    for name in ("Dataset", "Keypoints", "Labels", "Recording", "Series", "Spikes", "Trials", "Video")
-}
-_EXPORTS |= {"simulate": "tinbergen.simulation"}
-
-__all__ = [*sorted(_EXPORTS), "__version__"]  # noqa: PLE0604
-
-__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

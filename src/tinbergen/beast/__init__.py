@@ -6,22 +6,6 @@ Masked autoencoding plus temporal contrast (Wang et al., arXiv 2507.09513). Fram
 frame times, and :mod:`~tinbergen.beast.diagnostics` says whether they are any good.
 """
 
-from tinbergen._lazy import lazy_exports
+from tinbergen._lazy import attach
 
-_HOMES = {
-    "augment": ("Augmentation",),
-    "cache": ("CacheConfig", "FrameCache"),
-    "cache_build": ("build_cache",),
-    "config": ("PRESETS", "BeastConfig", "beast_config"),
-    "diagnostics": ("evaluate_run",),
-    "embedder": ("Embedder", "embed"),
-    "embedding": ("Embedding", "open_embeddings", "write_nwb"),
-    "export": ("export_lightning_pose",),
-    "pretraining": ("pretrain",),
-    "selection": ("Selection",),
-}
-_EXPORTS = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_EXPORTS)  # noqa: PLE0605
-
-__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,20 +5,6 @@
 probes of frozen features.
 """
 
-from tinbergen._lazy import lazy_exports
+from tinbergen._lazy import attach
 
-_EXPORTS = {
-    "Interval": "tinbergen.metrics.score",
-    "Score": "tinbergen.metrics.score",
-    "bootstrap_interval": "tinbergen.metrics.bootstrap",
-    "effective_rank": "tinbergen.metrics.rank",
-    "grouped_folds": "tinbergen.metrics.folds",
-    "keypoint_probe": "tinbergen.metrics.probes",
-    "paired_difference": "tinbergen.metrics.bootstrap",
-    "ridge_path": "tinbergen.metrics.ridge",
-    "time_lag_probe": "tinbergen.metrics.probes",
-    "class_probe": "tinbergen.metrics.probes",
-}
-__all__ = sorted(_EXPORTS)  # noqa: PLE0605
-
-__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -46,10 +46,6 @@ arrays are ``.npy`` without pickles; times are float seconds on the recording's 
     columns (traces) and text columns (drawn as an ethogram).
 """
 
-from tinbergen._lazy import lazy_exports
+from tinbergen._lazy import attach
 
-_EXPORTS = {"write_report": "tinbergen.report.page"}
-
-__all__ = ["write_report"]
-
-__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -6,31 +6,6 @@
 :class:`Renderer`. See :doc:`/simulation`.
 """
 
-from tinbergen._lazy import lazy_exports
+from tinbergen._lazy import attach
 
-_EXPORTS = {
-    "MOUSE": "tinbergen.simulation.behaviour",
-    "Behaviour": "tinbergen.simulation.behaviour",
-    "BehaviourModel": "tinbergen.simulation.behaviour",
-    "Bouts": "tinbergen.simulation.behaviour",
-    "LATENTS": "tinbergen.simulation.motion",
-    "Latents": "tinbergen.simulation.motion",
-    "simulate_latents": "tinbergen.simulation.motion",
-    "KEYPOINTS": "tinbergen.simulation.body",
-    "Body": "tinbergen.simulation.body",
-    "Subject": "tinbergen.simulation.subject",
-    "articulate": "tinbergen.simulation.body",
-    "random_subject": "tinbergen.simulation.subject",
-    "Camera": "tinbergen.simulation.scene",
-    "Rig": "tinbergen.simulation.scene",
-    "random_rig": "tinbergen.simulation.scene",
-    "Renderer": "tinbergen.simulation.render",
-    "Session": "tinbergen.simulation.study",
-    "frame_times": "tinbergen.simulation.study",
-    "simulate": "tinbergen.simulation.study",
-    "loop_video": "tinbergen.simulation.files",
-}
-
-__all__ = sorted(_EXPORTS)  # noqa: PLE0605
-
-__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

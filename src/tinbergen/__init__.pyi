@@ -1,0 +1,18 @@
+from . import beast as beast
+from . import metrics as metrics
+from . import nn as nn
+from . import recordings as recordings
+from . import report as report
+from . import simulation as simulation
+from . import training as training
+from .recordings import Dataset as Dataset
+from .recordings import Keypoints as Keypoints
+from .recordings import Labels as Labels
+from .recordings import Recording as Recording
+from .recordings import Series as Series
+from .recordings import Spikes as Spikes
+from .recordings import Trials as Trials
+from .recordings import Video as Video
+from .simulation import simulate as simulate
+
+__version__: str

@@ -1,0 +1,16 @@
+from .augment import Augmentation as Augmentation
+from .cache import CacheConfig as CacheConfig
+from .cache import FrameCache as FrameCache
+from .cache_build import build_cache as build_cache
+from .config import PRESETS as PRESETS
+from .config import BeastConfig as BeastConfig
+from .config import beast_config as beast_config
+from .diagnostics import evaluate_run as evaluate_run
+from .embedder import Embedder as Embedder
+from .embedder import embed as embed
+from .embedding import Embedding as Embedding
+from .embedding import open_embeddings as open_embeddings
+from .embedding import write_nwb as write_nwb
+from .export import export_lightning_pose as export_lightning_pose
+from .pretraining import pretrain as pretrain
+from .selection import Selection as Selection

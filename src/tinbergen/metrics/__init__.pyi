@@ -1,0 +1,10 @@
+from .bootstrap import bootstrap_interval as bootstrap_interval
+from .bootstrap import paired_difference as paired_difference
+from .folds import grouped_folds as grouped_folds
+from .probes import class_probe as class_probe
+from .probes import keypoint_probe as keypoint_probe
+from .probes import time_lag_probe as time_lag_probe
+from .rank import effective_rank as effective_rank
+from .ridge import ridge_path as ridge_path
+from .score import Interval as Interval
+from .score import Score as Score

@@ -1,0 +1,11 @@
+from .config import TrainConfig as TrainConfig
+from .fitting import FitResult as FitResult
+from .fitting import fit as fit
+from .randomness import derive_seed as derive_seed
+from .randomness import numpy_generator as numpy_generator
+from .randomness import torch_generator as torch_generator
+from .run import RunFolder as RunFolder
+from .sampler import EpochSampler as EpochSampler
+from .sampler import Sampler as Sampler
+from .sampler import shard as shard
+from .task import Task as Task
