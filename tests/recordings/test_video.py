@@ -333,3 +333,19 @@ class TestFindVideos:
         video = Video(videos.write_video(tmp_path / "Mäuse & ratten/день 1.mp4", 5))
         assert video.frame(4).shape == (48, 64, 3)
         assert video.name == "день 1"
+
+
+@pytest.mark.slow
+def test_real_videos_are_the_same_from_anywhere(real_data):
+    """Among them: edit lists, equal times, open groups of pictures, old x264 in 4:4:4."""
+    rng = np.random.default_rng(0)
+    for path in find_videos(real_data / "video"):
+        video = Video(path, gray=True, size=(48, 48))
+        video = video.between(0, video.times[min(video.n_frames, 1200) - 1])
+        frames, status = everything(video)
+        assert (status == FrameStatus.OK).all(), path
+        for start in rng.integers(0, video.n_frames, 4):
+            batch = next(video.iterate(int(start), batch_size=20))  # a new decoder each
+            np.testing.assert_array_equal(batch.frames, frames[batch.indices], err_msg=str(path))
+        batch = video.frames(rng.integers(0, video.n_frames, 20))
+        np.testing.assert_array_equal(batch.frames, frames[batch.indices], err_msg=str(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def read_index(path: Path) -> VideoIndex:
     MissingFileError, VideoError
         If the file is absent or no video, or holds no frame.
     """
-    pts: list[int] = []
+    pts = array("q")
     keyframes: list[int] = []
     open_ones: set[int] = set()
     hidden = 0  # frames that an edit list cuts away
