@@ -49,7 +49,9 @@ SHAPE = {
     "train": {"batch_size": 32, "workers": 0, "tensorboard": False, "log_every": 50},
 }
 # The reference's runs on this page used AdamW at 5e-4 and its own augmentation.
-AS_REFERENCE = {"train": {"learning_rate": 5e-4, "warmup": 0.05, "start_lr": 0.0, "final_lr": 0.05}}
+AS_REFERENCE = {
+    "train": {"learning_rate": 5e-4, "warmup": 0.05, "start_lr": 0.0, "final_lr": 0.05}
+}
 GRAY = {"encoder": {"channels": 1}}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "tinbergen": ("tinbergen", GRAY),
@@ -99,7 +101,7 @@ class Clip:
         self.frames = self.cache.read(np.arange(len(self.cache)))
         self.backgrounds = None
         if config.objective.background:
-            self.backgrounds = self.frames[self.train].astype(np.float32).mean(0)[None]
+            self.backgrounds = np.rint(self.frames[self.train].mean(0)[None]).astype(np.uint8)
         self.labelled = hand_labelled_sample(
             read_labelled_frames(folder / "CollectedData.csv"),
             self.backgrounds,

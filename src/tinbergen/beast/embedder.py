@@ -138,7 +138,7 @@ class Embedder:
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         shared = None
         if background is not None:
-            shared = torch.from_numpy(np.asarray(background, np.float32)).to(self.device)
+            shared = torch.from_numpy(np.array(background)).to(self.device)
             shared = shared[None] if shared.ndim == 3 else shared
         patches = patchify(to_input(images, shared), self.config.encoder.patch).to(self.dtype)
         if self.layers is None:

@@ -26,7 +26,7 @@ def to_input(
     frames
         ``(N, H, W, C)`` uint8.
     background
-        ``(N, H, W, C)`` float32, 0 to 255: the mean image of each frame's video. The difference
+        ``(N, H, W, C)`` uint8: the mean image of each frame's video. The difference
         to it is what is augmented and seen, so that a moved frame does not uncover the static
         scene. None normalises by the ImageNet mean and deviation, as published weights expect.
     transforms
@@ -40,7 +40,7 @@ def to_input(
     images = frames.permute(0, 3, 1, 2)
     if background is None:
         return normalise(images) if transforms is None else augment(images, transforms)
-    residual = (images.float() - background.permute(0, 3, 1, 2)) / (255 * RESIDUAL_SCALE)
+    residual = (images.float() - background.permute(0, 3, 1, 2).float()) / (255 * RESIDUAL_SCALE)
     if transforms is None:
         return residual
     # Brightness would be a constant over the whole difference; contrast scales it.
@@ -58,12 +58,12 @@ def to_picture(images: Tensor, background: Tensor | None = None) -> np.ndarray:
             mean, std = mean.mean(), std.mean()
         pixels = (x * std + mean) * 255
     else:
-        pixels = x * 255 * RESIDUAL_SCALE + background.cpu()
+        pixels = x * 255 * RESIDUAL_SCALE + background.float().cpu()
     return pixels.round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 def video_background(video: FrameSource) -> np.ndarray | None:
-    """Mean of up to 64 evenly spaced sound frames, ``(H, W, C)`` float32, 0 to 255.
+    """Mean of up to 64 evenly spaced sound frames, ``(H, W, C)`` uint8.
 
     None for a source of fewer than 16 sound frames (a few stills): its mean is no background.
     """
@@ -77,7 +77,7 @@ def video_background(video: FrameSource) -> np.ndarray | None:
         total, n = total + sound.sum(axis=0), n + len(sound)
     if n < _ENOUGH_FRAMES:
         return None
-    mean = np.asarray(total, np.float32) / n
+    mean = np.rint(np.asarray(total, np.float32) / n).astype(np.uint8)
     return mean if mean.ndim == 3 else mean[..., None]
 
 
@@ -89,7 +89,9 @@ def nearest_background(frames: np.ndarray, backgrounds: np.ndarray) -> np.ndarra
     frames
         ``(N, H, W, C)`` uint8 of one source.
     backgrounds
-        ``(videos, H, W, C)``, 0 to 255.
+        ``(videos, H, W, C)`` uint8.
     """
     image = np.median(frames, axis=0).astype(np.float32)
-    return backgrounds[int(np.abs(backgrounds - image).mean(axis=(1, 2, 3)).argmin())]
+    return backgrounds[
+        int(np.abs(backgrounds.astype(np.float32) - image).mean(axis=(1, 2, 3)).argmin())
+    ]

@@ -118,6 +118,8 @@ def pretrain(
 
     task = PretrainTask(config, frames, train, validation, backgrounds, weights)
     task.batches()  # too few frames for a batch: say so before anything is written
+    if first:
+        print(_plan(config, frames, len(train), len(validation)), file=sys.stderr)
     run = RunFolder.start(
         out,
         config,
@@ -136,6 +138,18 @@ def pretrain(
 
         evaluate_run(run, dataset, frames)
     return run
+
+
+def _plan(config: BeastConfig, frames: FrameCache, n_train: int, n_validation: int) -> str:
+    """Say what is about to happen; how long it takes follows with the first steps."""
+    train = config.train
+    seen = train.steps * train.batch_size
+    size = np.prod([len(frames), *config.encoder.image_size, config.encoder.channels]) / 1e9
+    return (
+        f"{len(frames.videos)} videos, {len(frames)} frames cached in {frames.path} "
+        f"({size:.2f} GB); {n_train} to train on, {n_validation} held out. {train.steps} steps of "
+        f"{train.batch_size} frames: each frame is seen {seen / max(n_train, 1):.0f} times."
+    )
 
 
 def _await(out: Path) -> None:
@@ -235,14 +249,18 @@ def hold_out(
 
 
 def cached_backgrounds(frames: FrameCache, dataset: Dataset) -> np.ndarray:
-    """Background of each video of a cache: ``(videos, H, W, C)`` float32, 0 to 255.
+    """Background of each video of a cache: ``(videos, H, W, C)`` uint8.
 
     From evenly spaced frames of the video, as for a video that is embedded later; the mean of
-    the cached frames where a video is too short for that.
+    the cached frames where a video is too short for that. Kept with the cache, so that they are
+    made once.
     """
     from tinbergen.beast.pixels import video_background
     from tinbergen.progress import track
 
+    path = frames.path / _BACKGROUNDS
+    if path.is_file():
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     sources = {(name, stream): video for name, stream, video in dataset.videos()}
     height, width = frames.config.size
     images = []
@@ -251,8 +269,10 @@ def cached_backgrounds(frames: FrameCache, dataset: Dataset) -> np.ndarray:
             gray=frames.config.gray, size=(height, width), keep_aspect=frames.config.keep_aspect
         )
         background = video_background(source)
-        images.append(frames.mean[number] if background is None else background)
-    return np.stack(images).astype(np.float32)
+        images.append(np.rint(frames.mean[number]) if background is None else background)
+    with atomic_write(path, "wb") as file:
+        np.save(file, np.stack(images).astype(np.uint8), allow_pickle=False)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def save_backgrounds(run: RunFolder, backgrounds: np.ndarray) -> None:

@@ -63,7 +63,7 @@ def reconstruct(
     Parameters
     ----------
     frames, backgrounds
-        ``(n, H, W, C)`` uint8, and float32 of the same shape or None.
+        ``(n, H, W, C)`` uint8; backgrounds may be None.
     reference
         ``(m, L, values)`` patches of training frames: the nearest one, judged on the visible
         patches, is the baseline that copies.

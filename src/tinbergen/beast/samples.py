@@ -32,7 +32,7 @@ class Sample:
     background
         ``(n,)``: row of ``backgrounds``.
     backgrounds
-        ``(b, H, W, C)`` float32, 0 to 255; None for a run that needs none.
+        ``(b, H, W, C)`` uint8; None for a run that needs none.
     recording, time
         ``(n,)`` name and s.
     """

@@ -37,7 +37,7 @@ class PretrainTask(Task):
     train, validation
         Rows of the cache; without validation rows, the last weights are kept instead of the best.
     backgrounds
-        ``(videos, H, W, C)`` float32, 0 to 255, by the cache's video number; needed with
+        ``(videos, H, W, C)`` uint8, by the cache's video number; needed with
         ``objective.background``.
     weights
         Initial weights by name; parts that they lack start at random.
