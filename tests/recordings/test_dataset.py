@@ -276,7 +276,7 @@ class TestCheck:
         assert result.exit_code == 3
         assert "notes: " in result.output and "is not a readable video" in result.output
         result = run(app, [str(tmp_path / "notes.mp4")])
-        assert result.exit_code == 1
+        assert result.exit_code == 1 and "1 files: 0 ok" in result.output
 
     def test_streams_against_the_video(self, study, tmp_path):
         path = study.save(tmp_path)

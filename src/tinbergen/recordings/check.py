@@ -148,7 +148,7 @@ def _pieces(video: FrameSource) -> Iterator[tuple[int, int]]:
 def _run(
     videos: list[FrameSource], jobs: list[tuple[int, tuple[int, int]]], workers: int
 ) -> Iterator[tuple[int, int, VideoCheck]]:
-    if workers == 1 or len(jobs) == 1:
+    if workers == 1 or len(jobs) <= 1:
         for v, span in jobs:
             yield v, span[0], videos[v].check(*span)
         return
