@@ -133,7 +133,7 @@ class Embedder:
         Returns
         -------
         dict
-            Token kind -> float32: cls and mean ``(N, width)``, patch ``(N, rows, columns, width)``.
+            Kind -> float32: cls and mean ``(N, width)``, patch ``(N, rows, columns, width)``.
         """
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         shared = None

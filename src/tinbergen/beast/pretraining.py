@@ -43,6 +43,7 @@ def pretrain(
     overrides: Mapping[str, Any] | None = None,
     resume: bool = False,
     cache: str | os.PathLike | None = None,
+    workers: int = 1,
     skip_bad: bool = False,
     partial: bool = False,
     evaluate: bool = True,
@@ -71,6 +72,9 @@ def pretrain(
     cache
         Folder for the frame cache; default: ``.frames`` beside the run, shared by all runs there
         on the same frames. It may be deleted when no run needs it any more.
+    workers
+        Videos that frames are chosen from at once, a process each; more than 1 needs the usual
+        ``if __name__ == "__main__":`` around a script.
     skip_bad
         Leave broken videos out, with a warning, instead of refusing to start.
     partial
@@ -109,7 +113,7 @@ def pretrain(
     first = outer_rank() == 0  # of several processes that a launcher started, one prepares
     if not first:
         _await(out)
-    frames = open_frames(dataset, config, cache or out.parent / ".frames", skip_bad=skip_bad)
+    frames = open_frames(dataset, config, cache or out.parent / ".frames", workers, skip_bad)
     train, validation, splits = hold_out(frames.index, config)
     backgrounds = None
     if config.objective.background:
@@ -169,7 +173,11 @@ def _refuse_occupied(out: Path, resume: bool) -> None:
 
 
 def open_frames(
-    dataset: Dataset, config: BeastConfig, folder: str | os.PathLike, *, skip_bad: bool = False
+    dataset: Dataset,
+    config: BeastConfig,
+    folder: str | os.PathLike,
+    workers: int = 1,
+    skip_bad: bool = False,
 ) -> FrameCache:
     """Build, or find, the frame cache of a dataset for these settings, below ``folder``."""
     frames, contrast = config.frames, config.contrast
@@ -189,7 +197,6 @@ def open_frames(
     )
     videos, _ = readable_videos(dataset, settings, skip_bad)
     key = cache_key(videos, settings)
-    workers = min(os.cpu_count() or 1, len(videos), 8)
     return build_cache(
         dataset, Path(folder) / key[:16], settings, workers=workers, skip_bad=skip_bad
     )

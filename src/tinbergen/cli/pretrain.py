@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,9 @@ def pretrain(
     cache: Annotated[
         Path | None, typer.Option(help="Folder of the frame cache; default: beside the run.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that choose frames; 0 = one a core.", min=0)
+    ] = 0,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave broken videos out, with a warning.")
     ] = False,
@@ -60,6 +64,7 @@ def pretrain(
         overrides=parse_overrides(settings or []),
         resume=resume,
         cache=cache,
+        workers=workers or os.cpu_count() or 1,
         skip_bad=skip_bad,
         partial=partial,
         evaluate=report,
