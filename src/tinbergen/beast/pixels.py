@@ -92,6 +92,5 @@ def nearest_background(frames: np.ndarray, backgrounds: np.ndarray) -> np.ndarra
         ``(videos, H, W, C)`` uint8.
     """
     image = np.median(frames, axis=0).astype(np.float32)
-    return backgrounds[
-        int(np.abs(backgrounds.astype(np.float32) - image).mean(axis=(1, 2, 3)).argmin())
-    ]
+    distances = [np.abs(background - image).mean() for background in backgrounds]
+    return backgrounds[int(np.argmin(distances))]
