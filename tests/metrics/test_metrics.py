@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from tinbergen.metrics import (
-    Score,
     bootstrap_interval,
     class_probe,
     effective_rank,
@@ -18,7 +17,6 @@ from tinbergen.metrics import (
     time_lag_probe,
 )
 from tinbergen.metrics.folds import time_blocks
-from tinbergen.metrics.score import Baseline, Interval
 
 
 @pytest.mark.parametrize("shape", [(30, 5), (20, 60)])
@@ -139,15 +137,3 @@ def test_time_lag_probe_falls_from_smooth_to_chance():
     assert shares[0] > shares[1] > shares[2]
     assert shares[2] == pytest.approx(0.5, abs=0.04)
     assert np.isnan(time_lag_probe(smooth, times, np.zeros(3000), [1e4])[0])
-
-
-def test_score_as_json():
-    score = Score(
-        "Keypoint probe", 21.0, "px", "lower", null=40.0, null_name="mean pose",
-        interval=Interval(20.0, 22.0), baselines=(Baseline("pixels", float("nan")),),
-    )  # fmt: skip
-    plain = score.to_dict()
-    assert plain["interval"] == [20.0, 22.0]
-    assert plain["baselines"][0]["value"] is None
-    assert "verdict" not in plain
-    assert Score("x", float("nan")).to_dict()["value"] is None

@@ -21,7 +21,7 @@ arrays are ``.npy`` without pickles; times are float seconds on the recording's 
     ``interval_name``, ``null`` (the value without information: chance, train mean, shuffled),
     ``null_name``, ``unit`` ("" for a fraction), ``direction`` ("lower" or "higher" is better),
     ``baselines`` (``name``, ``value``, ``interval``), and optionally ``n``, ``n_name``, ``split``,
-    ``method``, ``verdict``, ``text``; see :class:`tinbergen.report.scores.Score`.
+    ``method``, ``verdict``, ``text``; see :class:`tinbergen.metrics.Score`.
 ``scores.csv``
     A row a unit, class or keypoint, and recording: ``score, recording, kind, name, value, null,
     low, high, unit, direction, n``; further columns are allowed. An empty ``recording`` means all

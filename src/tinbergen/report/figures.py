@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tinbergen.metrics.score import Score
 from tinbergen.report.images import sprite
-from tinbergen.report.scores import Score, number, with_unit
+from tinbergen.report.scores import number, sentence, with_unit
 
 _CURVE_POINTS = 600
 _MAP_POINTS = 4000
@@ -162,7 +163,7 @@ def bars(score: Score) -> dict[str, Any]:
     ]
     return {
         "kind": "bars",
-        "alt": f"{score.name}: {score.sentence()}",
+        "alt": f"{score.name}: {sentence(score)}",
         "unit": score.unit,
         "null": score.null,
         "null_name": score.null_name,

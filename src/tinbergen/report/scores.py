@@ -1,13 +1,12 @@
-"""Scores beside their nulls: the verdict rule and the sentence that states a result."""
+"""The content of ``summary.json``, and the sentence that states a score beside its null."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-Verdict = Literal["good", "fair", "poor", "unknown"]
+from tinbergen.metrics.score import Score
 
 RULE = (
     "Good: the whole interval is better than the null, and no baseline is better. "
@@ -20,93 +19,6 @@ class _Record(BaseModel):
     """A record of ``summary.json``; a newer writer may add keys."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-class Baseline(_Record):
-    """What a simpler method scores on the same test."""
-
-    name: str
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-
-
-class Score(_Record):
-    """One number about a model, with what it has to beat.
-
-    Attributes
-    ----------
-    name
-        What was measured.
-    value, interval
-        The model's score and its interval, in ``unit``.
-    null, null_name
-        The score without any information: chance, train mean, shuffled.
-    direction
-        Whether a lower or a higher value is better.
-    baselines
-        Simpler methods on the same test.
-    verdict, text
-        Set where the rule of :meth:`judge` does not apply, such as a leakage whose null is the
-        ideal.
-    """
-
-    name: str
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-    interval_name: str = "95 % interval"
-    null: float | None = None
-    null_name: str = "null"
-    unit: str = ""
-    direction: Literal["lower", "higher"] = "higher"
-    baselines: tuple[Baseline, ...] = ()
-    n: int | None = None
-    n_name: str = ""
-    split: str = ""
-    method: str = ""
-    verdict: Verdict | None = None
-    text: str = ""
-
-    def judge(self) -> Verdict:
-        """Return the verdict that was set, or the one that follows from null and baselines.
-
-        Examples
-        --------
-        >>> Score(name="accuracy", value=0.7, interval=(0.6, 0.8), null=0.5).judge()
-        'good'
-        """
-        if self.verdict is not None:
-            return self.verdict
-        if self.value is None or self.null is None:
-            return "unknown"
-        sign = 1.0 if self.direction == "higher" else -1.0
-        worst = min(sign * end for end in self.interval or (self.value,))
-        if worst <= sign * self.null:
-            return "poor"
-        values = [b.value for b in self.baselines if b.value is not None]
-        return "good" if all(sign * self.value >= sign * value for value in values) else "fair"
-
-    def best_baseline(self) -> Baseline | None:
-        """Return the baseline that is hardest to beat, if there is any."""
-        known = [b for b in self.baselines if b.value is not None]
-        pick = max if self.direction == "higher" else min
-        return pick(known, key=lambda b: b.value or 0.0) if known else None
-
-    def sentence(self) -> str:
-        """State the value, its interval, the null and the best baseline."""
-        if self.text:
-            return self.text
-        if self.value is None:
-            return "Not measured."
-        parts = [with_unit(self.value, self.unit)]
-        if self.interval is not None:
-            low, high = (number(end) for end in self.interval)
-            parts[0] += f" ({low} to {high})"
-        if self.null is not None:
-            parts.append(f"{self.null_name} {with_unit(self.null, self.unit)}")
-        best = self.best_baseline()
-        if best is not None and best.value is not None:
-            parts.append(f"best baseline {with_unit(best.value, self.unit)}, {best.name}")
-        return "; ".join(parts) + "."
 
 
 class Alarm(_Record):
@@ -126,13 +38,31 @@ class Summary(_Record):
     trained_on: str = ""
     seconds: float | None = None
     headline: Score | None = None
-    scores: tuple[Score, ...] = Field(default=())
-    alarms: tuple[Alarm, ...] = Field(default=())
-    notes: tuple[str, ...] = Field(default=())
+    scores: tuple[Score, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def all_scores(self) -> list[Score]:
         """Return the headline and the other scores, in this order."""
         return [*([self.headline] if self.headline else []), *self.scores]
+
+
+def sentence(score: Score) -> str:
+    """State a score's value, its interval, the null and the best baseline."""
+    if score.text:
+        return score.text
+    if score.value is None:
+        return "Not measured."
+    parts = [with_unit(score.value, score.unit)]
+    if score.interval is not None:
+        low, high = map(number, score.interval)
+        parts[0] += f" ({low} to {high})"
+    if score.null is not None:
+        parts.append(f"{score.null_name} {with_unit(score.null, score.unit)}")
+    best = score.best_baseline()
+    if best is not None and best.value is not None:
+        parts.append(f"best baseline {with_unit(best.value, score.unit)}, {best.name}")
+    return "; ".join(parts) + "."
 
 
 def number(value: float) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tinbergen.metrics.score import Score
 from tinbergen.report import figures, parts
 from tinbergen.report.images import data_uri, shrink
 from tinbergen.report.parts import Payload, Section
 from tinbergen.report.provenance import provenance
 from tinbergen.report.results import RunResults
-from tinbergen.report.scores import RULE, Score, number
+from tinbergen.report.scores import RULE, number, sentence
 
 _EXAMPLES = 12
 _EXAMPLE_SIZE = 256  # px
@@ -34,7 +35,7 @@ def quality(results: RunResults, payload: Payload) -> Section | None:
     rows = "".join(
         f"<li{' class=headline' if score is summary.headline else ''}>"
         f'{parts.verdict(score.judge())}<span class="what">{escape(score.name)}</span>'
-        f'<span class="said">{escape(score.sentence())}</span></li>'
+        f'<span class="said">{escape(sentence(score))}</span></li>'
         for score in summary.all_scores()
     )
     quiet = [f"{a.name}: {a.text}" for a in summary.alarms if not a.raised]
