@@ -1,4 +1,4 @@
-"""Several rigs at once: does the embedding tell the video instead of what the animal does?
+"""Several rigs at once: whether the embedding tells the video instead of what the animal does.
 
 Presets `tinbergen` and `beast` are pretrained on all clips of the real recordings together (same
 network 192/6/3, same gray frames, same number of images). Scores on frozen features: how well the

@@ -36,7 +36,7 @@ from tinbergen.beast.pixels import RESIDUAL_SCALE, to_input
 from tinbergen.beast.samples import hand_labelled_sample
 from tinbergen.beast.selection import Selection
 from tinbergen.beast.task import PretrainTask
-from tinbergen.configuration import merge
+from tinbergen.configuration import merge, parse_overrides
 from tinbergen.metrics import effective_rank, keypoint_probe
 from tinbergen.nn.vit import gather_tokens, patchify
 from tinbergen.recordings import Dataset, read_labelled_frames
@@ -71,7 +71,7 @@ REFERENCE = {
 
 
 def quarters(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Quarter of each frame (-1 near a boundary), whether it is held out, and whether it trains."""
+    """Quarter of each frame (-1 near a boundary), whether it is held out, whether it trains."""
     quarter, held = np.full(n, -1), np.zeros(n, bool)
     edges = [round(i * n / 4) for i in range(5)]
     for i in range(4):
@@ -167,7 +167,7 @@ def _as_input(clip: Clip, mean: np.ndarray, part: np.ndarray) -> torch.Tensor:
     return a + (b - a) * share
 
 
-def scores(model: Beast, clip: Clip) -> dict[str, Any]:
+def scores(model: Any, clip: Clip) -> dict[str, Any]:
     from sklearn.linear_model import LogisticRegression
 
     model = model.eval().float()
@@ -193,8 +193,11 @@ def scores(model: Beast, clip: Clip) -> dict[str, Any]:
     }
 
 
-def run(variant: str, cpu: float, seed: int, folder: Path, scratch: Path) -> dict[str, Any]:
+def run(
+    variant: str, cpu: float, seed: int, folder: Path, scratch: Path, more: dict[str, Any]
+) -> dict[str, Any]:
     preset, changes = VARIANTS[variant]
+    changes = merge(changes, more)
 
     def settings(steps: int) -> BeastConfig:
         layers = merge(merge(SHAPE, changes), {"train": {"seed": seed, "steps": steps}})
@@ -206,6 +209,9 @@ def run(variant: str, cpu: float, seed: int, folder: Path, scratch: Path) -> dic
         nothing = np.zeros(0, dtype=int)
         return PretrainTask(config, clip.cache, clip.train, nothing, clip.backgrounds)
 
+    if cpu <= 0:  # the network as it starts
+        model = task(settings(1)).build()
+        return {"variant": variant, "seed": seed, "images": 0, **scores(model, clip)}
     first = time.process_time()
     fit(task(settings(4)), settings(4).train)
     begin = time.process_time()
@@ -230,6 +236,7 @@ def main() -> None:
     parser.add_argument("--variant", choices=VARIANTS, default="tinbergen")
     parser.add_argument("--cpu", type=float, default=360, help="training budget, CPU-s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", nargs="*", default=[], help="further settings, key=value")
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
@@ -237,10 +244,12 @@ def main() -> None:
     root = Path(os.environ.get("TINBERGEN_DATA", Path(__file__).parents[2] / "shared" / "data"))
     folder = args.data or root / "video" / "mouse_treadmill_mirror_lp"
     with tempfile.TemporaryDirectory() as scratch:
-        rows = [run(args.variant, args.cpu, s, folder, Path(scratch)) for s in args.seeds]
+        more = parse_overrides(args.set)
+        rows = [run(args.variant, args.cpu, s, folder, Path(scratch), more) for s in args.seeds]
     result = {
         "benchmark": "reference_setting",
         "machine": platform.processor() or platform.machine(),
+        "settings": args.set,
         "reference": REFERENCE,
         "runs": rows,
     }

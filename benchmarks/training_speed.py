@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import describe_machine
 from torch import nn
 
+from machine import describe_machine
 from tinbergen.beast.cache import CacheConfig, FrameCache
 from tinbergen.beast.cache_build import build_cache
 from tinbergen.beast.config import BeastConfig, beast_config
@@ -78,7 +78,8 @@ class Peer:
         encoder, decoder = config.encoder, config.decoder
         # The reference has one decoder: MAE's 8 x 512, unless the case is the small one.
         full = config.preset == "tinbergen" and encoder.width != SMALL["encoder"]["width"]
-        width, depth, heads = (512, 8, 16) if full else (decoder.width, decoder.depth, decoder.heads)
+        own = (decoder.width, decoder.depth, decoder.heads)
+        width, depth, heads = (512, 8, 16) if full else own
         shape = ViTMAEConfig(
             hidden_size=encoder.width,
             num_hidden_layers=encoder.depth,
@@ -214,7 +215,9 @@ def main() -> None:
             row = measure(CASES[name], caches, args.steps, args.profile)
             if row:
                 peak = result["machine"]["peak_gflops"]["bf16"]
-                row["share_of_bf16_peak"] = round(row["gflop_per_image"] / row["cpu_s_per_image"] / peak, 3)
+                row["share_of_bf16_peak"] = round(
+                    row["gflop_per_image"] / row["cpu_s_per_image"] / peak, 3
+                )
                 print(name, json.dumps(row), flush=True)
             rows[name] = row
     text = json.dumps(result, indent=1)

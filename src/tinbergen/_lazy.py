@@ -23,7 +23,7 @@ def attach(
     ----------
     package, file
         The package's ``__name__`` and ``__file__``; beside it lies the stub, whose lines read
-        ``from .module import name as name`` or, for a whole module, ``from . import name as name``.
+        ``from .module import name as name``, or ``from . import name as name`` for a module.
     """
     exports: dict[str, str] = {}
     for line in ast.parse(Path(file).with_suffix(".pyi").read_text("utf-8")).body:

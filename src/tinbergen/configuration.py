@@ -149,7 +149,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``changes`` laid over it, mapping by mapping; inputs stay as they are."""
+    """Return ``base`` with ``changes`` laid over it, mapping by mapping; neither changes."""
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)

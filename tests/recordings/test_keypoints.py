@@ -112,7 +112,7 @@ class TestDlcCsv:
 
     def test_longer_than_the_video(self, tmp_path):
         with pytest.raises(DataError, match="row for frame 1, but the video has only 1"):
-            read_dlc_csv(write(tmp_path, SINGLE), [0.0])
+            read_dlc_csv(write(tmp_path, SINGLE), np.zeros(1))
 
     def test_absent_and_binary(self, tmp_path):
         with pytest.raises(MissingFileError):

@@ -31,7 +31,7 @@ from tinbergen.recordings import (
 
 class TestSeries:
     def test_between_is_half_open(self):
-        series = Series([0.0, 1.0, 2.0], [5, 6, 7])
+        series = Series(np.arange(3.0), np.array([5, 6, 7]))
         np.testing.assert_array_equal(series.between(0, 2).values.ravel(), [5, 6])
         assert series.between(0.5, 1.5).valid == Intervals([0.5], [1.5])
 
@@ -52,7 +52,8 @@ class TestSeries:
             Series.of([1])
 
     def test_round_trip(self, tmp_path):
-        series = Series([0, 1.5], [[1.0, np.nan]] * 2, ("α", "b c"), "cm/s", Intervals([0], [3]))
+        values = np.array([[1.0, np.nan]] * 2)
+        series = Series(np.array([0, 1.5]), values, ("α", "b c"), "cm/s", Intervals([0], [3]))
         series.write(tmp_path / "s.npz")
         again = read_series(tmp_path / "s.npz")
         assert (again.channels, again.unit, again.valid) == (("α", "b c"), "cm/s", series.valid)
@@ -168,7 +169,7 @@ class TestSpikes:
 
     def test_round_trip(self, tmp_path):
         table = pd.DataFrame({"region": ["CA1", "V1"], "depth": [1.5, 2.0]}, index=["a", "b"])
-        spikes = Spikes([0.1, 0.2], [1, 0], table, Intervals([0], [9]))
+        spikes = Spikes(np.array([0.1, 0.2]), np.array([1, 0]), table, Intervals([0], [9]))
         spikes.write(tmp_path / "s.npz")
         again = read_spikes(tmp_path / "s.npz")
         pd.testing.assert_frame_equal(again.table, table, check_dtype=False)
@@ -177,7 +178,7 @@ class TestSpikes:
 
     def test_refuses(self):
         with pytest.raises(DataError, match="rows of the table, 0 to 0; found 0 to 3"):
-            Spikes([0.1, 0.2], [0, 3], pd.DataFrame(index=["a"]))
+            Spikes(np.array([0.1, 0.2]), np.array([0, 3]), pd.DataFrame(index=["a"]))
 
 
 class TestTrials:

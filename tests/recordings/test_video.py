@@ -294,6 +294,7 @@ class TestDamage:
     def test_a_bad_frame_is_refused_by_name(self, videos, tmp_path):
         path = videos.flip_bytes(videos.write_video(tmp_path / "flipped.ts", 120), n=12)
         bad = Video(path).check().first_bad
+        assert bad is not None
         with pytest.raises(VideoError, match=f"frame {bad} is (corrupt|missing)"):
             Video(path).frame(bad)
 

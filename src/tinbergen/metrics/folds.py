@@ -36,6 +36,6 @@ def grouped_folds(groups: ArrayLike, n_folds: int, *, seed: int = 0) -> list[np.
 
 
 def time_blocks(times: ArrayLike, length: float) -> np.ndarray:
-    """Number of the block of ``length`` s that each time falls into, from the first time on."""
+    """Return the number of the block of ``length`` s that each time falls into."""
     t = np.asarray(times, dtype=np.float64)
     return np.floor((t - t.min()) / length).astype(int) if len(t) else np.zeros(0, dtype=int)

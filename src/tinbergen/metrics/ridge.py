@@ -54,7 +54,9 @@ def standardise(features: ArrayLike, train: ArrayLike) -> np.ndarray:
 
     Features that hardly vary are not blown up: a tenth of the mean deviation is added to each.
     """
-    x = np.asarray(features, dtype=np.float64).reshape(len(np.asarray(features)), -1)
-    deviation = x[train].std(axis=0)
-    z = (x - x[train].mean(axis=0)) / (deviation + 0.1 * deviation.mean() + 1e-9)
+    x = np.asarray(features, dtype=np.float64)
+    x = x.reshape(len(x), -1)
+    fit = x[np.asarray(train)]
+    deviation = fit.std(axis=0)
+    z = (x - fit.mean(axis=0)) / (deviation + 0.1 * deviation.mean() + 1e-9)
     return z * np.sqrt(40 / z.shape[1])

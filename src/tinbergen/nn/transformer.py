@@ -70,4 +70,4 @@ def init_transformer(module: nn.Module, depth: int) -> None:
         if isinstance(part, Block):
             for last in (part.attention.out, part.mlp[2]):
                 with torch.no_grad():
-                    last.weight.mul_((2 * depth) ** -0.5)
+                    last.get_parameter("weight").mul_((2 * depth) ** -0.5)

@@ -95,11 +95,13 @@ def _keypoints(
             )
         row_times = all_times[numbers]
     axes = [axis for axis in ("x", "y", "z") if axis in columns.fields]
+    positions = np.stack([columns.take(values, axis) for axis in axes], axis=-1)
+    unknown = np.full(positions.shape[:3], np.nan)
     has_confidence = "likelihood" in columns.fields
     return Keypoints(
         times=row_times,
-        positions=np.stack([columns.take(values, axis) for axis in axes], axis=-1),
-        confidence=columns.take(values, "likelihood") if has_confidence else None,
+        positions=positions,
+        confidence=columns.take(values, "likelihood") if has_confidence else unknown,
         keypoints=columns.keypoints,
         individuals=columns.individuals,
     )

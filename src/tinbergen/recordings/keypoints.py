@@ -34,7 +34,7 @@ class Keypoints:
 
     times: np.ndarray
     positions: np.ndarray
-    confidence: np.ndarray | None = None
+    confidence: np.ndarray = field(default=None)  # type: ignore[assignment]
     keypoints: tuple[str, ...] = ()
     individuals: tuple[str, ...] = ("individual",)
     unit: str = "px"
@@ -89,7 +89,7 @@ class Keypoints:
             self,
             times=self.times[first:last],
             positions=self.positions[first:last],
-            confidence=self.confidence[first:last],  # type: ignore[index]
+            confidence=self.confidence[first:last],
             valid=self.valid.between(start, stop),
         )
 
