@@ -30,7 +30,7 @@ from tinbergen.files import atomic_write, ensure_output_folder, explain_os_error
 from tinbergen.recordings import Dataset, FrameSource
 
 _PARTS = ("building.json", "building.lock", "selected", "written")
-_RESULTS = ("frames.npy", "index.parquet", "mean.npy", "std.npy", "meta.json")
+_RESULTS = ("frames.npy", "index.parquet", "mean.npy", "std.npy", "backgrounds.npy", "meta.json")
 _BATCH = 32
 
 Name = tuple[str, str]

@@ -181,11 +181,8 @@ def beast_config(
     ConfigError
         For an unknown preset, size or key, or an impossible value.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"preset: expected one of {', '.join(PRESETS)}, found {preset!r}.")
     size = size or ("s" if preset == "tinbergen" else "b")
-    if size not in SIZES:
-        raise ConfigError(f"size: expected one of {', '.join(SIZES)}, found {size!r}.")
+    _check_names(preset, size)
     overrides = overrides or {}
     layers = [_PRESETS[preset], {"preset": preset, "encoder": SIZES[size]}, overrides]
     config = resolve(BeastConfig, *layers)
@@ -193,3 +190,33 @@ def beast_config(
         rate = _BEAST_LR_PER_IMAGE * config.train.batch_size
         config = resolve(BeastConfig, *layers, {"train": {"learning_rate": rate}})
     return config
+
+
+def resumed_config(
+    stored: Mapping[str, Any],
+    preset: Preset | None = None,
+    *,
+    size: Size | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> BeastConfig:
+    """Build the settings of a run that goes on: its own, under whatever is given anew.
+
+    Parameters
+    ----------
+    stored
+        The run's settings. Whether they may change is for
+        :meth:`tinbergen.training.RunFolder.check_same` to say.
+    preset, size, overrides
+        See :func:`beast_config`; what is not given is as it was.
+    """
+    _check_names(preset or "tinbergen", size or "s")
+    named = {"preset": preset} if preset else {}
+    shape = {"encoder": SIZES[size]} if size else {}
+    return resolve(BeastConfig, stored, named, shape, overrides or {})
+
+
+def _check_names(preset: str, size: str) -> None:
+    if preset not in PRESETS:
+        raise ConfigError(f"preset: expected one of {', '.join(PRESETS)}, found {preset!r}.")
+    if size not in SIZES:
+        raise ConfigError(f"size: expected one of {', '.join(SIZES)}, found {size!r}.")

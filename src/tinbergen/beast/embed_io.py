@@ -86,7 +86,8 @@ class EmbeddingWriter:
         self._folder = self.path.parent / f".{self.path.name}.partial"
         if self.path.exists() and not overwrite:
             raise OutputError(
-                f"{self.path} exists already. Choose another output, or pass overwrite."
+                f"{self.path} exists already. "
+                "Choose another output, or make it again with --overwrite (overwrite=True)."
             )
         self.rows = 0
         self._shapes: dict[str, tuple[int, ...]] = {}
@@ -144,7 +145,7 @@ class EmbeddingWriter:
             self.close()
             raise DataError(f"{self.path}: {self.rows} of {len(self.times)} rows were written.")
         if not self._files:
-            self.close()
+            shutil.rmtree(self._folder)
             raise DataError(f"{self.path}: not one of {self.rows} frames could be decoded.")
         self._mark()
         self.close()

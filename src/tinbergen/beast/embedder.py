@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -71,7 +73,8 @@ class Embedder:
         self.tokens = tuple(tokens)
         self.layers = None if layers is None else tuple(layers)
         self._check()
-        hardware = choose_hardware(TrainConfig(device=device, precision=precision))
+        asked = resolve(TrainConfig, {"device": device, "precision": precision})
+        hardware = choose_hardware(asked)
         self.device = torch.device(hardware.device)
         dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
         self.dtype = dtypes[hardware.precision]
@@ -206,34 +209,39 @@ def embed(
     out = ensure_output_folder(out)
     weights = fingerprint(embedder.run.weights_path)
     results: dict[str, Embedding] = {}
-    for name, folder, video in _readable(dataset, out, skip_bad):
+    for name, video in _readable(dataset, skip_bad).items():
+        folder = out / name
         source = {
             "weights": weights,
             "video": fingerprint(video.path),
-            "frames": video.n_frames,
+            "roi": video.roi,
+            "times": hashlib.sha256(video.times.tobytes()).hexdigest(),
             "tokens": list(embedder.tokens),
             "layers": None if embedder.layers is None else list(embedder.layers),
             "precision": str(embedder.dtype).removeprefix("torch."),
         }
-        if not overwrite and _is_finished(folder, source):
-            results[name] = Embedding(folder)
-            continue
-        _embed_one(embedder, video, folder, source, dtype, batch_size, overwrite)
+        if overwrite or not _is_finished(folder, source, dtype):
+            try:
+                _embed_one(embedder, video, folder, source, dtype, batch_size, overwrite)
+            except DataError as error:  # not one sound frame
+                if not skip_bad:
+                    raise
+                print(f"left out: {error}", file=sys.stderr)
+                continue
         results[name] = Embedding(folder)
     return results
 
 
-def _readable(dataset: Dataset, out: Path, skip_bad: bool) -> list[tuple[str, Path, FrameSource]]:
-    """Name each video and its folder; look into all of them before the first is embedded."""
-    named, bad = [], []
+def _readable(dataset: Dataset, skip_bad: bool) -> dict[str, FrameSource]:
+    """Name each video's folder; look into all of them before the first is embedded."""
+    named: dict[str, FrameSource] = {}
+    bad = []
+    names = _folder_names(dataset)
     for recording, stream, video in dataset.videos():
-        several = len(dataset[recording].videos) > 1
-        name = f"{recording}/{stream}" if several else recording
-        folder = out.joinpath(*(safe_name(part) for part in name.split("/")))
         try:
             if not video.n_frames:
                 raise DataError(f"{video.path} holds no frame.")
-            named.append((name, folder, video))
+            named[names[recording, stream]] = video
         except TinbergenError as error:
             bad.append(str(error))
     if bad and not skip_bad:
@@ -248,8 +256,29 @@ def _readable(dataset: Dataset, out: Path, skip_bad: bool) -> list[tuple[str, Pa
     return named
 
 
-def _is_finished(folder: Path, source: dict) -> bool:
-    return (folder / "meta.json").is_file() and Embedding(folder).meta.get("source") == source
+def _folder_names(dataset: Dataset) -> dict[tuple[str, str], str]:
+    """Name the folder of each (recording, stream): recording, and stream if it has several.
+
+    No folder lies in another: beside ``day1/left.mp4`` the embedding of ``day1.mp4`` lies in
+    ``day1.mp4``, so that replacing it does not take the other along.
+    """
+    names = {}
+    for recording, stream, video in dataset.videos():
+        several = len(dataset[recording].videos) > 1
+        parts = [*recording.split("/"), stream] if several else recording.split("/")
+        names[recording, stream] = Path(*(safe_name(part) for part in parts)), video
+    parents = {parent for folder, _ in names.values() for parent in folder.parents}
+    return {
+        key: (folder.with_name(video.path.name) if folder in parents else folder).as_posix()
+        for key, (folder, video) in names.items()
+    }
+
+
+def _is_finished(folder: Path, source: dict, dtype: str) -> bool:
+    if not (folder / "meta.json").is_file():
+        return False
+    meta = Embedding(folder).meta
+    return meta.get("source") == json.loads(json.dumps(source)) and meta.get("dtype") == dtype
 
 
 def _embed_one(

@@ -199,7 +199,7 @@ def _too_few(
     frames: int, groups: int, size: int, fewest: int, offset: float, unit: str, within_video: bool
 ) -> ConfigError:
     where = "one of the videos gives" if within_video else f"the {frames} cached frames give"
-    fix = f"Lower batch_size to {fewest * size}" if fewest else "Use the offset of the cache"
+    fix = f"Lower train.batch_size to {fewest * size}" if fewest else "Use the offset of the cache"
     mix = ", mix videos in a batch (within_video=False)" if within_video else ""
     return ConfigError(
         f"Too few frames for the batch: it needs {groups} groups of {size} frames that lie "

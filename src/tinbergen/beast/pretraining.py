@@ -13,12 +13,14 @@ import numpy as np
 
 from tinbergen.beast.cache import CacheConfig, FrameCache, cache_key, fingerprint
 from tinbergen.beast.cache_build import build_cache, readable_videos
-from tinbergen.beast.config import BeastConfig, Preset, Size, beast_config
+from tinbergen.beast.config import BeastConfig, Preset, Size, beast_config, resumed_config
 from tinbergen.beast.selection import Selection
+from tinbergen.configuration import merge
 from tinbergen.errors import ConfigError, OutputError
 from tinbergen.files import atomic_write, ensure_output_folder
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, fit
+from tinbergen.training.device import choose_hardware
 from tinbergen.training.launch import outer_rank
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def pretrain(
     data: Data,
     out: str | os.PathLike,
     *,
-    preset: Preset = "tinbergen",
+    preset: Preset | None = None,
     size: Size | None = None,
     steps: int | None = None,
     start_from: str | os.PathLike | None = None,
@@ -61,7 +63,8 @@ def pretrain(
     out
         The run folder to make.
     preset, size, overrides
-        See :func:`tinbergen.beast.beast_config`.
+        See :func:`tinbergen.beast.beast_config`; default: ``tinbergen``. When a run is resumed,
+        what is not given is as it was.
     steps
         Optimizer steps; short for ``overrides={"train": {"steps": ...}}``.
     start_from
@@ -99,12 +102,15 @@ def pretrain(
     from tinbergen.beast.model import Beast
     from tinbergen.beast.start import starting_weights
 
-    overrides = dict(overrides or {})
-    if steps is not None:
-        overrides["train"] = {**overrides.get("train", {}), "steps": steps}
-    config = beast_config(preset, size=size, overrides=overrides)
     out = Path(out)
     _refuse_occupied(out, resume)
+    changes = merge({} if steps is None else {"train": {"steps": steps}}, overrides or {})
+    if resume and (out / "status.json").is_file():
+        stored = RunFolder.open(out).config
+        config = resumed_config(stored, preset, size=size, overrides=changes)
+    else:
+        config = beast_config(preset or "tinbergen", size=size, overrides=changes)
+    choose_hardware(config.train)  # if it is absent: say so before any long work
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     weights = None
     if start_from is not None:
@@ -152,7 +158,7 @@ def _plan(config: BeastConfig, frames: FrameCache, n_train: int, n_validation: i
     return (
         f"{len(frames.videos)} videos, {len(frames)} frames cached in {frames.path} "
         f"({size:.2f} GB); {n_train} to train on, {n_validation} held out. {train.steps} steps of "
-        f"{train.batch_size} frames: each frame is seen {seen / max(n_train, 1):.0f} times."
+        f"{train.batch_size} frames: each frame is seen {seen / max(n_train, 1):.3g} times."
     )
 
 
@@ -169,6 +175,14 @@ def _refuse_occupied(out: Path, resume: bool) -> None:
             f"{out} already holds a run ({state}). Go on with it with --resume (resume=True), or "
             "choose another output folder."
         )
+    if out.exists() and not (out / "status.json").is_file():
+        if not out.is_dir():
+            raise OutputError(f"Expected a folder at {out}, found a file. Choose another output.")
+        if any(out.iterdir()):
+            raise OutputError(
+                f"{out} is not empty, and what it holds is no run. Choose another output folder; "
+                "nothing is overwritten."
+            )
     ensure_output_folder(out.parent)
 
 

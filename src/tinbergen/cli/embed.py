@@ -69,7 +69,7 @@ def embed(
         lost += bad
         note = f", {bad} frames could not be decoded (NaN)" if bad else ""
         print(f"{name}: {len(embedding)} frames in {embedding.path}{note}")
-        if nwb:
-            write_nwb(embedding, embedding.path / "embedding.nwb")
+        if nwb and not (file := embedding.path / "embedding.nwb").is_file():
+            write_nwb(embedding, file)
     if lost:
         raise typer.Exit(3)

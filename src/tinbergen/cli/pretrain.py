@@ -15,8 +15,9 @@ def pretrain(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")],
     preset: Annotated[
-        str, typer.Option(help="beast (as published), vit-m, vit-c, or tinbergen.")
-    ] = "tinbergen",
+        str | None,
+        typer.Option(help="beast (as published), vit-m, vit-c, or tinbergen (the default)."),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="ti, s, b or l; default: s for tinbergen, else b.")
     ] = None,
