@@ -28,6 +28,7 @@ from tinbergen.nn.vit import ViT, patchify
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, TrainConfig
 from tinbergen.training.device import choose_hardware
+from tinbergen.training.heap import heap_kept
 
 if TYPE_CHECKING:
     from tinbergen.recordings import FrameSource
@@ -295,5 +296,5 @@ def _embed_one(
     writer = EmbeddingWriter(
         folder, times=view.times, source=source, dtype=dtype, overwrite=overwrite
     )
-    with writer:
+    with writer, heap_kept(embedder.device.type == "cpu"):
         embed_video(view, lambda frames: embedder.encode(frames, background), writer, batch_size)

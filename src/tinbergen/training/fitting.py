@@ -11,6 +11,7 @@ from torch import nn
 from tinbergen.errors import ConfigError, OutputError, PreemptedError
 from tinbergen.training.config import TrainConfig
 from tinbergen.training.device import Hardware, choose_hardware
+from tinbergen.training.heap import heap_kept
 from tinbergen.training.launch import Outcome, Team, launch
 from tinbergen.training.loop import Loop
 from tinbergen.training.randomness import caller_randomness_kept, reseed_everything
@@ -112,7 +113,8 @@ def _train(
         _refuse_used(run, resume)
         device, precision = hardware.device, hardware.precision
         writing = run.writing(device=device, precision=precision, processes=team.world)
-    with writing, StopRequest(enabled=run is not None) as stop:
+    keeping = heap_kept(fabric.device.type == "cpu")
+    with writing, keeping, StopRequest(enabled=run is not None) as stop:
         try:
             outcome = Loop(fabric, team, task, config, hardware, run).run(stop)
         except BaseException as error:
