@@ -1,6 +1,7 @@
 """CPU time of choosing and of caching the frames of one video, decoding included.
 
-Run: ``OMP_NUM_THREADS=1 python benchmarks/frame_selection.py VIDEO [--frames 100]``; prints JSON.
+Run: ``OMP_NUM_THREADS=1 python benchmarks/frame_selection.py [VIDEO] [--frames 100]``; prints
+JSON. Without a video it simulates one of 994 frames of 406 x 396 px.
 The reference's figure: BEAST's ``extract`` on the 994-frame mirror-mouse clip, 34 s wall on a busy
 machine, single-threaded.
 """
@@ -18,6 +19,7 @@ from tinbergen.beast.cache import CacheConfig
 from tinbergen.beast.cache_build import build_cache
 from tinbergen.beast.selection import Selection, select_frames
 from tinbergen.recordings import Video
+from tinbergen.simulation import simulate
 
 REFERENCE = {"wall_s": 34.0, "clip": "mirror-mouse, 994 frames", "note": "busy machine, 1 thread"}
 
@@ -29,6 +31,12 @@ def timed(function) -> dict:
         "cpu_s": round(time.process_time() - cpu, 3),
         "wall_s": round(time.perf_counter() - wall, 3),
     }
+
+
+def simulated_video(folder: Path) -> Path:
+    """Write a video as long and as large as the mirror-mouse clip."""
+    data = simulate(folder / "study", animals=1, duration=994 / 30, size=(406, 396))
+    return Path(next(iter(data.videos()))[2].path)
 
 
 def measure(path: Path, frames: int) -> dict:
@@ -47,7 +55,9 @@ def measure(path: Path, frames: int) -> dict:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("video", type=Path)
+    parser.add_argument("video", type=Path, nargs="?", help="default: a simulated one")
     parser.add_argument("--frames", type=int, default=100)
     arguments = parser.parse_args()
-    print(json.dumps(measure(arguments.video, arguments.frames), indent=2))
+    with tempfile.TemporaryDirectory() as folder:
+        path = arguments.video or simulated_video(Path(folder))
+        print(json.dumps(measure(path, arguments.frames), indent=2))
