@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 
 import av
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from tinbergen.recordings import FrameSource, FrameStatus
+
+sys.path.insert(0, str(Path(__file__).parent))  # tiny_beast.py, here and in child processes
 
 
 class ArrayVideo(FrameSource):

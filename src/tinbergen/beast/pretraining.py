@@ -219,9 +219,9 @@ def open_frames(
 def hold_out(
     index: pd.DataFrame, config: BeastConfig
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Hold one stretch of every video out for validation.
+    """Hold one stretch of every recording out for validation, the same for all its cameras.
 
-    The stretch is 5 % of the video's cached time, at a place that depends on the seed; frames
+    The stretch is 5 % of the recording's cached time, at a place that depends on the seed; frames
     closer to it than the gap (the reach of a pair, at least 0.1 s) are used for nothing.
 
     Returns
@@ -229,41 +229,34 @@ def hold_out(
     train, validation
         Rows of the cache; validation is empty when it would hold fewer than 8 frames.
     splits
-        What ``splits.json`` keeps: the stretches in s, by recording and stream.
+        What ``splits.json`` keeps: the stretches in s, by recording.
     """
     contrast = config.contrast
     rng = np.random.default_rng([config.train.seed, 0x5B117])
     status, video = index["status"].to_numpy(), index["video"].to_numpy()
-    time = index["time"].to_numpy()
+    time, recording = index["time"].to_numpy(), index["recording"].to_numpy().astype(str)
     train = status == 0
     validation = np.zeros(len(index), dtype=bool)
     held: list[dict[str, Any]] = []
-    for number in np.unique(video):
-        rows = np.flatnonzero((video == number) & (status == 0))
-        if len(rows) < 2:
+    for name in dict.fromkeys(recording):
+        rows = np.flatnonzero((recording == name) & (status == 0))
+        t, camera = time[rows], video[rows]
+        steps = np.diff(t)[camera[1:] == camera[:-1]]
+        if not len(steps):
             continue
-        t = time[rows]
-        interval = float(np.median(np.diff(t)))
+        interval = float(np.median(steps))
         reach = contrast.offset * (interval if contrast.offset_unit == "frames" else 1.0)
         gap = max(_LEAST_GAP_S, contrast.exclusion, 2 * reach * contrast.positives)
-        length = _HELD_OUT * (t[-1] - t[0])
-        start = t[0] + rng.uniform(0.1, 0.9) * (t[-1] - t[0] - length)
+        length = _HELD_OUT * float(np.ptp(t))
+        start = t.min() + rng.uniform(0.1, 0.9) * (np.ptp(t) - length)
         inside = (t >= start) & (t < start + length)
         near = (t >= start - gap) & (t < start + length + gap)
         if near.mean() > 0.5:  # a clip so short that the gaps would take most of it
             continue
         validation[rows[inside]] = True
         train[rows[near]] = False
-        first = index.iloc[rows[0]]
-        held.append(
-            {
-                "recording": str(first["recording"]),
-                "stream": str(first["stream"]),
-                "start": float(start),
-                "stop": float(start + length),
-                "gap": gap,
-            }
-        )
+        stop = float(start + length)
+        held.append({"recording": name, "start": float(start), "stop": stop, "gap": gap})
     if validation.sum() < _LEAST_HELD_OUT:
         return np.flatnonzero(status == 0), np.zeros(0, dtype=int), {"validation": []}
     return np.flatnonzero(train), np.flatnonzero(validation), {"validation": held}
