@@ -24,4 +24,4 @@ html_theme = "pydata_sphinx_theme"
 html_title = "Tinbergen"
 html_show_sourcelink = False
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
-html_sidebars = {"index": []}
+html_sidebars = {"**": []}
