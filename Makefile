@@ -24,8 +24,8 @@ lint: .venv/lint.stamp
 docs: .venv/docs.stamp
 	.venv/bin/sphinx-build -W --keep-going -q docs docs/_build/html
 
-# Left out: reference_setting and many_rigs, which take hours and need real recordings.
-BENCHMARKS ?= data_path frame_selection training_speed
+# Left out: reference_setting and many_rigs (hours, real recordings), memory (an hour of video).
+BENCHMARKS ?= data_path frame_selection training_speed embedding_speed
 
 bench: .venv/test.stamp
 	@for name in $(BENCHMARKS); do \
