@@ -1,6 +1,6 @@
 """Frames per core-second of embedding a video with ViT-B/16, decoding and resizing included.
 
-Ours is ``tinbergen.beast.embed`` as a user calls it, read to the last byte on the disk. The peer is
+Ours is ``tinbergen.beast.embed`` as a user calls it, until the files are on the disk. The peer is
 what the reference does: full-size frames as float tensors, antialiased resizing, and transformers'
 ViT-MAE encoder in fp32 with nothing masked. Both take turns in one process on one thread.
 The reference's figure comes from a machine with AMX; only ratios within one run compare.
@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from machine import describe_machine
 
+from machine import describe_machine
 from tinbergen.beast import embed
 from tinbergen.beast.augment import IMAGENET_MEAN, IMAGENET_STD
 from tinbergen.beast.config import beast_config
