@@ -9,10 +9,12 @@ from sklearn.linear_model import Ridge
 from tinbergen.metrics import (
     bootstrap_interval,
     class_probe,
+    draw_pairs,
     effective_rank,
     grouped_folds,
     keypoint_probe,
     paired_difference,
+    retrieval_top1,
     ridge_path,
     time_lag_probe,
 )
@@ -137,3 +139,25 @@ def test_time_lag_probe_falls_from_smooth_to_chance():
     assert shares[0] > shares[1] > shares[2]
     assert shares[2] == pytest.approx(0.5, abs=0.04)
     assert np.isnan(time_lag_probe(smooth, times, np.zeros(3000), [1e4])[0])
+
+
+def test_drawn_pairs_lie_apart_and_in_one_recording():
+    recordings = np.repeat(["a", "b"], 60)
+    for rows in draw_pairs(recordings, 2):
+        n = len(rows) // 2
+        anchors, partners = rows[:n], rows[n:]
+        assert (partners == anchors + 2).all()
+        assert (recordings[anchors] == recordings[partners]).all()
+        assert np.diff(np.sort(anchors)).min() >= 5
+    assert draw_pairs(recordings[:8], 2) == []
+    assert draw_pairs(recordings[:2], 5) == []
+
+
+def test_retrieval_of_smooth_and_of_random_features():
+    rng = np.random.default_rng(0)
+    angle = np.cumsum(rng.uniform(0.1, 0.2, 400))
+    smooth = np.stack([np.cos(angle), np.sin(angle), 3 * np.cos(angle / 9)], 1)
+    batches = draw_pairs(np.zeros(400), 1)
+    noise = retrieval_top1(rng.normal(size=(400, 8)), batches).mean()
+    assert retrieval_top1(smooth, batches).mean() > 0.5
+    assert noise == pytest.approx(1 / 31, abs=0.04)

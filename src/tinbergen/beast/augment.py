@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import cv2
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -190,14 +192,13 @@ def _moved(images: Tensor, transforms: Transforms) -> Iterator[Tensor]:
     (40 % of them by default) pay for it. Elsewhere one kernel takes all of them, which is quicker
     than asking the device which.
     """
-    columns, rows = _grid_axes(transforms.sampling, images.shape[-2], images.shape[-1])
     if images.device.type != "cpu":
-        yield from _resample(images, columns[:, None] + rows[:, :, None])
+        yield from _resample(images, transforms.sampling)
         return
     resampled, mirrored = transforms.resampled.tolist(), transforms.mirrored.tolist()
     for i, image in enumerate(images):
         if resampled[i]:
-            yield _resample(image[None], columns[i, None, None] + rows[i, None, :, None])[0]
+            yield _resample_one(image, transforms.sampling[i])
         else:
             yield image.flip(-1) if mirrored[i] else image
 
@@ -216,10 +217,24 @@ def _grid_axes(sampling: Tensor, height: int, width: int) -> tuple[Tensor, Tenso
     return columns, rows
 
 
-def _resample(images: Tensor, grid: Tensor) -> Tensor:
+def _resample(images: Tensor, sampling: Tensor) -> Tensor:
+    columns, rows = _grid_axes(sampling, images.shape[-2], images.shape[-1])
     return functional.grid_sample(
-        images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        images.float(),
+        columns[:, None] + rows[:, :, None],
+        mode="bilinear",
+        padding_mode="zeros",
+        align_corners=False,
     )
+
+
+def _resample_one(image: Tensor, sampling: Tensor) -> Tensor:
+    """Resample one ``(C, H, W)`` image on the CPU, where OpenCV is thrice as quick as PyTorch."""
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).float().numpy())
+    height, width, _ = pixels.shape
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(pixels, sampling.double().numpy(), (width, height), flags=how)
+    return torch.from_numpy(moved.reshape(pixels.shape)).permute(2, 0, 1)
 
 
 def _scale(images: Iterable[Tensor], gain: Tensor, bias: Tensor, like: Tensor) -> Tensor:

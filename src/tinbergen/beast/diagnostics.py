@@ -12,8 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
-import torch
 
 from tinbergen.beast.cache import FrameCache
 from tinbergen.beast.embedder import Embedder
@@ -30,14 +28,17 @@ from tinbergen.beast.samples import (
     tracked_sample,
 )
 from tinbergen.beast.start import initialise
-from tinbergen.files import atomic_write, write_json
+from tinbergen.beast.tables import write_scores, write_videos
+from tinbergen.files import write_json
 from tinbergen.metrics import (
     Score,
     bootstrap_interval,
     class_probe,
+    draw_pairs,
     effective_rank,
     grouped_folds,
     keypoint_probe,
+    retrieval_top1,
     time_lag_probe,
 )
 from tinbergen.metrics.score import Baseline
@@ -51,7 +52,6 @@ _STRETCHES, _STRETCH = 4, 96
 _FOLDS = 9
 _PIXEL_SIDE = 16
 _COLLAPSED = 3.0
-_PAIRS, _PAIR_BATCHES = 16, 20
 
 
 def evaluate_run(
@@ -82,8 +82,8 @@ def evaluate_run(
     judge = _Judge(run, dataset, frames, embedder)
     scores = judge.scores()
     write_figures(run, dataset, frames, embedder, judge.sample, judge.features["cls"])
-    _write_scores(run, judge.rows)
-    _write_videos(run, dataset, frames)
+    write_scores(run, judge.rows)
+    write_videos(run, dataset, frames)
     status = run.status
     trained = frames.index["video"].nunique()
     height, width = embedder.config.encoder.image_size
@@ -345,11 +345,11 @@ class _Judge:
         interval = float(np.median([v.interval for v in self.frames.videos]))
         step = contrast.offset
         step = round(step if contrast.offset_unit == "frames" else step / interval)
-        pairs = _draw_pairs(stretch, max(step, 1), _PAIRS, _PAIR_BATCHES)
+        pairs = draw_pairs(stretch.recording, max(step, 1))
         if not pairs:
             return []
         values = {
-            name: _retrieval(features, pairs)
+            name: retrieval_top1(features, pairs)
             for name, features in (
                 ("trained", self._features(self.embedder, stretch, ("cls",))["cls"]),
                 ("untrained", self._features(self.untrained, stretch, ("cls",))["cls"]),
@@ -400,78 +400,3 @@ def _pixels(frames: np.ndarray) -> np.ndarray:
     gray = frames.astype(np.float32).mean(axis=3)
     small = [cv2.resize(image, side, interpolation=cv2.INTER_AREA) for image in gray]
     return np.stack(small).reshape(len(frames), -1) / 255
-
-
-def _draw_pairs(sample: Sample, step: int, pairs: int, batches: int) -> list[np.ndarray]:
-    """Rows of (anchors, then partners ``step`` rows later), pairs well apart from each other."""
-    rng = np.random.default_rng(0)
-    last = len(sample) - step
-    fits = [i for i in range(max(last, 0)) if sample.recording[i] == sample.recording[i + step]]
-    drawn = []
-    for _ in range(batches):
-        chosen: list[int] = []
-        for i in rng.permutation(fits):
-            if all(abs(i - j) >= step + 3 for j in chosen):
-                chosen.append(int(i))
-            if len(chosen) == pairs:
-                break
-        if len(chosen) < 4:
-            return []
-        drawn.append(np.r_[chosen, np.array(chosen) + step])
-    return drawn
-
-
-def _retrieval(features: np.ndarray, batches: list[np.ndarray]) -> np.ndarray:
-    """Share of rows whose most similar other row is their partner, by batch."""
-    centred = torch.from_numpy(features - features.mean(axis=0)).float()
-    shares = []
-    for rows in batches:
-        z = torch.nn.functional.normalize(centred[rows], dim=1)
-        similar = (z @ z.T).fill_diagonal_(-2)
-        n = len(rows) // 2
-        partner = torch.arange(2 * n).roll(n)
-        shares.append(float((similar.argmax(dim=1) == partner).float().mean()))
-    return np.array(shares)
-
-
-def _write_scores(run: RunFolder, rows: list[dict[str, Any]]) -> None:
-    columns = ["score", "recording", "kind", "name", "value", "null", "low", "high", "unit"]
-    table = pd.DataFrame(rows, columns=[*columns, "direction", "n"])
-    with atomic_write(run.path / "scores.csv") as file:
-        table.to_csv(file, index=False)
-
-
-def _write_videos(run: RunFolder, dataset: Dataset, frames: FrameCache) -> None:
-    """List the videos with what could not be decoded of them while frames were chosen."""
-    sources = {(r, s): video for r, s, video in dataset.videos()}
-    rows = []
-    for entry in frames.videos:
-        video = sources[entry.recording, entry.stream]
-        first = entry.first_bad
-        rows.append(
-            {
-                "recording": entry.recording,
-                "video": entry.stream,
-                "n_frames": entry.n_frames,
-                "ok": entry.n_frames - entry.n_bad,
-                "corrupt": entry.n_bad,
-                "missing": 0,
-                "fps": video.fps,
-                "duration": video.duration,
-                "width": video.width,
-                "height": video.height,
-                "damaged_frames": f"{first}-{first}" if first >= 0 else "",
-                "damaged_times": _at(video.times, first),
-                "message": f"{entry.n_bad} frames cannot be decoded, the first is shown; "
-                "'tinbergen check' lists all" if entry.n_bad else "",
-            }
-        )  # fmt: skip
-    with atomic_write(run.path / "videos.csv") as file:
-        pd.DataFrame(rows).to_csv(file, index=False)
-
-
-def _at(times: np.ndarray, frame: int) -> str:
-    if frame < 0:
-        return ""
-    t = times[frame] - times[0]
-    return f"{t:.3f}-{t:.3f}"

@@ -40,11 +40,12 @@ def to_input(
     images = frames.permute(0, 3, 1, 2)
     if background is None:
         return normalise(images) if transforms is None else augment(images, transforms)
-    residual = (images.float() - background.permute(0, 3, 1, 2).float()) / (255 * RESIDUAL_SCALE)
+    residual = images.float() - background.permute(0, 3, 1, 2)
     if transforms is None:
-        return residual
+        return residual.div_(255 * RESIDUAL_SCALE)
     # Brightness would be a constant over the whole difference; contrast scales it.
-    return warp(residual, transforms) * transforms.contrast.to(frames.device)[:, None, None, None]
+    gain = transforms.contrast.to(frames.device) / (255 * RESIDUAL_SCALE)
+    return warp(residual, transforms).mul_(gain[:, None, None, None])
 
 
 def to_picture(images: Tensor, background: Tensor | None = None) -> np.ndarray:

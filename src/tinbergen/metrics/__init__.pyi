@@ -8,3 +8,5 @@ from .rank import effective_rank as effective_rank
 from .ridge import ridge_path as ridge_path
 from .score import Interval as Interval
 from .score import Score as Score
+from .retrieval import draw_pairs as draw_pairs
+from .retrieval import retrieval_top1 as retrieval_top1
