@@ -48,6 +48,10 @@ class ObjectiveConfig(Config):
     the data, and the decoder what remains. So CLS has to know what the whole animal does."""
     data_init: bool = False
     """Start the patch embedding and the CLS stem from principal components of the data."""
+    freeze_embedding: bool = False
+    """Keep the patch embedding as it started. On a few videos it would learn ever finer detail of
+    those very frames, and tokens of other sessions get worse (compare Chen et al., ICCV 2021,
+    section 4.2, who freeze it for stability)."""
 
 
 class ContrastConfig(Config):
@@ -138,6 +142,7 @@ _PRESETS: dict[Preset, dict[str, Any]] = {
             "background": True,
             "eigenframes": 64,
             "data_init": True,
+            "freeze_embedding": True,
         },
         "contrast": {
             "weight": 0.03,

@@ -66,6 +66,7 @@ class Beast(nn.Module):
         self.config = config
         goal, contrast, shape = config.objective, config.contrast, config.encoder
         self.encoder = ViT(shape)
+        self.encoder.embed.requires_grad_(not goal.freeze_embedding)
         self.decoder = Decoder(config.decoder, shape) if goal.reconstruction else None
         self.head = None
         if contrast.weight:

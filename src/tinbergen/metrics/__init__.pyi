@@ -5,8 +5,8 @@ from .probes import class_probe as class_probe
 from .probes import keypoint_probe as keypoint_probe
 from .probes import time_lag_probe as time_lag_probe
 from .rank import effective_rank as effective_rank
+from .retrieval import draw_pairs as draw_pairs
+from .retrieval import retrieval_top1 as retrieval_top1
 from .ridge import ridge_path as ridge_path
 from .score import Interval as Interval
 from .score import Score as Score
-from .retrieval import draw_pairs as draw_pairs
-from .retrieval import retrieval_top1 as retrieval_top1

@@ -1,4 +1,4 @@
-"""Can a frame's neighbour in time be found among other frames by its features alone?"""
+"""Retrieval: finding a frame's neighbour in time among other frames by its features."""
 
 from __future__ import annotations
 
