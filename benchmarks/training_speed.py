@@ -157,7 +157,7 @@ def measure(case: Case, caches: dict[bool, FrameCache], steps: int, profile: boo
         case.preset, size=case.size, overrides={**case.overrides, "train": train}
     )
     cache = caches[config.encoder.channels == 1]
-    mean = cache.frames.mean(axis=0, dtype=np.float32)[None]
+    mean = cache.frames.mean(axis=0).round().astype(np.uint8)[None]
     nothing = np.zeros(0, int)
     task = TimedTask(config, cache, cache.usable, nothing, mean)
     if case.peer and not profile:
