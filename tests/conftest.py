@@ -7,7 +7,12 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 from pathlib import Path  # noqa: E402
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+# A busy machine is no failure; every example is the same in every run.
+hypothesis.settings.register_profile("tinbergen", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tinbergen")
 
 
 @pytest.fixture(scope="session")

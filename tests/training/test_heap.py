@@ -20,9 +20,9 @@ def resident() -> int:
 )
 def test_freed_blocks_stay_until_the_end():
     size = 200 * 2**20
-    before = resident()
     with heap_kept():
         block = torch.ones(size // 4)
+        full = resident()
         del block
-        assert resident() > before + 0.9 * size
-    assert resident() < before + 0.1 * size
+        assert resident() > full - 0.1 * size
+    assert resident() < full - 0.5 * size  # not all of it: some was free before

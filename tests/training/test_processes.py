@@ -39,6 +39,7 @@ def test_two_processes_equal_one(toy, together, tmp_path):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_preempted_and_resumed_equals_uninterrupted(toy, together, tmp_path):
     path, dies = tmp_path / "run", {"kill_at": 13, "kill_signal": "SIGTERM"}
     with pytest.raises(PreemptedError, match="after step .* of 40"):
@@ -49,6 +50,7 @@ def test_preempted_and_resumed_equals_uninterrupted(toy, together, tmp_path):
     assert straight.weights_path.read_bytes() == resumed.weights_path.read_bytes()
 
 
+@pytest.mark.slow
 def test_error_in_a_process_arrives_with_its_type(toy, tmp_path):
     with pytest.raises(NonFiniteError, match="item-17"):
         toy.train(tmp_path / "run", task={"nan_item": 17}, devices=2)

@@ -78,6 +78,7 @@ def test_result_does_not_depend_on_workers(toy, tmp_path):
     assert_same_run(runs[0], runs[2])
 
 
+@pytest.mark.slow
 def test_sigkill_at_random_moments(toy, start_toy, tmp_path):
     options = {"checkpoint_every": 1, "steps": 60, "workers": 2}
     straight = toy.train(tmp_path / "straight", **options).run
