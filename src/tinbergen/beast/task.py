@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from tinbergen.beast.cache import FrameCache
 from tinbergen.beast.config import BeastConfig
@@ -205,8 +205,8 @@ class PretrainTask(Task):
         time = torch.as_tensor(batch["time"], device=embedding.device)
         anchors = torch.arange(len(group), device=group.device) <= group.max()
         others = [embedding, group, video, time]
-        if gather and torch.distributed.is_available() and torch.distributed.is_initialized():
-            group = group + torch.distributed.get_rank() * (group.max() + 1)
+        if gather and distributed.is_available() and distributed.is_initialized():
+            group = group + distributed.get_rank() * (group.max() + 1)
             others = _gathered(embedding, group, video, time)
         candidates, candidate_group, candidate_video, candidate_time = others
         apart = (time[:, None] - candidate_time[None]).abs()
@@ -268,15 +268,28 @@ class _Rows(EpochSampler):
 
 def _gathered(embedding: Tensor, group: Tensor, video: Tensor, time: Tensor) -> list[Tensor]:
     """Collect a batch over all processes, this process's own rows first; gradients flow back."""
-    from torch import distributed
-    from torch.distributed.nn.functional import all_gather
-
     rank, world = distributed.get_rank(), distributed.get_world_size()
     order = [rank, *(other for other in range(world) if other != rank)]
-    parts = all_gather(embedding)
-    gathered = [torch.cat([parts[i] for i in order])]
+    everything = _Gather.apply(embedding)
+    gathered = [torch.cat([everything[i] for i in order])]  # type: ignore[index]
     for value in (group, video, time):
         pieces = [torch.empty_like(value) for _ in range(world)]
         distributed.all_gather(pieces, value.contiguous())
         gathered.append(torch.cat([pieces[i] for i in order]))
     return gathered
+
+
+class _Gather(torch.autograd.Function):
+    """``(n, d)`` of every process, ``(world, n, d)``; each gets the sum of all gradients back."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        pieces = [torch.empty_like(value) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(pieces, value.contiguous())
+        return torch.stack(pieces)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous()
+        distributed.all_reduce(total)
+        return total[distributed.get_rank()]
