@@ -92,6 +92,7 @@ def test_parameters_of_head_and_sum():
     with torch.device("meta"):
         assert count(ProjectionHead(768, 768, "batch")) == 1_774_848
         model = Beast(beast_config("beast"))
+    assert model.decoder is not None
     tables = model.encoder.positions.numel() + model.decoder.positions.numel()
     assert (count(model), tables) == (113_430_528, 252_160)
 

@@ -1,10 +1,11 @@
 """The network: masks, what is decoded, eigenframes, and what has no influence."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_beast import tiny_config
+from tiny_beast import MemoryCache, tiny_config
 
 from tinbergen.beast.mae import random_mask
 from tinbergen.beast.model import Beast, ProjectionHead
@@ -62,7 +63,8 @@ def test_loss_is_that_of_hidden_patches_only():
     model = build("vit-m", objective={"mask_ratio": 0.5})
     patches, noise = torch.randn(4, L, VALUES), torch.rand(4, L)
     output = model(patches, noise)
-    task = PretrainTask(model.config, None, [], [])
+    none = np.zeros(0, dtype=int)
+    task = PretrainTask(model.config, MemoryCache(), none, none)
     loss = task._image_losses(output, patches)["loss_reconstruction"]
     index = output.decoded[..., None].expand(-1, -1, VALUES)
     mask = torch.zeros(4, L).scatter(1, output.decoded, 1.0)
@@ -85,6 +87,8 @@ def test_hidden_patches_do_not_reach_the_encoder():
 def test_eigenframes_add_what_cls_says():
     model = build(objective={"eigenframes": 3, "decode": 1.0})
     patches, noise = torch.randn(2, L, VALUES), torch.rand(2, L)
+    assert model.coefficients is not None
+    assert model.decoder is not None
     whole = model(patches, noise)
     coefficients = model.coefficients(whole.cls)
     frames = torch.einsum("nk,klv->nlv", coefficients, model.eigenframes)

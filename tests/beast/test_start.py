@@ -69,6 +69,7 @@ def test_stem_reads_the_leading_components_at_half_a_deviation():
     encoder, x = ViT(SHAPE), patches(60)
     start_stem(encoder, x)
     low = low_resolution(x, None, SHAPE).flatten(1)
+    assert encoder.stem is not None
     weight = encoder.stem.weight.detach()
     assert (low @ weight.T).std().item() == pytest.approx(0.5, abs=1e-3)
     _, _, axes = torch.linalg.svd(low, full_matrices=False)

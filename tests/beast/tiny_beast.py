@@ -1,6 +1,7 @@
 """A network and a cache small enough for tests, without any file."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,12 @@ SHAPE = {
 }  # fmt: skip
 
 
-def tiny_config(preset="tinbergen", **changes):
+def tiny_config(preset: Any = "tinbergen", **changes: Any):
     """A preset on frames of 16 x 24 px, with ``changes`` of its sections."""
     return beast_config(preset, overrides=merge(SHAPE, changes))
 
 
-class MemoryCache:
+class _MemoryCache:
     """Frames of a few videos as :class:`FrameCache` gives them: consecutive, 50 a second."""
 
     def __init__(self, lengths=(40, 30), size=(16, 24), channels=3, seed=0):
@@ -53,3 +54,6 @@ class MemoryCache:
 
     def read(self, rows):
         return self.frames[rows]
+
+
+MemoryCache: Any = _MemoryCache  # stands for a FrameCache, as far as tests look

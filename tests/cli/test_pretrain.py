@@ -30,7 +30,7 @@ def test_a_run_from_videos_to_report(cli, tiny, videos, tmp_path):
     assert said.out.splitlines() == [str(tmp_path / "run"), str(tmp_path / "run" / "report.html")]
     run = RunFolder.open(tmp_path / "run")
     assert run.status["state"] == "done"
-    assert {"v0", "v1"} == {entry["recording"] for entry in run.splits["validation"]}
+    assert {"v0", "v1"} == {entry["recording"] for entry in (run.splits or {})["validation"]}
     assert {"summary.json", "scores.csv", "videos.csv", "report.html"} <= set(files_in(run.path))
     assert files_in(videos) == before
 
@@ -183,7 +183,7 @@ def test_one_name_in_two_folders_unicode_and_spaces(cli, tiny, videos, tmp_path)
     out = tmp_path / "Läufe 1" / "run ü"
     said = cli("pretrain", data, "--out", out, *tiny())
     assert said.code == 0, said.err
-    names = {entry["recording"] for entry in RunFolder.open(out).splits["validation"]}
+    names = {entry["recording"] for entry in (RunFolder.open(out).splits or {})["validation"]}
     assert names == {"день 1/a b", "день 2 (ü)/a b"}
 
 
