@@ -47,6 +47,7 @@ from tinbergen.training import RunFolder
 from tinbergen.training.randomness import reseed_everything
 
 _SAMPLE = 480
+_LEAKAGE_BLOCKS = 6
 _LABELLED = 300
 _STRETCHES, _STRETCH = 4, 96
 _FOLDS = 9
@@ -238,21 +239,23 @@ class _Judge:
     # --- shortcuts and time ---------------------------------------------------------------
 
     def _leakage(self) -> list[Score]:
-        sample = self.sample
-        names = np.unique(sample.recording)
+        names, counts = np.unique(self.sample.recording, return_counts=True)
+        names = names[counts >= _LEAKAGE_BLOCKS]  # of fewer frames no part could be held out
         if len(names) < 2:
             return []
-        groups = np.empty(len(sample), dtype=object)
+        judged = np.isin(self.sample.recording, names)
+        owner = self.sample.recording[judged]
+        groups = np.empty(len(owner), dtype=object)
         for name in names:  # blocks of time, so that neighbours do not give the video away
-            rows = np.flatnonzero(sample.recording == name)
-            block = np.arange(len(rows)) * 6 // len(rows)
+            rows = np.flatnonzero(owner == name)
+            block = np.arange(len(rows)) * _LEAKAGE_BLOCKS // len(rows)
             groups[rows] = [f"{name} {b}" for b in block]
-        folds = grouped_folds(groups.astype(str), 6)
-        probe = class_probe(self.features["cls"], sample.recording, folds)
-        pixels = class_probe(_pixels(sample.frames), sample.recording, folds)
-        blank = class_probe(self.blank["cls"], sample.recording, folds)
+        folds = grouped_folds(groups.astype(str), _LEAKAGE_BLOCKS)
+        probe = class_probe(self.features["cls"][judged], owner, folds)
+        pixels = class_probe(_pixels(self.sample.frames[judged]), owner, folds)
+        blank = class_probe(self.blank["cls"][judged], owner, folds)
         for name in names:
-            own = probe.correct[sample.recording == name]
+            own = probe.correct[owner == name]
             self._row(
                 "Video-identity leakage", name, "video", "", np.nanmean(own), probe.chance,
                 bootstrap_interval(own), "", "lower", len(own),

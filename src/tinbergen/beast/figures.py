@@ -84,7 +84,7 @@ def _write_map(folder: Any, dataset: Dataset, sample: Sample, cls: np.ndarray) -
     from sklearn.manifold import TSNE
 
     z = (cls - cls.mean(axis=0)) / (cls.std(axis=0) + 1e-9)
-    if len(z) >= 3 * _MAP_PERPLEXITY:
+    if len(z) >= 3 * _MAP_PERPLEXITY and z.any():  # all alike: there is nothing to arrange
         method = "t-SNE of CLS tokens"
         labels = {"x_label": "t-SNE 1", "y_label": "t-SNE 2"}
         xy = TSNE(perplexity=_MAP_PERPLEXITY, init="pca", random_state=0).fit_transform(z)

@@ -80,10 +80,10 @@ class LabelledSample(Sample):
 
 
 def cached_sample(frames: FrameCache, backgrounds: np.ndarray | None, limit: int) -> Sample:
-    """Take up to ``limit`` cached frames, as many of each video, evenly spaced in it."""
+    """Take about ``limit`` cached frames, as many of each video (6 at least), evenly spaced."""
     index = frames.index.iloc[frames.usable]
     videos = index["video"].to_numpy()
-    each = max(2, limit // max(len(np.unique(videos)), 1))
+    each = max(6, limit // max(len(np.unique(videos)), 1))
     rows = np.concatenate([_evenly(frames.usable[videos == v], each) for v in np.unique(videos)])
     index = frames.index.iloc[rows]
     return Sample(
