@@ -1,5 +1,7 @@
 """Embedding: the same numbers as in training, whatever the batch, also after a kill."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -90,7 +92,7 @@ def test_rows_are_aligned_and_damaged_ones_are_nan(study, tmp_path):
 
 def test_batch_size_does_not_matter(study, tmp_path):
     _, data, runs = study
-    options = {"dtype": "float32", "device": "cpu", "precision": "fp32"}
+    options: dict[str, Any] = {"dtype": "float32", "device": "cpu", "precision": "fp32"}
     whole = embed(runs["tinbergen"], data, tmp_path / "90", batch_size=90, **options)
     for size in (1, 7):
         other = embed(runs["tinbergen"], data, tmp_path / str(size), batch_size=size, **options)
@@ -104,7 +106,7 @@ def test_layers_are_the_blocks_outputs(study):
     _, data, runs = study
     run = runs["vit-m"]
     frames = data["v0"].videos["video"].view(size=(16, 24)).frames(np.arange(5)).frames
-    options = {"device": "cpu", "precision": "fp32"}
+    options: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
     one, two, both, last = (
         Embedder(run, layers=layers, **options).encode(frames)["cls"]
         for layers in ((1,), (2,), (1, 2), None)
@@ -122,10 +124,11 @@ def test_stills_get_the_background_they_resemble(study):
     _, data, runs = study
     embedder = Embedder(runs["tinbergen"], device="cpu")
     bank = load_backgrounds(runs["tinbergen"])
+    assert bank is not None
     for number in range(2):
         still = data[f"v{number}"].videos["video"].between(0.8, 0.86)
-        assert np.array_equal(embedder.background(embedder.source(still)), bank[number])
-    assert Embedder(runs["vit-m"], device="cpu").background(still) is None
+        np.testing.assert_array_equal(embedder.background(embedder.source(still)), bank[number])
+        assert Embedder(runs["vit-m"], device="cpu").background(still) is None
 
 
 class Killed(BaseException):
@@ -184,13 +187,14 @@ def test_a_video_without_a_sound_frame(study, tmp_path, array_video):
 def test_what_cannot_be_asked(study, tmp_path):
     _, data, runs = study
     run = runs["vit-m"]
-    for options, message in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"tokens": ("cat",)}, "cls, mean, patch"),
         ({"tokens": ()}, "tokens"),
         ({"layers": (0,)}, "expected 1 to 2, found 0"),
         ({"layers": (3,)}, "expected 1 to 2, found 3"),
         ({"device": "tpu"}, "device"),
-    ):
+    ]
+    for options, message in cases:
         with pytest.raises(ConfigError, match=message):
             embed(run, data, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
