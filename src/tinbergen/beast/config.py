@@ -155,7 +155,7 @@ _PRESETS: dict[Preset, dict[str, Any]] = {
         "augment": {"flip": 0.0, "crop": 1.0, "crop_range": 0.06, "contrast": 0.2},
         "train": {
             "batch_size": 32,
-            "learning_rate": 1e-3,
+            "learning_rate": 3e-4,
             "final_lr": 0.02,
             "steps": 10_000,
         },
