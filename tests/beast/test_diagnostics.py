@@ -9,6 +9,7 @@ import torch
 from tiny_beast import MemoryCache, tiny_config
 
 from tinbergen.beast import evaluate_run, pretrain
+from tinbergen.beast.config import Preset
 from tinbergen.beast.diagnostics import _pixels
 from tinbergen.beast.model import Beast
 from tinbergen.beast.reconstruction import reconstruct
@@ -98,7 +99,7 @@ def study(array_video, lengths=(90, 80), keypoints=True):
     return Dataset(recordings)
 
 
-def trained(data, path, preset="tinbergen", **changes):
+def trained(data, path, preset: Preset = "tinbergen", **changes):
     overrides = tiny_config(preset, **changes).model_dump(mode="json")
     overrides["train"]["steps"] = 3
     return pretrain(data, path, preset=preset, overrides=overrides, evaluate=False)
