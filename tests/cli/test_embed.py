@@ -181,3 +181,18 @@ def test_full_disk_then_gone_on_with(cli, videos, trained, embedded, small_disk)
     fill.unlink()
     assert cli(*arguments).code == 0
     assert contents(disk / "out") == contents(embedded)
+
+
+def test_no_room_for_nwb(cli, videos, trained, small_disk):
+    pytest.importorskip("pynwb")
+    disk = small_disk("size=3m")
+    arguments = ["embed", trained, videos, "--out", disk / "out"]
+    assert cli(*arguments).code == 0
+    fill = disk / "fill"
+    fill.write_bytes(bytes(2_900_000))
+    said = cli(*arguments, "--nwb")
+    assert said.code == 1, said
+    assert "are free" in said.err and "Traceback" not in said.err
+    assert not list(disk.rglob("*.nwb"))
+    fill.unlink()
+    assert cli(*arguments, "--nwb").code == 0

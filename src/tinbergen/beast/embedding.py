@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.errors import DataError, MissingFileError, OutputError
+from tinbergen.files import ensure_output_folder, explain_os_errors
 from tinbergen.recordings.series import Series
 
 _NWB_ROWS = 1024
+_NWB_BYTES = 1_000_000  # of the schema that every file carries, and of padding
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,12 @@ def write_nwb(
         )
     )
     temporary = path.with_name(f".{path.stem}.partial.nwb")
-    with nwb.NWBHDF5IO(temporary, "w") as out:
-        out.write(file)
-    temporary.replace(path)
+    # HDF5 breaks down where the disk becomes full, so make sure of the space before.
+    need = sum(embedding.values(kind).nbytes for kind in kinds or embedding.kinds)
+    ensure_output_folder(path.parent, need + 16 * len(embedding) + _NWB_BYTES)
+    try:
+        with explain_os_errors(path), nwb.NWBHDF5IO(temporary, "w") as out:
+            out.write(file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

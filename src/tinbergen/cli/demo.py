@@ -16,11 +16,10 @@ def demo(
     """Simulate animals, pretrain on their videos, embed them, probe, and write the report."""
     from tinbergen import simulate
     from tinbergen.beast import embed, pretrain
-    from tinbergen.files import explain_os_errors
+    from tinbergen.files import ensure_output_folder
     from tinbergen.report import write_report
 
-    with explain_os_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+    ensure_output_folder(out)
     print(f"1/4 simulating four animals into {out / 'study'}")
     data = simulate(out / "study", animals=4, duration=20.0, views=("oblique",), seed=seed)
     print(f"2/4 pretraining into {out / 'run'}")
