@@ -56,7 +56,9 @@ class PretrainTask(Task):
         self.train, self.validation = np.asarray(train), np.asarray(validation)
         self.backgrounds = backgrounds if config.objective.background else None
         self.weights = weights
-        self.score = ("validation_loss", "min") if len(self.validation) else None
+        # Without a decoder, held-out pairs are all that could tell better weights from worse.
+        scored = bool(config.objective.reconstruction) or self._validation_pairs() is not None
+        self.score = ("validation_loss", "min") if len(self.validation) and scored else None
         if config.objective.background and backgrounds is None:
             raise ConfigError("objective.background needs the mean image of each video.")
 
@@ -224,11 +226,11 @@ class PretrainTask(Task):
             candidate_group=candidate_group,
         )
 
-    def _validate_contrast(self, model: nn.Module, device: torch.device) -> dict[str, Tensor]:
-        """Contrast held-out frames, masked as in training, with their neighbours."""
+    def _validation_pairs(self) -> PairSampler | None:
+        """Pairs of held-out frames; None where there are too few."""
         config = self.config
         try:
-            sampler = PairSampler(
+            return PairSampler(
                 self.cache.index.iloc[self.validation],
                 min(config.train.batch_size, _VALIDATION_BATCH),
                 offset=config.contrast.offset,
@@ -237,7 +239,13 @@ class PretrainTask(Task):
                 positives=config.contrast.positives,
                 exclusion=config.contrast.exclusion,
             )
-        except ConfigError:  # too few held-out pairs: the other parts are the score
+        except ConfigError:
+            return None
+
+    def _validate_contrast(self, model: nn.Module, device: torch.device) -> dict[str, Tensor]:
+        """Contrast held-out frames, masked as in training, with their neighbours."""
+        config, sampler = self.config, self._validation_pairs()
+        if sampler is None:
             return {}
         generator = torch.Generator().manual_seed(1)
         results = []
