@@ -32,7 +32,7 @@ from torch import nn
 from machine import describe_machine
 from tinbergen.beast.cache import CacheConfig, FrameCache
 from tinbergen.beast.cache_build import build_cache
-from tinbergen.beast.config import BeastConfig, beast_config
+from tinbergen.beast.config import BeastConfig, Preset, Size, beast_config
 from tinbergen.beast.selection import Selection
 from tinbergen.beast.task import PretrainTask
 from tinbergen.simulation import simulate
@@ -48,8 +48,8 @@ SMALL = {
 class Case:
     """One setting; ``reference`` is CPU-s per image of the reference on its AMX machine."""
 
-    preset: str
-    size: str
+    preset: Preset
+    size: Size
     batch: int
     overrides: dict[str, Any] = field(default_factory=dict)
     reference: float | None = None
