@@ -221,7 +221,7 @@ def test_another_decoder_starts_anew_and_is_reported(source, tmp_path):
 @pytest.mark.parametrize("change", [{"width": 32}, {"depth": 3}, {"patch": 4}, {"cls_stem": 2}])
 def test_an_encoder_that_fits_in_part_is_refused(change, source, tmp_path):
     path = write("hugging face", source, tmp_path)
-    with pytest.raises(WeightsError, match="does not fit this model"):
+    with pytest.raises(WeightsError, match="does not fit this model|without a CLS stem"):
         starting_weights(path, Beast(plain_config(**change)))
     if "cls_stem" in change or "depth" in change:
         weights, report = starting_weights(path, Beast(plain_config(**change)), partial=True)
@@ -242,3 +242,18 @@ def test_what_is_no_weights_is_named(tmp_path):
     save_file({"x": torch.ones(1)}, tmp_path / "b.safetensors")
     with pytest.raises(WeightsError, match="No parameter of"):
         starting_weights(tmp_path / "b.safetensors", model)
+
+
+def test_inputs_name_the_weights_of_a_hugging_face_folder(tmp_path):
+    from types import SimpleNamespace
+
+    from tinbergen.beast.pretraining import _inputs
+
+    frames = SimpleNamespace(key="k")
+    with pytest.raises(WeightsError, match="found none"):
+        _inputs(frames, tmp_path)  # type: ignore[arg-type]
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    first = _inputs(frames, tmp_path)  # type: ignore[arg-type]
+    (tmp_path / "model.safetensors").write_bytes(b"two")
+    assert first["frames"] == "k"
+    assert first["start_from"] != _inputs(frames, tmp_path)["start_from"]  # type: ignore[arg-type]

@@ -90,6 +90,12 @@ def test_exported_encoder_loads_into_transformers(hugging_face, tmp_path):
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+def test_a_folder_that_transformers_saved_fits_wholly(hugging_face, tmp_path):
+    hugging_face.save_pretrained(tmp_path)
+    read = from_foreign(read_tensors(tmp_path / "model.safetensors"))
+    assert load_weights(MaskedAutoencoder(), read, source="saved").complete
+
+
 def meta_layout(ours):
     """The same weights under the names of Meta's MAE."""
     names = {

@@ -16,7 +16,7 @@ from tinbergen.beast.cache_build import build_cache, readable_videos
 from tinbergen.beast.config import BeastConfig, Preset, Size, beast_config, resumed_config
 from tinbergen.beast.selection import Selection
 from tinbergen.configuration import merge
-from tinbergen.errors import ConfigError, OutputError
+from tinbergen.errors import OutputError
 from tinbergen.files import atomic_write, ensure_output_folder
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, fit
@@ -302,10 +302,9 @@ def load_backgrounds(run: RunFolder) -> np.ndarray | None:
 
 
 def _inputs(frames: FrameCache, start_from: str | os.PathLike | None) -> dict[str, str]:
+    from tinbergen.beast.start import weights_file
+
     inputs = {"frames": frames.key}
     if start_from is not None:
-        path = Path(start_from)
-        if path.is_dir() and not (path / "weights.safetensors").is_file():
-            raise ConfigError(f"{path} is no finished run: it has no weights.safetensors.")
-        inputs["start_from"] = fingerprint(path / "weights.safetensors" if path.is_dir() else path)
+        inputs["start_from"] = fingerprint(weights_file(Path(start_from)))
     return inputs

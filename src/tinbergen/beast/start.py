@@ -144,10 +144,16 @@ def starting_weights(
     WeightsError
         If the file is damaged, or the encoder does not fit.
     """
-    path = _weights_file(Path(source))
+    path = weights_file(Path(source))
     tensors = read_tensors(path)
     if is_foreign(tensors):
         tensors = from_foreign(tensors)
+        if model.config.encoder.cls_stem and not partial:
+            raise WeightsError(
+                f"{path} holds published weights, trained on whole images and without a CLS stem, "
+                "which these settings have. Use preset beast, vit-m or vit-c (--preset beast), or "
+                "accept that they fit in part (--partial)."
+            )
     channels = model.config.encoder.channels
     tensors = _match_channels(tensors, model.config.encoder.patch, channels)
     own = model.state_dict()
@@ -173,7 +179,14 @@ def starting_weights(
     return fits, report
 
 
-def _weights_file(path: Path) -> Path:
+def weights_file(path: Path) -> Path:
+    """Return the file that holds the weights: ``path`` itself, or the one in that folder.
+
+    Raises
+    ------
+    WeightsError
+        If the folder holds none.
+    """
     if not path.is_dir():
         return path
     for name in ("weights.safetensors", "model.safetensors", "pytorch_model.bin"):

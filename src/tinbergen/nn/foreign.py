@@ -28,7 +28,8 @@ _HUGGING_FACE = [
     (r"decoder\.decoder_embed\.(\w+)", r"decoder.embed.\1"),
     (r"decoder\.decoder_norm\.(\w+)", r"decoder.norm.\1"),
     (r"decoder\.decoder_pred\.(\w+)", r"decoder.predict.\1"),
-    (r"decoder\.decoder_layers\.(\d+)\.(.+)", r"decoder.blocks.\1.\2"),
+    # transformers 5 saves the decoder's blocks under the second name.
+    (r"decoder\.decoder_(?:layers|encoder\.layer)\.(\d+)\.(.+)", r"decoder.blocks.\1.\2"),
     (r"proj\.(\d+)\.(\w+)", r"head.layers.\1.\2"),
 ]
 _META = [
