@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
 
@@ -10,47 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from tinbergen.recordings import FrameSource, FrameStatus
+sys.path.insert(0, str(Path(__file__).parent))  # tiny_*.py, here and in child processes
 
-sys.path.insert(0, str(Path(__file__).parent))  # tiny_beast.py, here and in child processes
-
-
-class ArrayVideo(FrameSource):
-    """Frames in memory, some of them damaged; its path is a file that holds them."""
-
-    def __init__(self, path, frames, times=None, bad=()):
-        super().__init__(path, times=times)
-        self._frames, self._bad = frames, set(bad)
-
-    def _file_times(self):
-        return np.arange(len(self._frames)) / 50
-
-    def _source_size(self):
-        return self._frames.shape[1:3]
-
-    def _read(self, positions, close):
-        for position in positions:
-            if position in self._bad:
-                yield None, FrameStatus.CORRUPT
-            else:
-                yield functools.partial(self._pixels, position), FrameStatus.OK
-
-    def _pixels(self, position):
-        frame = self._frames[position]
-        return np.round(frame.mean(-1)).astype(np.uint8) if self.gray else frame
-
-
-def moving_square(n: int, size: int = 48, seed: int = 0) -> np.ndarray:
-    """``(n, size, size, 3)`` uint8: a square that walks at random, resting half of the time."""
-    generator = np.random.default_rng(seed)
-    frames = np.full((n, size, size, 3), 40, np.uint8)
-    place = np.array([size // 2, size // 2])
-    for frame in frames:
-        if generator.random() < 0.5:
-            place = np.clip(place + generator.integers(-6, 7, 2), 0, size - 10)
-        y, x = place
-        frame[y : y + 10, x : x + 10] = (200, 120, 60)
-    return frames
+from tiny_films import ArrayVideo, moving_square  # noqa: E402
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_beast import tiny_config
+from tiny_films import ArrayVideo, moving_square
 
 from tinbergen.beast import Embedder, embed, pretrain
 from tinbergen.beast.cache import FrameCache
@@ -25,7 +26,6 @@ def dataset_of(**videos):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Two films, one with damaged frames, and a run on them; with a background and without."""
-    from conftest import ArrayVideo, moving_square
 
     folder = tmp_path_factory.mktemp("study")
     films = {}
