@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
-def too_close(video: np.ndarray, time: np.ndarray, exclusion: float) -> np.ndarray:
+def too_close(
+    video: Any, time: Any, exclusion: float, other_video: Any = None, other_time: Any = None
+) -> Any:
     """Pairs of rows that must not count as negatives of each other.
 
     Parameters
@@ -14,13 +18,17 @@ def too_close(video: np.ndarray, time: np.ndarray, exclusion: float) -> np.ndarr
         ``(n,)`` video number and time (s) of each row of a batch; numpy or torch.
     exclusion
         Window, s.
+    other_video, other_time
+        ``(m,)``, of the rows to compare with; default: the same rows, then ``m = n``.
 
     Returns
     -------
-    ``(n, n)`` booleans: same video and less than ``exclusion`` apart (the same frame always is).
+    ``(n, m)`` booleans: same video and less than ``exclusion`` apart (the same frame always is).
     """
-    apart = abs(time[:, None] - time[None])
-    return (video[:, None] == video[None]) & ((apart < exclusion) | (apart == 0))
+    other_video = video if other_video is None else other_video
+    other_time = time if other_time is None else other_time
+    apart = abs(time[:, None] - other_time[None])
+    return (video[:, None] == other_video[None]) & ((apart < exclusion) | (apart == 0))
 
 
 def spread(

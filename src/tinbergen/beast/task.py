@@ -14,6 +14,7 @@ from tinbergen.beast.config import BeastConfig
 from tinbergen.beast.model import Beast, BeastOutput
 from tinbergen.beast.pairs import PairSampler
 from tinbergen.beast.pixels import to_input
+from tinbergen.beast.spread import too_close
 from tinbergen.beast.start import initialise
 from tinbergen.errors import ConfigError
 from tinbergen.nn.infonce import InfoNCE, infonce
@@ -211,11 +212,9 @@ class PretrainTask(Task):
             group = group + distributed.get_rank() * (group.max() + 1)
             others = _gathered(embedding, group, video, time)
         candidates, candidate_group, candidate_video, candidate_time = others
-        apart = (time[:, None] - candidate_time[None]).abs()
-        same_video = video[:, None] == candidate_video[None]
-        exclude = same_video & ((apart < settings.exclusion) | (apart == 0))
+        exclude = too_close(video, time, settings.exclusion, candidate_video, candidate_time)
         if settings.negatives == "video":
-            exclude = exclude | ~same_video
+            exclude = exclude | (video[:, None] != candidate_video[None])
         return infonce(
             embedding,
             group,
