@@ -16,7 +16,8 @@ demo: .venv/base.stamp
 test: .venv/test.stamp
 	.venv/bin/python -m pytest --doctest-modules --numprocesses auto --maxprocesses 4 --dist loadfile src tests
 
-lint: .venv/lint.stamp
+# The types of the tests are checked too, so their libraries have to be there.
+lint: .venv/lint.stamp .venv/test.stamp
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
