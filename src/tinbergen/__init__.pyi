@@ -1,4 +1,5 @@
 from . import beast as beast
+from . import encoding as encoding
 from . import metrics as metrics
 from . import nn as nn
 from . import recordings as recordings
