@@ -6,6 +6,9 @@ and from CLS to the 17 keypoints of 90 labelled frames of other recordings (9-fo
 cross-validation), masked error on the held-out blocks, effective rank of CLS.
 
     python benchmarks/reference_setting.py --variant tinbergen --cpu 360 --seeds 0 1 2 --out a.json
+
+``--images`` fixes the images instead of the budget: the same for every variant, on any machine.
+``--mark`` scores the network on its way as well, every so many images.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import platform
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -83,6 +86,14 @@ def quarters(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for i in np.flatnonzero(held):
         train[max(0, i - GAP) : i + GAP + 1] = False
     return quarter, held, train
+
+
+class Budget(NamedTuple):
+    """How long to train."""
+
+    cpu: float  # CPU-s
+    images: int | None  # if given, this many instead
+    mark: int  # images between two scores on the way; 0 = none
 
 
 class Clip:
@@ -193,41 +204,72 @@ def scores(model: Any, clip: Clip) -> dict[str, Any]:
     }
 
 
+class MarkedTask(PretrainTask):
+    """Pretraining that is scored on its way; the loop calls :meth:`validate` at every mark."""
+
+    clip: Clip
+    marks: list[int]
+    seconds = 0.0  # CPU-s spent on scoring
+    found: list[dict[str, Any]]
+
+    def validate(self, model: torch.nn.Module) -> dict[str, float]:
+        begin = time.process_time()
+        images = self.marks.pop(0) if self.marks else 0
+        if images:
+            copy = Beast(self.config)
+            copy.load_state_dict(model.state_dict())
+            with torch.autocast("cpu", enabled=False):
+                self.found.append({"images": images, **scores(copy, self.clip)})
+        self.seconds += time.process_time() - begin
+        return {}
+
+
 def run(
-    variant: str, cpu: float, seed: int, folder: Path, scratch: Path, more: dict[str, Any]
+    variant: str, budget: Budget, seed: int, folder: Path, scratch: Path, more: dict[str, Any]
 ) -> dict[str, Any]:
     preset, changes = VARIANTS[variant]
     changes = merge(changes, more)
 
-    def settings(steps: int) -> BeastConfig:
-        layers = merge(merge(SHAPE, changes), {"train": {"seed": seed, "steps": steps}})
+    def settings(steps: int, **train: Any) -> BeastConfig:
+        own = {"train": {"seed": seed, "steps": steps, **train}}
+        layers = merge(merge(SHAPE, changes), own)
         return beast_config(preset, size="ti", overrides=layers)  # type: ignore[arg-type]
 
     clip = Clip(folder, settings(1), scratch)
 
-    def task(config: BeastConfig) -> PretrainTask:
+    def task(config: BeastConfig) -> MarkedTask:
         nothing = np.zeros(0, dtype=int)
-        return PretrainTask(config, clip.cache, clip.train, nothing, clip.backgrounds)
+        made = MarkedTask(config, clip.cache, clip.train, nothing, clip.backgrounds)
+        made.clip, made.marks, made.found = clip, [], []
+        return made
 
-    if cpu <= 0:  # the network as it starts
+    if budget.images == 0:  # the network as it starts
         model = task(settings(1)).build()
         return {"variant": variant, "seed": seed, "images": 0, **scores(model, clip)}
-    first = time.process_time()
-    fit(task(settings(4)), settings(4).train)
-    begin = time.process_time()
-    fit(task(settings(24)), settings(24).train)
-    per_step = (time.process_time() - begin - (begin - first)) / 20
-    steps = max(1, round(cpu / per_step))
-    config = settings(steps)
+    size = settings(1).train.batch_size
+    steps = round((budget.images or 0) / size)
+    if budget.images is None:
+        first = time.process_time()
+        fit(task(settings(4)), settings(4).train)
+        begin = time.process_time()
+        fit(task(settings(64)), settings(64).train)
+        per_step = (time.process_time() - begin - (begin - first)) / 60
+        steps = max(1, round(budget.cpu / per_step))
+    every = budget.mark // size if budget.mark else 0
+    config = settings(steps, validate_every=every)
+    training = task(config)
+    training.marks = [n * every * size for n in range(1, steps // every)] if every else []
     begin, wall = time.process_time(), time.perf_counter()
-    result = fit(task(config), config.train)
-    used, wall = time.process_time() - begin, time.perf_counter() - wall
+    result = fit(training, config.train)
+    used = time.process_time() - begin - training.seconds
+    wall = time.perf_counter() - wall
     model = result.model
     assert isinstance(model, Beast)
-    images = steps * config.train.batch_size
+    images = steps * size
     return {
         "variant": variant, "seed": seed, "steps": steps, "images": images, "CPU-s": used,
-        "wall s": wall, "images per CPU-s": images / used, **scores(model, clip),
+        "wall s": wall, "images per CPU-s": images / used, "on the way": training.found,
+        **scores(model, clip),
     }  # fmt: skip
 
 
@@ -235,6 +277,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--variant", choices=VARIANTS, default="tinbergen")
     parser.add_argument("--cpu", type=float, default=360, help="training budget, CPU-s")
+    parser.add_argument("--images", type=int, help="images instead of a budget; 0 = untrained")
+    parser.add_argument("--mark", type=int, default=0, help="score every so many images too")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", nargs="*", default=[], help="further settings, key=value")
     parser.add_argument("--data", type=Path, default=None)
@@ -245,7 +289,11 @@ def main() -> None:
     folder = args.data or root / "video" / "mouse_treadmill_mirror_lp"
     with tempfile.TemporaryDirectory() as scratch:
         more = parse_overrides(args.set)
-        rows = [run(args.variant, args.cpu, s, folder, Path(scratch), more) for s in args.seeds]
+        budget = Budget(args.cpu, args.images, args.mark)
+        rows = []
+        for seed in args.seeds:
+            rows.append(run(args.variant, budget, seed, folder, Path(scratch), more))
+            print(json.dumps(rows[-1]), flush=True)
     result = {
         "benchmark": "reference_setting",
         "machine": platform.processor() or platform.machine(),
