@@ -48,6 +48,8 @@ class Recording:
         Name -> Video (or another :class:`FrameSource`), Keypoints, Series, Labels, Spikes, Trials.
     subject
         The animal, or None.
+    notes
+        What a reader left out, corrected or did not find, in words and numbers.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Recording:
     name: str
     streams: Mapping[str, Any] = field(default_factory=dict)
     subject: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for stream, value in self.streams.items():
@@ -72,9 +75,10 @@ class Recording:
                     f"a {type(value).__name__}."
                 )
         object.__setattr__(self, "streams", MappingProxyType(dict(self.streams)))
+        object.__setattr__(self, "notes", tuple(self.notes))
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.name, dict(self.streams), self.subject)
+        return type(self), (self.name, dict(self.streams), self.subject, self.notes)
 
     def __getitem__(self, stream: str) -> Any:
         if stream not in self.streams:
