@@ -76,6 +76,31 @@ def test_sigterm_saves_and_exits_with_75(cli, tiny, videos, start, straight, tmp
     assert_same(straight, run)
 
 
+def test_sigterm_while_caching_exits_with_75(cli, tiny, videos, start, straight, tmp_path):
+    run = tmp_path / "run"
+    arguments = ["pretrain", videos, "--out", run, "--no-report", "--resume"]
+    process = start(*arguments, *tiny(**SETTINGS))
+    wait_for(lambda: list(tmp_path.glob(".frames/*/building.json")), process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "--resume" in err and "Traceback" not in err
+    assert cli(*arguments, *tiny(**SETTINGS)).code == 0
+    assert_same(straight, run)
+
+
+def test_embedding_stopped_by_a_signal_exits_with_75(cli, clip, trained, start, tmp_path):
+    video = clip(tmp_path / "long.mp4", 4500)
+    arguments = ["embed", trained, video, "--batch-size", "64", "--out", tmp_path / "out"]
+    process = start(*arguments)
+    wait_for(lambda: (tmp_path / "out" / ".long.partial" / "progress.json").is_file(), process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "run the same command again" in err and "Traceback" not in err
+    assert cli(*arguments).code == 0
+
+
 def test_embedding_killed_and_called_again(cli, clip, trained, start, tmp_path):
     video = clip(tmp_path / "long.mp4", 4500)  # two marks of 2048 rows
     arguments = ["embed", trained, video, "--tokens", "cls,patch", "--batch-size", "64"]

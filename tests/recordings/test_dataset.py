@@ -221,6 +221,13 @@ class TestImages:
         np.testing.assert_array_equal(batch.status, [0, FrameStatus.CORRUPT, 0])
         assert not batch.frames[1].any()
 
+    def test_images_of_another_size_are_named(self, folder):
+        cv2.imwrite(str(folder / "img00000010.png"), np.zeros((7, 9, 3), np.uint8))
+        images = ImageFolder(folder)
+        np.testing.assert_array_equal(images.frames([0, 1, 2]).status, [0, 1, 0])
+        (problem,) = images.check().problems
+        assert problem.startswith("1 of 4 images are not") and "img00000010.png: 9 x 7" in problem
+
     def test_videos_come_first(self, folder, videos):
         videos.write_video(folder.parent / "a.mp4", 2)
         assert list(Dataset.open(folder.parent)) == ["a"]

@@ -138,7 +138,7 @@ def pretrain(
         splits=splits,
         resume=resume,
     )
-    if first:
+    if first and run.status["state"] == "created":
         run.update_status(losses=frames.losses)
         if backgrounds is not None:
             save_backgrounds(run, backgrounds)

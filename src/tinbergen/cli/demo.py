@@ -9,7 +9,9 @@ import typer
 
 
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder to make.")] = Path("demo"),
+    out: Annotated[
+        Path | None, typer.Argument(help="Folder to make; default: demo, demo-2, ...")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps of the pretraining.", min=1)] = 300,
     seed: Annotated[int, typer.Option(help="Seed of animals and training.", min=0)] = 0,
 ) -> None:
@@ -19,6 +21,7 @@ def demo(
     from tinbergen.files import ensure_output_folder
     from tinbergen.report import write_report
 
+    out = out or free_folder("demo")
     ensure_output_folder(out)
     print(f"1/4 simulating four animals into {out / 'study'}")
     data = simulate(out / "study", animals=4, duration=20.0, views=("oblique",), seed=seed)
@@ -35,3 +38,13 @@ def demo(
     print("4/4 writing the report")
     page = write_report(run.path)
     print(f"\nOpen {page} in a browser.")
+
+
+def free_folder(name: str) -> Path:
+    """Return the first of ``name``, ``name-2``, ... that is not there or empty."""
+    number = 1
+    while True:
+        path = Path(name if number == 1 else f"{name}-{number}")
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return path
+        number += 1

@@ -42,6 +42,7 @@ def embed(
     from tinbergen.beast import write_nwb
     from tinbergen.errors import ConfigError
     from tinbergen.recordings import Dataset
+    from tinbergen.training.signals import preemptible
 
     try:
         wanted = [int(layer) for layer in layers.split(",")] if layers else None
@@ -50,19 +51,20 @@ def embed(
     if dtype not in ("float16", "float32"):
         raise ConfigError(f"--dtype: expected float16 or float32, found {dtype!r}.")
     dataset = Dataset.open(paths)
-    results = run_embedding(
-        run,
-        dataset,
-        out,
-        tokens=[token.strip() for token in tokens.split(",")],  # type: ignore[misc]
-        layers=wanted,
-        dtype=dtype,  # type: ignore[arg-type]
-        batch_size=batch_size,
-        device=device,  # type: ignore[arg-type]
-        precision=precision,  # type: ignore[arg-type]
-        skip_bad=skip_bad,
-        overwrite=overwrite,
-    )
+    with preemptible("What is written stays; run the same command again to go on."):
+        results = run_embedding(
+            run,
+            dataset,
+            out,
+            tokens=[token.strip() for token in tokens.split(",")],  # type: ignore[misc]
+            layers=wanted,
+            dtype=dtype,  # type: ignore[arg-type]
+            batch_size=batch_size,
+            device=device,  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type]
+            skip_bad=skip_bad,
+            overwrite=overwrite,
+        )
     lost = len(dataset.videos()) - len(results)
     for name, embedding in results.items():
         bad = int((embedding.status != 0).sum())

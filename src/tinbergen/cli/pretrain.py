@@ -54,26 +54,28 @@ def pretrain(
     """
     from tinbergen.beast import pretrain as run_pretraining
     from tinbergen.configuration import parse_overrides
+    from tinbergen.training.signals import preemptible
 
-    run = run_pretraining(
-        paths,
-        out,
-        preset=preset,  # type: ignore[arg-type]  # refused with a list of presets if unknown
-        size=size,  # type: ignore[arg-type]
-        steps=steps,
-        start_from=start_from,
-        overrides=parse_overrides(settings or []),
-        resume=resume,
-        cache=cache,
-        workers=workers or os.cpu_count() or 1,
-        skip_bad=skip_bad,
-        partial=partial,
-        evaluate=report,
-    )
-    print(run.path)
-    if report:
-        from tinbergen.report import write_report
+    with preemptible("Run the same command with --resume to go on."):
+        run = run_pretraining(
+            paths,
+            out,
+            preset=preset,  # type: ignore[arg-type]  # refused with a list of presets if unknown
+            size=size,  # type: ignore[arg-type]
+            steps=steps,
+            start_from=start_from,
+            overrides=parse_overrides(settings or []),
+            resume=resume,
+            cache=cache,
+            workers=workers or os.cpu_count() or 1,
+            skip_bad=skip_bad,
+            partial=partial,
+            evaluate=report,
+        )
+        print(run.path)
+        if report:
+            from tinbergen.report import write_report
 
-        print(write_report(run.path))
+            print(write_report(run.path))
     if run.status.get("losses"):
         raise typer.Exit(3)

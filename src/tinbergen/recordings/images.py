@@ -100,6 +100,21 @@ class ImageFolder(FrameSource):
     def _source_size(self) -> tuple[int, int]:
         return self._first_size
 
+    def _file_problems(self) -> list[str]:
+        first, others = self._first_size, []
+        for path in self.images:
+            image = _decode_image(path, cv2.IMREAD_GRAYSCALE)
+            if image is not None and image.shape != first:
+                others.append((path.name, image.shape))
+        if not others:
+            return []
+        name, (height, width) = others[0]
+        return [
+            f"{len(others)} of {len(self.images)} images are not {first[1]} x {first[0]} px as "
+            f"the first is ({name}: {width} x {height}), and count as undecodable. Put the images "
+            "of each size into a folder of their own."
+        ]
+
     def _read(
         self, positions: Sequence[int] | np.ndarray, close: bool
     ) -> Iterator[tuple[Callable[[], np.ndarray] | None, FrameStatus]]:

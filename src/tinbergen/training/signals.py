@@ -7,8 +7,11 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Self
+
+from tinbergen.errors import PreemptedError
 
 _NAMES = ("SIGTERM", "SIGUSR1", "SIGINT")
 
@@ -55,3 +58,31 @@ class StopRequest:
             return
         with contextlib.suppress(OSError):  # not print, which may be what was interrupted
             os.write(2, f"{self.received}: saving after this step, then stopping\n".encode())
+
+
+@contextlib.contextmanager
+def preemptible(how: str) -> Iterator[None]:
+    """Turn SIGTERM and SIGUSR1 into :class:`PreemptedError` at once, for resumable work.
+
+    For what comes before and after training: caching, embedding, scoring. Training itself sets a
+    :class:`StopRequest` over it.
+
+    Parameters
+    ----------
+    how
+        What to do to go on; the error says it.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise PreemptedError(f"Stopped by {signal.Signals(number).name}. {how}")
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGUSR1"):
+            if hasattr(signal, name):
+                before[getattr(signal, name)] = signal.signal(getattr(signal, name), stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
