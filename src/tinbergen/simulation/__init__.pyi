@@ -6,9 +6,17 @@ from .body import KEYPOINTS as KEYPOINTS
 from .body import Body as Body
 from .body import articulate as articulate
 from .files import loop_video as loop_video
+from .firing import ceiling_bits_per_spike as ceiling_bits_per_spike
+from .firing import draw_spikes as draw_spikes
+from .firing import expected_counts as expected_counts
 from .motion import LATENTS as LATENTS
 from .motion import Latents as Latents
 from .motion import simulate_latents as simulate_latents
+from .neurons import ARENA_REGIONS as ARENA_REGIONS
+from .neurons import Population as Population
+from .neurons import Region as Region
+from .neurons import latency_basis as latency_basis
+from .neurons import latent_drives as latent_drives
 from .render import Renderer as Renderer
 from .scene import Camera as Camera
 from .scene import Rig as Rig
