@@ -18,7 +18,6 @@ from tinbergen.metrics import (
     ridge_path,
     time_lag_probe,
 )
-from tinbergen.metrics.folds import time_blocks
 
 
 @pytest.mark.parametrize("shape", [(30, 5), (20, 60)])
@@ -55,10 +54,6 @@ def test_folds_tile_and_keep_groups_whole(groups, n, seed):
     for i, a in enumerate(owners):
         assert all(a.isdisjoint(b) for b in owners[i + 1 :])
     assert all(len(fold) for fold in folds)
-
-
-def test_time_blocks():
-    assert time_blocks([10.0, 10.9, 11.0, 13.5], 1.0).tolist() == [0, 0, 1, 3]
 
 
 def test_bootstrap_covers_and_keeps_groups():

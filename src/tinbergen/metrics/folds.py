@@ -33,9 +33,3 @@ def grouped_folds(groups: ArrayLike, n_folds: int, *, seed: int = 0) -> list[np.
         fold_of[group] = int(filled.argmin())
         filled[fold_of[group]] += sizes[group]
     return [np.flatnonzero(fold_of[index] == fold) for fold in range(n_folds)]
-
-
-def time_blocks(times: ArrayLike, length: float) -> np.ndarray:
-    """Return the number of the block of ``length`` s that each time falls into."""
-    t = np.asarray(times, dtype=np.float64)
-    return np.floor((t - t.min()) / length).astype(int) if len(t) else np.zeros(0, dtype=int)
