@@ -238,21 +238,63 @@ class Bins:
         return (self.stops - self.starts) / self.width
 
     def of(self, times: np.ndarray) -> np.ndarray:
-        """Return the bin that each of ``times`` (s) falls into; -1 for none."""
+        """Return the bin that each of ``times`` (s) falls into; -1 for none.
+
+        Only for bins that do not overlap.
+        """
         if not len(self):
             return np.full(len(times), -1)
         at = np.searchsorted(self.starts, times, side="right") - 1
         return np.where((at >= 0) & (times < self.stops[np.maximum(at, 0)]), at, -1)
 
+    def ranges(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``first, last``: bin ``i`` holds ``times[first[i]:last[i]]`` (s, ascending)."""
+        return np.searchsorted(times, self.starts), np.searchsorted(times, self.stops)
+
     def mean(self, times: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Average ``values`` (time, ...) within each bin, NaN ignored; NaN in empty bins."""
-        at = self.of(times)
-        inside = at >= 0
-        flat = values[inside].reshape(int(inside.sum()), -1)
+        """Average ``values`` (time, ...) within each bin, NaN ignored; NaN in empty bins.
+
+        ``times`` ascending, s. Returns float64.
+        """
+        flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
+        first, last = self.ranges(times)
         finite = np.isfinite(flat)
-        total = np.zeros((len(self), flat.shape[1]))
-        count = np.zeros_like(total)
-        np.add.at(total, at[inside], np.where(finite, flat, 0.0))
-        np.add.at(count, at[inside], finite)
+        if finite.all():
+            total, count = _range_sums(flat, first, last), (last - first)[:, None]
+        else:
+            total = _range_sums(np.where(finite, flat, 0), first, last)
+            count = _range_sums(finite, first, last)
         means = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
         return means.reshape(len(self), *values.shape[1:])
+
+    def interpolate(self, times: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return ``values`` (time, ...) at the middle of each bin, linearly between two samples.
+
+        NaN before the first sample, after the last, and where either neighbour is NaN. For signals
+        slower than the bins; gaps are for the caller to leave out. ``times`` ascending, s.
+        """
+        middle = self.centers
+        if not len(times):
+            return np.full((len(self), *values.shape[1:]), np.nan)
+        after = np.clip(np.searchsorted(times, middle), 0, len(times) - 1)
+        before = np.maximum(after - (times[after] > middle), 0)
+        step = times[after] - times[before]
+        share = np.divide(middle - times[before], step, out=np.zeros(len(self)), where=step > 0)
+        share[(middle < times[0]) | (middle > times[-1])] = np.nan
+        share = share.reshape(-1, *[1] * (values.ndim - 1))
+        return values[before] * (1 - share) + values[after] * share
+
+
+def _range_sums(rows: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Sum each ``rows[first:last]``: (range, column) float64, in few passes."""
+    sums = np.zeros((len(first), rows.shape[1]))
+    counts = last - first
+    most = int(counts.max(initial=0))
+    if most > len(first):
+        for i in np.flatnonzero(counts > 0):
+            rows[first[i] : last[i]].sum(axis=0, dtype=np.float64, out=sums[i])
+        return sums
+    for k in range(most):
+        some = np.flatnonzero(counts > k)
+        sums[some] += rows[first[some] + k]
+    return sums

@@ -16,6 +16,8 @@ from tinbergen.files import atomic_write
 from tinbergen.recordings.intervals import Bins, Intervals
 from tinbergen.recordings.series import frozen_copy, sample_times
 
+_BLOCK = 1 << 18  # counts at a time, which stay in the processor's cache
+
 
 @dataclass(frozen=True, eq=False)
 class Spikes:
@@ -24,7 +26,7 @@ class Spikes:
     Attributes
     ----------
     times
-        ``(spike,)`` float64, s, ascending.
+        ``(spike,)`` float64, s, ascending; may be negative, where time 0 lies within the session.
     units
         ``(spike,)`` int, row of ``table`` that each spike belongs to.
     table
@@ -70,7 +72,7 @@ class Spikes:
     ) -> Spikes:
         """Make Spikes from unit id -> spike times (s), or from a pynapple TsGroup."""
         ids = list(trains)
-        each = [np.asarray(getattr(trains[i], "t", trains[i]), dtype=np.float64) for i in ids]
+        each = [_train(trains[i], i) for i in ids]
         times = np.concatenate([np.zeros(0), *each])
         units = np.repeat(np.arange(len(ids)), [len(train) for train in each])
         order = np.argsort(times, kind="stable")
@@ -101,12 +103,35 @@ class Spikes:
             valid=self.valid.between(start, stop),
         )
 
-    def bin(self, bins: Bins) -> np.ndarray:
-        """Return spike counts, ``(bin, unit)`` int64, spikes/bin."""
-        at = bins.of(self.times)
-        flat = at[at >= 0] * self.n_units + self.units[at >= 0]
-        counts = np.bincount(flat, minlength=len(bins) * self.n_units)
-        return counts.reshape(len(bins), self.n_units)
+    def only(self, rows: Any) -> Self:
+        """Return these units alone: rows of ``table`` (int), or a mask ``(unit,)`` bool."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        new = np.full(self.n_units, -1)
+        new[rows] = np.arange(len(rows))
+        kept = new[self.units]
+        inside = kept >= 0
+        table = self.table.iloc[rows]
+        return replace(self, times=self.times[inside], units=kept[inside], table=table)
+
+    def bin(self, bins: Bins, dtype: Any = np.int32) -> np.ndarray:
+        """Return spike counts, ``(bin, unit)``, spikes/bin.
+
+        Bins are half-open and may overlap: a bin counts every spike with ``start <= time < stop``,
+        so bins that touch count each spike once.
+
+        Parameters
+        ----------
+        dtype
+            Of the counts; by default int32, whose differences cannot wrap around.
+
+        Raises
+        ------
+        DataError
+            If a count does not fit ``dtype``.
+        """
+        first, last = bins.ranges(self.times)
+        return count_ranges(self.units, self.n_units, first, last, dtype)
 
     def write(self, path: str | os.PathLike) -> None:
         """Write ``.npz``; :func:`read_spikes` reads it back."""
@@ -120,6 +145,44 @@ class Spikes:
                 valid=np.stack([self.valid.starts, self.valid.stops], axis=1),
                 **columns,  # type: ignore[arg-type]
             )
+
+
+def count_ranges(
+    units: np.ndarray, n_units: int, first: np.ndarray, last: np.ndarray, dtype: Any
+) -> np.ndarray:
+    """Count each unit in ``units[first[i]:last[i]]``: ``(len(first), n_units)`` of ``dtype``."""
+    dtype = np.dtype(dtype)
+    counts = np.zeros((len(first), n_units), dtype)
+    most = 2**53 if dtype.kind == "f" else np.iinfo(dtype).max
+    rows = max(1, _BLOCK // max(n_units, 1))
+    for start in range(0, len(first) if n_units else 0, rows):
+        a, b = first[start : start + rows], last[start : start + rows]
+        each = b - a
+        flat = np.repeat(np.arange(len(a)) * n_units, each)
+        if np.array_equal(a[1:], b[:-1]):
+            flat += units[a[0] : b[-1]]
+        else:
+            before = np.cumsum(each) - each
+            flat += units[np.arange(len(flat)) + np.repeat(a - before, each)]
+        block = np.bincount(flat, minlength=len(a) * n_units)
+        if block.max() > most:
+            raise DataError(
+                f"A bin holds {block.max()} spikes of one unit, more than {dtype} can count "
+                f"({most}). Use a wider type or narrower bins."
+            )
+        counts[start : start + rows] = block.reshape(len(a), n_units)
+    return counts
+
+
+def _train(spikes: Any, unit: Any) -> np.ndarray:
+    times = np.asarray(getattr(spikes, "t", spikes), dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(times))
+    if len(bad):
+        raise DataError(
+            f"Spikes: unit {unit!r} has {len(bad)} spikes without a finite time, the first is "
+            f"spike {bad[0] + 1} of {len(times)}. Remove them first."
+        )
+    return times
 
 
 def _plain(column: Any) -> np.ndarray:

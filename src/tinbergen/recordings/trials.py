@@ -38,9 +38,15 @@ class Trials:
             table = self.table.astype({"start": np.float64, "stop": np.float64})
         except ValueError as error:
             raise DataError(f"Trials: start and stop must be seconds: {error}") from error
-        bad = np.flatnonzero(~(table["start"].to_numpy() <= table["stop"].to_numpy()))
+        times = table[["start", "stop"]].to_numpy()
+        bad = np.flatnonzero(~(np.isfinite(times).all(axis=1) & (times[:, 0] <= times[:, 1])))
         if len(bad):
-            raise DataError(f"Trials: row {bad[0] + 1} stops before it starts.")
+            start, stop = times[bad[0]]
+            what = "stops before it starts" if stop < start else "has no start or no stop"
+            raise DataError(
+                f"Trials: row {bad[0] + 1} of {len(table)} {what}: {start} to {stop} s "
+                f"({len(bad)} such rows). Mend or remove them first."
+            )
         table = table.sort_values("start", kind="stable").reset_index(drop=True)
         object.__setattr__(self, "table", table)
 
@@ -72,9 +78,47 @@ class Trials:
 
         Where trials overlap, the one that began last.
         """
-        at = np.searchsorted(self.start, bins.centers, side="right") - 1
-        inside = (at >= 0) & (bins.centers < np.append(self.stop, -np.inf)[at])
-        return np.where(inside, at, -1)
+        order = np.argsort(bins.centers, kind="stable")
+        first, last = np.searchsorted(bins.centers[order], [self.start, self.stop])
+        rows = np.full(len(bins), -1)
+        for trial, (a, b) in enumerate(zip(first, last, strict=True)):
+            rows[order[a:b]] = trial
+        return rows
+
+    @property
+    def overlapping(self) -> np.ndarray:
+        """``(trial,)`` bool: which trials share time with another one."""
+        shares = np.zeros(len(self), dtype=bool)
+        rows = np.flatnonzero(self.stop > self.start)
+        start, stop = self.start[rows], self.stop[rows]
+        # Sorted by start: one overlaps an earlier one that has not ended, or the next one.
+        inside = start[1:] < np.maximum.accumulate(stop)[:-1]
+        shares[rows[1:][inside]] = True
+        shares[rows[:-1][start[1:] < stop[:-1]]] = True
+        return shares
+
+    def column(self, name: str) -> np.ndarray:
+        """Return one column, ``(trial,)``.
+
+        Raises
+        ------
+        DataError
+            If there is none of that name; the text lists those there are.
+        """
+        if name not in self.table:
+            raise DataError(
+                f"The trials have no column {name!r}; they have {', '.join(map(str, self.table))}."
+            )
+        return self.table[name].to_numpy()
+
+    def codes(self, column: str) -> tuple[np.ndarray, list]:
+        """Return the values of a column as codes ``(trial,)`` int, and the value of each code.
+
+        Values in ascending order, whatever they are: ``{-1, 1}`` becomes ``{0, 1}``, ``{0.2, 0.5,
+        0.8}`` becomes ``{0, 1, 2}``. Trials without a value get -1, which is no class.
+        """
+        codes, values = pd.factorize(self.column(column), sort=True)
+        return codes, list(values)
 
     def write(self, path: str | os.PathLike) -> None:
         """Write a CSV; :func:`read_trials` reads it back."""
