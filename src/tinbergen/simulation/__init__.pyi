@@ -26,3 +26,8 @@ from .study import frame_times as frame_times
 from .study import simulate as simulate
 from .subject import Subject as Subject
 from .subject import random_subject as random_subject
+from .task import TASK_REGIONS as TASK_REGIONS
+from .task import Task as Task
+from .task import TaskSession as TaskSession
+from .task import simulate_task as simulate_task
+from .task import simulate_task_study as simulate_task_study
