@@ -190,7 +190,7 @@ def numeric(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def consecutive(segments: ArrayLike | None, n: int) -> np.ndarray:
-    """Number the runs of equal values in ``segments`` ``(n,)`` from 0; None = one segment."""
+    """Return the number of each run of equal ``segments`` ``(n,)``, from 0; None = one segment."""
     if segments is None:
         return np.zeros(n, dtype=np.int64)
     labels = np.asarray(segments)
