@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tinbergen.errors import DataError, MissingFileError, OutputError
-from tinbergen.files import ensure_output_folder, explain_os_errors
+from tinbergen.errors import DataError, MissingFileError
+from tinbergen.recordings import nwb_file
 from tinbergen.recordings.series import Series
-
-_NWB_ROWS = 1024
-_NWB_BYTES = 1_000_000  # of the schema that every file carries, and of padding
 
 
 @dataclass(frozen=True)
@@ -138,52 +135,21 @@ def write_nwb(
     OutputError
         If ``path`` exists.
     """
-    try:
-        import pynwb
-        from hdmf.data_utils import DataChunkIterator
-    except ImportError as error:
-        raise DataError(
-            "NWB files need pynwb, which is not installed: pip install 'tinbergen[nwb]'."
-        ) from error
-    from datetime import UTC, datetime
-
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already. Choose another file, or pass overwrite.")
-    nwb: Any = pynwb  # its classes are made at run time; type checkers know little of them
-    file = nwb.NWBFile(
-        session_description=f"Embedding of the video {embedding.path.name}",
-        identifier=str(embedding.path.resolve()),
-        session_start_time=session_start or datetime.fromtimestamp(0, UTC),
-    )
+    nwb_file.refuse_existing(path, overwrite)
+    description = f"Embedding of the video {embedding.path.name}"
+    file = nwb_file.new_file(description, str(embedding.path.resolve()), session_start)
     module = file.create_processing_module("behavior", "Features of the video, frame by frame")
-    chunks: Any = DataChunkIterator
-    for kind in kinds or tuple(embedding.kinds):
+    kinds = kinds or tuple(embedding.kinds)
+    for kind in kinds:
+        text = f"{kind} tokens of a vision transformer; NaN: frame not decoded"
+        values = embedding.values(kind)
         module.add(
-            nwb.TimeSeries(
-                name=f"embedding_{kind}",
-                data=chunks(embedding.values(kind), buffer_size=_NWB_ROWS),
-                timestamps=embedding.times,
-                unit="a.u.",
-                description=f"{kind} tokens of a vision transformer; NaN: frame not decoded",
-            )
+            nwb_file.time_series(f"embedding_{kind}", values, embedding.times, "a.u.", text)
         )
+    text = "0 ok, 1 corrupt, 2 missing"
     module.add(
-        nwb.TimeSeries(
-            name="frame_status",
-            data=embedding.status,
-            timestamps=embedding.times,
-            unit="code",
-            description="0 ok, 1 corrupt, 2 missing",
-        )
+        nwb_file.time_series("frame_status", embedding.status, embedding.times, "code", text)
     )
-    temporary = path.with_name(f".{path.stem}.partial.nwb")
-    # HDF5 breaks down where the disk becomes full, so make sure of the space before.
-    need = sum(embedding.values(kind).nbytes for kind in kinds or embedding.kinds)
-    ensure_output_folder(path.parent, need + 16 * len(embedding) + _NWB_BYTES)
-    try:
-        with explain_os_errors(path), nwb.NWBHDF5IO(temporary, "w") as out:
-            out.write(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    need = sum(embedding.values(kind).nbytes for kind in kinds) + 16 * len(embedding)
+    nwb_file.save(file, path, need)

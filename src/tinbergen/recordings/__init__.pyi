@@ -6,6 +6,7 @@ from .arrays import read_array_trials as read_array_trials
 from .arrays import read_binned_trials as read_binned_trials
 from .check import CheckRow as CheckRow
 from .check import check_dataset as check_dataset
+from .clocks import Clock as Clock
 from .dataset import Dataset as Dataset
 from .deeplabcut import read_dlc_csv as read_dlc_csv
 from .deeplabcut import read_dlc_h5 as read_dlc_h5
@@ -23,11 +24,14 @@ from .keypoints import Keypoints as Keypoints
 from .labelled_frames import LabelledFrames as LabelledFrames
 from .labelled_frames import read_labelled_frames as read_labelled_frames
 from .labelled_frames import write_labelled_frames as write_labelled_frames
-from .labels import UNLABELLED as UNLABELLED
 from .labels import Labels as Labels
+from .labels import UNLABELLED as UNLABELLED
 from .labels import read_labels as read_labels
 from .left_out import LeftOut as LeftOut
 from .lightning_pose import read_lightning_pose_csv as read_lightning_pose_csv
+from .nwb import read_nwb as read_nwb
+from .nwb_export import write_nwb as write_nwb
+from .pulses import align_clocks as align_clocks
 from .recording import Binned as Binned
 from .recording import Recording as Recording
 from .series import Series as Series
