@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.files import atomic_write
@@ -54,6 +55,9 @@ class Series:
     valid
         Where the signal was recorded; default: from the times, with gaps where a step is longer
         than 5 median steps.
+    table
+        A row a channel, or None: region, depth (µm), whether a cell, ... Its index holds the
+        names of the channels.
     """
 
     times: np.ndarray
@@ -61,6 +65,7 @@ class Series:
     channels: tuple[str, ...] = ()
     unit: str = ""
     valid: Intervals = field(default=None)  # type: ignore[assignment]
+    table: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         times = sample_times(self.times, "Series")
@@ -71,7 +76,10 @@ class Series:
                 f"Series: expected values (time, channel) for {len(times)} times, found shape "
                 f"{values.shape}."
             )
-        channels = tuple(map(str, self.channels)) or tuple(map(str, range(values.shape[1])))
+        channels = tuple(map(str, self.channels))
+        if not channels and self.table is not None and len(self.table) == values.shape[1]:
+            channels = tuple(map(str, self.table.index))
+        channels = channels or tuple(map(str, range(values.shape[1])))
         if len(channels) != values.shape[1]:
             raise DataError(
                 f"Series: {values.shape[1]} channels of values, but {len(channels)} names."
@@ -80,6 +88,8 @@ class Series:
             object.__setattr__(self, name, value)
         if self.valid is None:
             object.__setattr__(self, "valid", Intervals.of_samples(times))
+        if self.table is not None:
+            object.__setattr__(self, "table", _channel_table(self.table, channels))
 
     @classmethod
     def of(cls, signal: Any, unit: str = "") -> Series:
@@ -121,13 +131,40 @@ class Series:
                 channels=np.array(self.channels, dtype=str),
                 unit=np.array(self.unit),
                 valid=np.stack([self.valid.starts, self.valid.stops], axis=1),
+                **plain_columns(self.table),  # type: ignore[arg-type]
             )
 
 
+def _channel_table(table: pd.DataFrame, channels: tuple[str, ...]) -> pd.DataFrame:
+    if len(table) != len(channels):
+        raise DataError(
+            f"Series: {len(channels)} channels, but a table of {len(table)} rows; give a row each."
+        )
+    names = tuple(map(str, table.index))
+    if names != channels and names != tuple(map(str, range(len(table)))):
+        raise DataError(
+            f"Series: the rows of the table are called {list(names[:3])}, the channels "
+            f"{list(channels[:3])}; bring the rows into the order of the channels."
+        )
+    return table.set_axis(list(channels))
+
+
+def plain_columns(table: pd.DataFrame | None) -> dict[str, np.ndarray]:
+    """Return ``table/<column>`` -> numbers or text (unknown text is empty), for ``.npz``."""
+    columns = {} if table is None else {f"table/{name}": table[name] for name in table}
+    return {
+        name: column.to_numpy()
+        if column.dtype.kind in "biuf"
+        else column.astype(object).where(column.notna(), "").to_numpy().astype(str)
+        for name, column in columns.items()
+    }
+
+
 def read_series(path: str | os.PathLike, unit: str = "") -> Series:
-    """Read a series from ``.npz`` (times, values[, channels, unit, valid]) or CSV.
+    """Read a series from ``.npz`` (times, values[, channels, unit, valid, table/...]) or CSV.
 
     The first column of a CSV is the time in s, each other one a channel named by the header.
+    Arrays with names of other people's choice: :func:`read_array_series`.
 
     Raises
     ------
@@ -140,8 +177,6 @@ def read_series(path: str | os.PathLike, unit: str = "") -> Series:
     try:
         if path.suffix == ".npz":
             return _read_npz(path, unit)
-        import pandas as pd
-
         table = pd.read_csv(path)
         values = table.iloc[:, 1:].to_numpy(dtype=float)
         return Series(table.iloc[:, 0].to_numpy(float), values, tuple(table.columns[1:]), unit)
@@ -156,4 +191,6 @@ def _read_npz(path: Path, unit: str) -> Series:
         valid = Intervals(*file["valid"].T) if "valid" in file else None
         channels = tuple(map(str, file["channels"])) if "channels" in file else ()
         unit = str(file["unit"]) if "unit" in file and not unit else unit
-        return Series(file["times"], file["values"], channels, unit, valid)  # type: ignore[arg-type]
+        columns = {name[6:]: file[name] for name in file if name.startswith("table/")}
+        table = pd.DataFrame(columns) if columns else None
+        return Series(file["times"], file["values"], channels, unit, valid, table)  # type: ignore[arg-type]
