@@ -1,8 +1,11 @@
 """Every score with its null, its interval and its direction; numpy and scikit-learn only.
 
-:class:`Score` is what a score says of itself; :func:`bootstrap_interval` and
-:func:`paired_difference` say how sure it is; :mod:`~tinbergen.metrics.probes` holds the linear
-probes of frozen features.
+:class:`Score` is what a score says of itself; :mod:`~tinbergen.metrics.bootstrap` says how sure it
+is, over units, trials and sessions, and compares two models; :mod:`~tinbergen.metrics.nulls` says
+what chance would score. Counts are scored in :mod:`~tinbergen.metrics.poisson`, continuous values
+in :mod:`~tinbergen.metrics.regression`, classes in :mod:`~tinbergen.metrics.classification`;
+:mod:`~tinbergen.metrics.explainable` bounds what there is to explain;
+:mod:`~tinbergen.metrics.probes` holds the linear probes of frozen features.
 """
 
 from tinbergen._lazy import attach
