@@ -1,0 +1,211 @@
+"""Neurons that are driven by the frames of a video: video to spikes with a known ceiling.
+
+Whoever predicts spikes from a video wants to know how much of them could be predicted at all. Here
+the rates are a known function of the frames as they were written, whatever is in them: a film of
+a virtual animal or a real one. The function is a textbook model of a visual system that looks at
+what moves, and owes nothing to the features that this package computes:
+
+1. What differs from the median image stands out; gaze goes to the middle of it.
+2. Complex cells tile the window around the gaze: oriented contrast energy at two scales (even and
+   odd Gabor filters, squared and added; Adelson & Bergen 1985, doi:10.1364/JOSAA.2.000284), beside
+   smooth patches of brightness.
+3. Fixed random local mixtures of the cells are the drives: their level (``form``), its change
+   (``change``) and the strength of its fast changes (``motion``).
+4. Units read drives with a bump or monotonely, late, through an exponential or a softplus
+   (:class:`~tinbergen.simulation.neurons.Population`).
+
+So the rates depend on posture and on how limbs, ears and fur look under the light of the moment,
+on shadows and on what hides the animal, on the micro-motion of grooming: not on keypoints alone.
+They follow the animal wherever it goes, and contrast energy is no linear function of pixels, so
+that the first principal components of the frames do not suffice; they say what moves where on the
+body, so one motion energy for the whole image does not either.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from tinbergen.errors import DataError
+from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.intervals import Intervals
+from tinbergen.recordings.series import Series
+from tinbergen.simulation.neurons import Region
+
+_HEIGHT = 96
+_WINDOW = 64
+_BATCH = 64
+_SAMPLED = 64
+_STANDS_OUT = 8.0
+_FEW_GRAYS = 4.0
+_GRID_S = 0.02
+_SCALES = ((16.0, 3, 13.0), (8.0, 5, 8.0))  # wavelength, cells a side, spacing (px)
+_ORIENTATIONS = 4
+_PATCHES = (3, 13.0, 6.0)  # a side, spacing, radius (px)
+_FORM, _CHANGE, _MOTION = 16, 8, 8
+_MIXTURE_SEED = 20_240_614
+
+VISUAL_REGIONS = (
+    Region("VISp", tuple(f"form{i}" for i in range(_FORM)), 0.06, bumps=0.3),
+    Region("VISl", tuple(f"change{i}" for i in range(_CHANGE)), 0.08, bumps=0.0),
+    Region("VISam", tuple(f"motion{i}" for i in range(_MOTION)), 0.1, bumps=0.0),
+)
+"""Regions that see form, its change, and fast motion; the names are there to be readable."""
+
+
+def visual_cells(video: FrameSource) -> Series:
+    """Return the responses of the complex cells and patches to every frame, streamed.
+
+    Frames are looked at in gray at a height of 96 px, so that responses hardly depend on the
+    resolution. Frames that cannot be decoded take the responses of the one before.
+
+    Parameters
+    ----------
+    video
+        Any source of frames.
+
+    Returns
+    -------
+    Series
+        ``(frame, cell)`` float32 on the frame times; logarithmic contrast energies, then patches
+        of brightness relative to the median image (in units of 4 gray levels).
+
+    Raises
+    ------
+    DataError
+        If no frame can be decoded.
+    """
+    width = max(round(video.width * _HEIGHT / video.height), 16)
+    video = video.view(gray=True, roi=video.roi, size=(_HEIGHT, width), keep_aspect=False)
+    background = _median_image(video)
+    filters, names = _filters()
+    rows, last = [], None
+    for batch in video.iterate(batch_size=_BATCH):
+        windows = []
+        for frame, ok in zip(batch.frames, batch.ok, strict=True):
+            last = _window(frame.astype(np.float32) - background) if ok or last is None else last
+            windows.append(last)
+        rows.append(_respond(np.stack(windows), filters))
+    return Series(video.times, np.concatenate(rows), names)
+
+
+def visual_drives(cells: Series) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Mix the cells of one video into what neurons read.
+
+    The mixtures are the same for every video; each drive is standardised over its own.
+
+    Parameters
+    ----------
+    cells
+        From :func:`visual_cells`.
+
+    Returns
+    -------
+    times
+        Even grid of 20 ms over the video (s), shape (time,).
+    drives
+        Name -> ``(time,)``: ``form0`` to ``form15``, ``change0`` to ``change7``, ``motion0`` to
+        ``motion7``, of zero mean and unit variance.
+    """
+    if len(cells) < 2:
+        raise DataError(f"Expected a video of at least 2 frames, found {len(cells)}.")
+    end = float(cells.valid.stops[-1])
+    times = np.arange(cells.times[0], end - 1e-9, _GRID_S)
+    values = _standard(np.asarray(cells.values, np.float64))
+    mixed = values @ _mixtures()
+    mixed = np.stack([np.interp(times, cells.times, column) for column in mixed.T], axis=1)
+    form, change, motion = np.split(mixed, [_FORM, _FORM + _CHANGE], axis=1)
+    change = np.gradient(gaussian_filter1d(change, 0.05 / _GRID_S, axis=0), axis=0)
+    fast = motion - gaussian_filter1d(motion, 0.1 / _GRID_S, axis=0)
+    motion = np.sqrt(gaussian_filter1d(fast**2, 0.1 / _GRID_S, axis=0) + 1e-9)
+    parts = {"form": form, "change": change, "motion": np.log(motion + 1e-3)}
+    return times, {
+        f"{name}{i}": column
+        for name, part in parts.items()
+        for i, column in enumerate(_standard(part).T)
+    }
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    spread = values.std(axis=0)
+    return (values - values.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
+
+
+def _median_image(video: FrameSource) -> np.ndarray:
+    at = np.unique(np.linspace(0, video.n_frames - 1, _SAMPLED).astype(int))
+    batch = video.frames(at)
+    if not batch.ok.any():
+        raise DataError(f"{video.path}: none of {len(at)} frames can be decoded.")
+    return np.median(batch.frames[batch.ok], axis=0).astype(np.float32)
+
+
+def _window(difference: np.ndarray) -> np.ndarray:
+    """Cut the window around what stands out, float32, shape (window, window)."""
+    height, width = difference.shape
+    # Shadows and drifts of the light are broad; the animal is not.
+    local = np.abs(difference - cv2.blur(difference, (2 * _WINDOW // 3, 2 * _WINDOW // 3)))
+    salient = np.maximum(local - _STANDS_OUT, 0) ** 2 + 1e-6
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    centre, reach = None, 1e3
+    for _ in range(5):
+        if centre is None:
+            weight = salient
+        else:
+            row = np.exp(-0.5 * ((x - centre[0]) / reach) ** 2)
+            weight = salient * row * np.exp(-0.5 * ((y - centre[1]) / reach) ** 2)[:, None]
+        total = float(weight.sum())
+        centre = (float(weight.sum(0) @ x) / total, float(weight.sum(1) @ y) / total)
+        reach = _WINDOW / 3
+    return cv2.getRectSubPix(difference, (_WINDOW, _WINDOW), centre)
+
+
+def _filters() -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return filters of unit norm as columns (even, odd, patches) and the names of the cells."""
+    middle = (_WINDOW - 1) / 2
+    y, x = np.mgrid[:_WINDOW, :_WINDOW] - middle
+    even, odd, patches, names = [], [], [], []
+    for wavelength, side, spacing in _SCALES:
+        for place_x, place_y in _places(side, spacing):
+            for turn in range(_ORIENTATIONS):
+                angle = np.pi * turn / _ORIENTATIONS
+                envelope = np.exp(
+                    -0.5 * ((x - place_x) ** 2 + (y - place_y) ** 2) / (0.5 * wavelength) ** 2
+                )
+                along = (x - place_x) * np.cos(angle) + (y - place_y) * np.sin(angle)
+                phase = 2 * np.pi * along / wavelength
+                cosine = envelope * np.cos(phase)
+                cosine -= envelope * (cosine.sum() / envelope.sum())
+                even.append(cosine)
+                odd.append(envelope * np.sin(phase))
+                names.append(f"energy{wavelength:g}_{turn}_{place_x:g}_{place_y:g}")
+    side, spacing, radius = _PATCHES
+    for place_x, place_y in _places(side, spacing):
+        patches.append(np.exp(-0.5 * ((x - place_x) ** 2 + (y - place_y) ** 2) / radius**2))
+        names.append(f"bright_{place_x:g}_{place_y:g}")
+    columns = [each / np.abs(each).sum() for each in (*even, *odd, *patches)]
+    filters = np.stack(columns).reshape(len(columns), -1).T.astype(np.float32)
+    return filters, tuple(names)
+
+
+def _places(side: int, spacing: float) -> list[tuple[float, float]]:
+    line = (np.arange(side) - (side - 1) / 2) * spacing
+    return [(float(x), float(y)) for y in line for x in line]
+
+
+def _respond(windows: np.ndarray, filters: np.ndarray) -> np.ndarray:
+    found = windows.reshape(len(windows), -1) @ filters
+    n = (filters.shape[1] - _PATCHES[0] ** 2) // 2
+    energy = np.sqrt(found[:, :n] ** 2 + found[:, n : 2 * n] ** 2)
+    return np.concatenate([np.log1p(energy / (_FEW_GRAYS / 4)), found[:, 2 * n :] / _FEW_GRAYS], 1)
+
+
+def _mixtures() -> np.ndarray:
+    """Return local random weights, ``(cell, drive)``; each drive looks at one place."""
+    generator = np.random.default_rng(_MIXTURE_SEED)
+    _, names = _filters()
+    places = np.array([[float(v) for v in name.split("_")[-2:]] for name in names])
+    drives = _FORM + _CHANGE + _MOTION
+    centre = generator.uniform(-13, 13, (drives, 2))
+    near = np.exp(-0.5 * ((places[:, None] - centre) ** 2).sum(-1) / 8.0**2)
+    return near * generator.standard_normal((len(names), drives))
