@@ -1,4 +1,14 @@
 from .bilinear import BilinearRRR as BilinearRRR
+from .crossval import Fold as Fold
+from .crossval import make_folds as make_folds
 from .design import raised_cosine_basis as raised_cosine_basis
+from .glm import PoissonGLM as PoissonGLM
+from .mean_rate import PSTH as PSTH
+from .mean_rate import MeanRate as MeanRate
+from .pixels import motion_energy as motion_energy
 from .reduced_rank import ReducedRank as ReducedRank
 from .ridge import Ridge as Ridge
+from .study import decode as decode
+from .study import encode as encode
+from .study import open_study as open_study
+from .summary import StudyResult as StudyResult

@@ -117,6 +117,8 @@ class Saved:
     @property
     def parameters(self) -> dict[str, Any]:
         """What the constructor was given."""
+        if type(self).__init__ is object.__init__:
+            return {}
         names = list(inspect.signature(type(self).__init__).parameters)[1:]
         return {name: getattr(self, name) for name in names}
 
