@@ -241,6 +241,7 @@ class Ridge(LinearModel):
     array([4.5])
     """
 
+    target: Literal["auto", "counts", "continuous"]
     alpha_: float
     validation_score_: float
     calibration_: Calibration | None
@@ -291,7 +292,7 @@ class Ridge(LinearModel):
         """
         alphas = penalties(self.alphas)
         table = Table.of(X, Y, segments, validate)
-        kind: Kind = table.kind if self.target == "auto" else self.target
+        kind = table.kind if self.target == "auto" else self.target
         self._choose(table, kind, alphas)
         path = LinearPath.fit(self._settings, table, table.known)
         weights = path.spectrum.vectors @ self._axes(path)
