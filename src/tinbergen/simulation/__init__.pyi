@@ -5,6 +5,8 @@ from .behaviour import Bouts as Bouts
 from .body import KEYPOINTS as KEYPOINTS
 from .body import Body as Body
 from .body import articulate as articulate
+from .calcium import Indicator as Indicator
+from .calcium import simulate_calcium as simulate_calcium
 from .files import loop_video as loop_video
 from .firing import ceiling_bits_per_spike as ceiling_bits_per_spike
 from .firing import draw_spikes as draw_spikes
@@ -31,3 +33,6 @@ from .task import Task as Task
 from .task import TaskSession as TaskSession
 from .task import simulate_task as simulate_task
 from .task import simulate_task_study as simulate_task_study
+from .video_driven import VISUAL_REGIONS as VISUAL_REGIONS
+from .video_driven import visual_cells as visual_cells
+from .video_driven import visual_drives as visual_drives

@@ -29,7 +29,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from tinbergen.errors import DataError
 from tinbergen.recordings.frames import FrameSource
-from tinbergen.recordings.intervals import Intervals
 from tinbergen.recordings.series import Series
 from tinbergen.simulation.neurons import Region
 
@@ -147,13 +146,11 @@ def _window(difference: np.ndarray) -> np.ndarray:
     local = np.abs(difference - cv2.blur(difference, (2 * _WINDOW // 3, 2 * _WINDOW // 3)))
     salient = np.maximum(local - _STANDS_OUT, 0) ** 2 + 1e-6
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-    centre, reach = None, 1e3
+    centre, reach = (0.0, 0.0), np.inf
     for _ in range(5):
-        if centre is None:
-            weight = salient
-        else:
-            row = np.exp(-0.5 * ((x - centre[0]) / reach) ** 2)
-            weight = salient * row * np.exp(-0.5 * ((y - centre[1]) / reach) ** 2)[:, None]
+        row = np.exp(-0.5 * ((x - centre[0]) / reach) ** 2)
+        column = np.exp(-0.5 * ((y - centre[1]) / reach) ** 2)
+        weight = salient * row * column[:, None]
         total = float(weight.sum())
         centre = (float(weight.sum(0) @ x) / total, float(weight.sum(1) @ y) / total)
         reach = _WINDOW / 3
