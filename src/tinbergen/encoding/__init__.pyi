@@ -3,6 +3,7 @@ from .crossval import Fold as Fold
 from .crossval import make_folds as make_folds
 from .design import raised_cosine_basis as raised_cosine_basis
 from .glm import PoissonGLM as PoissonGLM
+from .logistic import Logistic as Logistic
 from .mean_rate import PSTH as PSTH
 from .mean_rate import MeanRate as MeanRate
 from .pixels import motion_energy as motion_energy

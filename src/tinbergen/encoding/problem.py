@@ -1,0 +1,303 @@
+"""A recording as a problem to learn: features and target on common rows, and the folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinbergen.encoding.columns import Columns, Source
+from tinbergen.encoding.crossval import Fold, FoldKind, folds_to_dict, make_folds
+from tinbergen.encoding.features import Features, features_on, find_features, known_rows
+from tinbergen.encoding.grid import Grid, runs
+from tinbergen.encoding.sources import find_source
+from tinbergen.errors import DataError
+from tinbergen.recordings import Intervals, Recording, Trials
+
+BIN = 0.05
+_BLOCKS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How one recording will be cut up; made before anything large is read.
+
+    Attributes
+    ----------
+    recording
+        Its name.
+    features
+        Name of each feature set -> where it comes from.
+    target
+        Where the target comes from.
+    grid
+        The bins.
+    """
+
+    recording: str
+    features: Mapping[str, Source]
+    target: Source
+    grid: Grid
+
+
+def plan(
+    recording: Recording,
+    features: Mapping[str, Any],
+    target: Any,
+    *,
+    width: float | None = None,
+    align: str | None = None,
+    before: float | None = None,
+    after: float | None = None,
+) -> Plan:
+    """Find the streams and choose the bins.
+
+    Parameters
+    ----------
+    recording
+        The recording.
+    features, target
+        What :func:`~tinbergen.encoding.sources.find_source` takes.
+    width
+        Of a bin, s. Default: that of counts which come in bins; one bin a trial where the target
+        is one value a trial; else 0.05.
+    align
+        Column of the trials with the time that windows are laid around; None: the whole recording
+        (or from ``start``, where the target is one value a trial).
+    before, after
+        The window, s; by default from the event itself to the end of the shortest trial.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If something that was named is not there, or no time is common to all.
+    """
+    sources = find_features(recording, features)
+    goal = find_source(recording, target, as_target=True)
+    streams = {n: s for n, s in [*sources.items(), ("target", goal)] if s.valid is not None}
+    if goal.per_trial and align is None:
+        align = "start"
+    if align is not None:
+        grid = _windows(recording, align, before, after, width, goal, streams)
+    else:
+        grid = _whole(recording, width, streams)
+        if any(s.per_trial for s in [*sources.values(), goal]):
+            grid = grid.in_trials(_trials(recording))
+    if not len(grid):
+        why = "; ".join(f"{reason}: {number:g}" for reason, number in grid.left_out.items())
+        raise DataError(
+            f"Recording {recording.name!r}: no bin is covered by all of {', '.join(streams)}"
+            f"{f' ({why})' if why else ''}. Are their clocks the same?"
+        )
+    return Plan(recording.name, sources, goal, grid)
+
+
+def _trials(recording: Recording) -> Trials:
+    for stream in recording.streams.values():
+        if isinstance(stream, Trials):
+            return stream
+    raise DataError(f"Recording {recording.name!r} has no trials to align to.")
+
+
+def _native_width(streams: Mapping[str, Source]) -> float | None:
+    widths = [s.bins[1] for s in streams.values() if s.bins is not None]
+    return max(widths) if widths else None
+
+
+def _windows(recording, align, before, after, width, goal: Source, streams) -> Grid:
+    trials = _trials(recording)
+    if align not in trials.table:
+        raise DataError(
+            f"Recording {recording.name!r}: its trials have no column {align!r}; there are start, "
+            f"stop, {', '.join(trials.columns)}."
+        )
+    before = 0.0 if before is None else before
+    if after is None:
+        left = trials.stop - trials.table[align].to_numpy(np.float64)
+        after = float(np.nanmin(left))
+    native = _native_width(streams)
+    if width is None:
+        width = before + after if goal.per_trial else native or BIN
+        if native is not None:
+            width = native * max(1, round(width / native))
+        after = max(1, int((before + after) / width + 1e-6)) * width - before
+    return Grid.around(trials, align, before, after, width, streams)
+
+
+def _whole(recording: Recording, width: float | None, streams: Mapping[str, Source]) -> Grid:
+    if not streams:
+        raise DataError(f"Recording {recording.name!r}: nothing named was sampled over time.")
+    valid = Intervals([-np.inf], [np.inf])
+    for source in streams.values():
+        valid = valid & source.valid  # type: ignore[operator]
+    binned = [s.bins for s in streams.values() if s.bins is not None]
+    if not binned:
+        return Grid.over(valid, width or BIN)
+    times, native = max(binned, key=lambda bins: bins[1])
+    join = max(1, round((width or native) / native))
+    if width is not None and abs(join * native - width) > 1e-3 * native:
+        raise DataError(
+            f"Recording {recording.name!r}: its counts come in bins of {native:g} s; expected a "
+            f"multiple, found {width:g}."
+        )
+    return Grid.of_samples(times, native, valid, join)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Rows on which everything is known.
+
+    Attributes
+    ----------
+    recording
+        Its name.
+    features, target
+        On all rows of the plan's grid.
+    kept
+        ``(all rows,)`` bool: rows on which everything is known.
+    grid
+        The kept rows.
+    folds
+        Over the kept rows, or over trials where the target is one value a trial.
+    per_trial
+        Whether the target is one value a trial.
+    left_out
+        Reason -> number.
+    split
+        The folds in plain values.
+    """
+
+    recording: str
+    features: Features
+    target: Columns
+    kept: np.ndarray
+    grid: Grid
+    folds: list[Fold]
+    per_trial: bool
+    left_out: dict[str, float]
+    split: dict[str, Any]
+
+    @property
+    def n(self) -> int:
+        """Number of items to predict: bins, or trials."""
+        return len(self.grid) // self.bins if self.per_trial else len(self.grid)
+
+    @property
+    def bins(self) -> int:
+        """Bins of a trial's window, 1 where there are no windows."""
+        return self.grid.per_trial or 1
+
+    @property
+    def starts(self) -> np.ndarray:
+        """``(n,)`` s."""
+        return self.grid.starts[:: self.bins] if self.per_trial else self.grid.starts
+
+    @property
+    def stops(self) -> np.ndarray:
+        """``(n,)`` s."""
+        return self.grid.stops[self.bins - 1 :: self.bins] if self.per_trial else self.grid.stops
+
+    @property
+    def trial(self) -> np.ndarray:
+        """``(n,)`` int, row in the recording's trials; -1 = none."""
+        return self.grid.trial[:: self.bins] if self.per_trial else self.grid.trial
+
+    @property
+    def segment(self) -> np.ndarray:
+        """``(n,)`` int; items of different segments are not neighbours."""
+        return np.arange(self.n) if self.per_trial else self.grid.segment
+
+    @property
+    def blocks(self) -> np.ndarray:
+        """``(n,)`` int: trials, or stretches of time; what a bootstrap draws."""
+        if self.grid.per_trial is not None:
+            return np.arange(self.n) // (1 if self.per_trial else self.bins)
+        return np.arange(self.n) * min(_BLOCKS, self.n) // self.n
+
+    def truth(self) -> np.ndarray:
+        """Return the target, ``(n, column)``."""
+        values = self.target.values[self.kept]
+        return values[:: self.bins] if self.per_trial else values
+
+    def inputs(self, train: np.ndarray) -> dict[str, np.ndarray]:
+        """Return feature set -> ``(n, column)``; of trials, those of all bins side by side.
+
+        ``train`` ``(n,)`` bool are the items that components of frames may be fitted on.
+        """
+        rows = np.zeros(len(self.kept), dtype=bool)
+        rows[np.flatnonzero(self.kept)] = np.repeat(train, self.bins) if self.per_trial else train
+        return {
+            name: np.asarray(self.features.columns(name, rows)[self.kept], np.float64).reshape(
+                self.n, -1
+            )
+            for name in self.features.sets
+        }
+
+    def runs(self, items: np.ndarray) -> np.ndarray:
+        """Return segments of the items chosen (bool): stretches without a hole."""
+        return runs(np.flatnonzero(items), self.segment)
+
+
+def make_problem(
+    planned: Plan,
+    *,
+    n_folds: int = 5,
+    fold_kind: FoldKind = "blocks",
+    gap: float = 1.0,
+    seed: int = 0,
+) -> Problem:
+    """Read features and target, leave out what is not known, and make the folds.
+
+    Raises
+    ------
+    DataError
+        If too little is left.
+    """
+    grid = planned.grid
+    features = features_on(planned.features, grid)
+    target = planned.target.on(grid)
+    known = {"target": known_rows(target)}
+    known |= {name: known_rows(columns) for name, columns in features.sets.items()}
+    kept = np.all(list(known.values()), axis=0)
+    if grid.per_trial is not None:
+        kept = np.repeat(kept.reshape(-1, grid.per_trial).all(axis=1), grid.per_trial)
+    what = "bins" if grid.per_trial is None else "trials"
+    each = grid.per_trial or 1
+    left_out = dict(grid.left_out)
+    for name, rows in known.items():
+        lost = (~rows.reshape(-1, each).all(axis=1)).sum()
+        if lost:
+            left_out[f"{what} without known {name}"] = float(lost)
+    if not kept.any():
+        raise DataError(
+            f"Recording {planned.recording!r}: no bin is left in which target and features are "
+            f"all known: {left_out}."
+        )
+    small = grid.take(kept)
+    per_trial = planned.target.per_trial
+    by_trial = grid.per_trial is not None
+    starts = small.starts[::each] if by_trial else small.starts
+    stops = small.stops[each - 1 :: each] if by_trial else small.stops
+    strata = None
+    if target.kind == "classes" and per_trial:
+        strata = target.values[kept][::each, 0]
+    if fold_kind == "random" and not by_trial:
+        raise DataError(
+            "Random folds are for whole trials only (give align=): neighbouring bins would lie "
+            "in training and test. Use folds by blocks of time."
+        )
+    try:
+        folds = make_folds(
+            starts, stops, n_folds, gap=gap, kind=fold_kind, strata=strata, seed=seed
+        )
+    except DataError as error:
+        raise DataError(f"Recording {planned.recording!r}: {error}") from None
+    unit = "trials" if by_trial else "bins"
+    split = folds_to_dict(folds, starts, stops, kind=fold_kind, gap=gap, unit=unit)
+    if by_trial and not per_trial:
+        folds = [Fold(*(np.repeat(m, each) for m in (f.train, f.validate, f.test))) for f in folds]
+    return Problem(
+        planned.recording, features, target, kept, small, folds, per_trial, left_out, split
+    )

@@ -1,0 +1,176 @@
+"""What a feature or a target is taken from: streams of a recording, folders of embeddings.
+
+A *selector* names it in one word: ``stream``, ``stream/channel`` or ``stream:view``.
+
+=================  ==========================  ==================================================
+stream             channel                     views (the first is the default)
+=================  ==========================  ==================================================
+Series             channel                     ``values``, ``circular`` (angles in rad, or in deg
+                                               if that is the unit: cosine and sine)
+Series of counts   unit, or ``column=value``   ``values`` (added up in each bin)
+Spikes             region, or ``column=value`` ``counts``
+Keypoints          keypoint                    ``all`` (positions and velocities),
+                                               ``positions``, ``velocities``, ``speed``
+Video              --                          ``pca`` (frames), ``motion`` (energy)
+Labels             class                       ``shares``
+column of Trials   --                          ``steps`` (the value while the trial lasts; a class
+                                               as 0 and 1 each), ``events`` (1 in the bin of the
+                                               column's time)
+folder             --                          kind of token: ``cls``, ``mean``, ``patch``
+=================  ==========================  ==================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tinbergen.encoding.columns import Columns, Source
+from tinbergen.encoding.grid import Grid, mean_on
+from tinbergen.encoding.streams import (
+    keypoints_source,
+    labels_source,
+    series_source,
+    spikes_source,
+    trials_source,
+    video_source,
+)
+from tinbergen.errors import ConfigError, DataError, MissingFileError
+from tinbergen.files import safe_name
+from tinbergen.recordings import Intervals, Keypoints, Labels, Recording, Series, Spikes, Trials
+from tinbergen.recordings.frames import FrameSource
+
+_VIEWS: dict[type, tuple[str, ...]] = {
+    Series: ("values", "circular"),
+    Spikes: ("counts",),
+    Keypoints: ("all", "positions", "velocities", "speed"),
+    FrameSource: ("pca", "motion"),
+    Labels: ("shares",),
+    Trials: ("steps", "events"),
+}
+
+
+def find_source(recording: Recording, wanted: Any, *, as_target: bool = False) -> Source:
+    """Find what ``wanted`` names in a recording.
+
+    Parameters
+    ----------
+    recording
+        The recording.
+    wanted
+        A selector; a Series; a mapping recording name -> Series (or what has a ``series()``); a
+        folder of embeddings.
+    as_target
+        Whether it is to be decoded: labels and trial columns then come as classes.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If there is no such stream, channel or view; the text lists what there is.
+    """
+    if isinstance(wanted, Series):
+        return series_source("features", wanted, "")
+    if isinstance(wanted, Mapping):
+        if recording.name not in wanted:
+            raise DataError(
+                f"Recording {recording.name!r} has no features; there are some of "
+                f"{', '.join(map(str, list(wanted)[:5]))}."
+            )
+        series = wanted[recording.name]
+        return series_source("features", getattr(series, "series", lambda: series)(), "")
+    text = os.fspath(wanted)
+    folder, _, kind = text.rpartition(":")
+    for path, token in ((text, ""), (folder, kind)):
+        if path and path not in recording and Path(path).is_dir():
+            return _embedding_source(recording, Path(path), token, text)
+    stream, channel, view = _parse(recording, text)
+    value = recording[stream] if stream in recording else _trials(recording)
+    return _stream_source(recording, text, stream, value, channel, view, as_target)
+
+
+def _parse(recording: Recording, text: str) -> tuple[str, str, str]:
+    """Split a selector into stream (or trial column), channel and view."""
+    rest, view = text, ""
+    if text not in recording and ":" in text:
+        rest, _, view = text.rpartition(":")
+    for cut in range(rest.count("/") + 1):
+        parts = rest.rsplit("/", cut)
+        stream, channel = parts[0], "/".join(parts[1:])
+        if stream in recording and not isinstance(recording[stream], Trials):
+            return stream, channel, view
+        if stream in recording and channel:
+            return stream, channel, view
+    if any(isinstance(s, Trials) and rest in s.table for s in recording.streams.values()):
+        return "", rest, view
+    columns = [c for s in recording.streams.values() if isinstance(s, Trials) for c in s.columns]
+    more = f"; columns of its trials: {', '.join(columns)}" if columns else ""
+    raise DataError(
+        f"Recording {recording.name!r} has no stream {rest!r}. It has: "
+        f"{', '.join(recording.streams) or 'none'}{more}."
+    )
+
+
+def _trials(recording: Recording) -> Trials:
+    return next(s for s in recording.streams.values() if isinstance(s, Trials))
+
+
+def _stream_source(
+    recording: Recording, text: str, stream: str, value: Any, channel: str, view: str, target: bool
+) -> Source:
+    kind = next(kind for kind in _VIEWS if isinstance(value, kind))
+    views = _VIEWS[kind]
+    view = view or views[0]
+    if view not in views:
+        raise ConfigError(f"{text!r}: {stream or channel!r} has the views {', '.join(views)}.")
+    where = f"{text!r} of recording {recording.name!r}"
+    if isinstance(value, Series):
+        return series_source(text, value, channel, circular=view == "circular", where=where)
+    if isinstance(value, Spikes):
+        return spikes_source(text, value, channel, where)
+    if isinstance(value, Keypoints):
+        return keypoints_source(text, value, channel, view, where)
+    if isinstance(value, FrameSource):
+        return video_source(text, value, view)
+    if isinstance(value, Labels):
+        return labels_source(text, value, channel, target, where)
+    return trials_source(text, value, channel, view, target, where)
+
+
+def _embedding_source(recording: Recording, folder: Path, kind: str, text: str) -> Source:
+    """Read what ``tinbergen embed`` wrote: npy files beside an index with the frames' times."""
+    own = folder.joinpath(*(safe_name(part) for part in recording.name.split("/")))
+    found = [path for path in (own, folder) if (path / "index.parquet").is_file()]
+    found = found or sorted(path.parent for path in own.glob("*/index.parquet"))
+    if not found:
+        raise MissingFileError(
+            f"Expected an embedding of recording {recording.name!r} at {own}, found none. "
+            "'tinbergen embed' writes it; the dataset must be the one that was embedded."
+        )
+    kind = kind or "cls"
+    parts = []
+    for path in found:
+        if not (path / f"{kind}.npy").is_file():
+            there = ", ".join(sorted(p.stem for p in path.glob("*.npy")))
+            raise MissingFileError(f"{path} holds no {kind!r} tokens; it has: {there}.")
+        times = pd.read_parquet(path / "index.parquet")["time"].to_numpy(np.float64)
+        values = np.load(path / f"{kind}.npy", mmap_mode="r")
+        parts.append((path.name, times, values.reshape(len(values), -1)))
+    valid = Intervals.of_samples(parts[0][1])
+    for _, times, _ in parts[1:]:
+        valid = valid & Intervals.of_samples(times)
+
+    def on(grid: Grid) -> Columns:
+        values = [mean_on(grid, t, v, Intervals.of_samples(t)) for _, t, v in parts]
+        names = [
+            f"{name + ' ' if len(parts) > 1 else ''}{kind}{i}"
+            for name, _, v in parts
+            for i in range(v.shape[1])
+        ]
+        return Columns(np.concatenate(values, axis=1), tuple(names))
+
+    return Source(text, "continuous", valid, on, step=float(np.median(np.diff(parts[0][1]))))

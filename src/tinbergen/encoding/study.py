@@ -1,0 +1,374 @@
+"""A whole study: features and spikes of every recording in, cross-validated scores out.
+
+:func:`encode` asks how much of the neural activity features explain, :func:`decode` how much of
+behaviour the neurons tell. Both do the same: bring everything onto common bins, hold out blocks of
+time (or of trials) with a gap, choose settings inside the training part, predict what was held
+out, and score it beside what ignorance scores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from tinbergen.configuration import Config
+from tinbergen.encoding.choices import (
+    check_choice,
+    fit_predict,
+    model_class,
+    null_predictions,
+    plain_settings,
+    settings_for,
+)
+from tinbergen.encoding.crossval import FoldKind
+from tinbergen.encoding.features import named_features
+from tinbergen.encoding.problem import Plan, Problem, make_problem, plan
+from tinbergen.encoding.scoring import Predicted
+from tinbergen.encoding.study_folder import StudyFolder
+from tinbergen.encoding.summary import StudyResult, summarise
+from tinbergen.errors import ConfigError, DataError, TinbergenError
+from tinbergen.progress import Progress
+from tinbergen.recordings import Dataset, Recording
+
+OWN = "all"
+PLAIN = "plain linear"
+
+
+class StudyConfig(Config):
+    """Everything that decides what a study computes."""
+
+    direction: Literal["encode", "decode"]
+    features: tuple[str, ...]
+    target: str
+    model: str
+    options: dict[str, Any] = {}
+    bin: float | None = None  # s
+    align: str | None = None
+    before: float | None = None  # s
+    after: float | None = None  # s
+    folds: int = 5
+    fold_kind: FoldKind = "blocks"
+    gap: float = 1.0  # s
+    compare: bool = False
+    seed: int = 0
+
+
+def encode(
+    data: Any,
+    *,
+    features: Any,
+    target: Any = "spikes",
+    model: str = "ridge",
+    out: str | os.PathLike | None = None,
+    **settings: Any,
+) -> StudyResult:
+    """Predict neural activity from features, and score it on held-out time.
+
+    Parameters
+    ----------
+    data
+        A Dataset, a Recording, a mapping name -> Recording, or a path that
+        :meth:`Dataset.open <tinbergen.recordings.Dataset.open>` takes.
+    features
+        Selectors such as ``"wheel,pose"``, a folder of embeddings, a mapping recording -> Series,
+        or a mapping name -> one of these; see :mod:`tinbergen.encoding.sources`.
+    target
+        Selector of spikes, of a series of counts, or of a continuous trace (calcium).
+    model
+        ``ridge``, ``rrr``, ``glm``, ``tcn``, ``bilinear``, ``mean``, ``psth``.
+    out
+        Run folder to make; None: nothing is written.
+    bin
+        Width of the bins, s; see :func:`~tinbergen.encoding.problem.plan`.
+    align, before, after
+        Windows of trials: column of the trials, and s before and after it.
+    folds, fold_kind, gap
+        See :func:`~tinbergen.encoding.crossval.make_folds`.
+    options
+        Settings of the model, as its constructor takes them.
+    compare
+        Also score each feature set by itself, on the same bins.
+    seed
+        Of everything that is drawn.
+    skip_bad
+        Leave recordings out that cannot be used, instead of stopping.
+
+    Returns
+    -------
+    StudyResult
+        Scores a unit, predictions, and the summary.
+
+    Raises
+    ------
+    OutputError
+        If ``out`` holds something already.
+    DataError, ConfigError
+        If something named is not there, or too little is known.
+
+    Examples
+    --------
+    >>> import tinbergen as tb
+    >>> times = np.arange(0, 100, 0.05)
+    >>> rate = np.exp(np.sin(times))
+    >>> counts = np.random.default_rng(0).poisson(rate)
+    >>> session = tb.Recording("day1", {
+    ...     "wheel": tb.Series(times, rate, ("speed",), "cm/s"),
+    ...     "counts": tb.Series(times, counts, ("unit 1",), "spikes/bin"),
+    ... })
+    >>> result = tb.encoding.encode(session, features="wheel", target="counts")
+    >>> result.headline.value > 0.1
+    True
+    """
+    return _study("encode", data, features, target, model, out, **settings)
+
+
+def decode(
+    data: Any,
+    *,
+    features: Any = "spikes",
+    target: Any,
+    model: str | None = None,
+    out: str | os.PathLike | None = None,
+    **settings: Any,
+) -> StudyResult:
+    """Predict behaviour from neural activity, and score it on held-out time.
+
+    Parameters
+    ----------
+    data
+        As in :func:`encode`.
+    features
+        Selector of the spikes; ``"spikes/VISp"`` are those of one region.
+    target
+        Selector of what to decode: a series, keypoints, labels, or a column of the trials.
+    model
+        ``ridge``, ``rrr``, ``tcn``, ``bilinear`` for numbers, ``logistic`` for classes; default:
+        ridge or logistic.
+    out
+        Run folder to make; None: nothing is written.
+    **settings
+        As in :func:`encode`.
+
+    Returns
+    -------
+    StudyResult
+
+    Raises
+    ------
+    OutputError, DataError, ConfigError
+        As in :func:`encode`.
+    """
+    return _study("decode", data, features, target, model, out, **settings)
+
+
+def _study(
+    direction: Literal["encode", "decode"],
+    data: Any,
+    features: Any,
+    target: Any,
+    model: str | None,
+    out: str | os.PathLike | None,
+    *,
+    skip_bad: bool = False,
+    options: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> StudyResult:
+    started = time.perf_counter()
+    folder = None if out is None else StudyFolder.prepare(out)
+    dataset = _dataset(data)
+    named = named_features(features)
+    unknown = sorted(set(settings) - set(StudyConfig.model_fields))
+    if unknown:
+        raise TypeError(f"{direction}() has no parameter {unknown[0]!r}.")
+    plans, bad = _plans(dataset, named, target, settings, skip_bad)
+    kind = plans[0].target.kind
+    if any(each.target.kind != kind for each in plans):
+        raise DataError("The target is counts in some recordings and not in others.")
+    model = model or ("logistic" if kind == "classes" else "ridge")
+    config = StudyConfig(
+        direction=direction,
+        features=tuple(named),
+        target=target if isinstance(target, str) else "target",
+        model=model,
+        options=dict(options or {}),
+        **settings,
+    )
+    check_choice(model, direction, kind, config.options)
+    runner = _Runner(config, dict(named))
+    with Progress(len(plans) * config.folds, f"{direction} with {model}", "folds") as progress:
+        for each in plans:
+            try:
+                runner.run(each, progress)
+            except TinbergenError as error:
+                if not skip_bad:
+                    raise
+                bad[each.recording] = str(error)
+    if not runner.predicted:
+        raise DataError("No recording could be used:\n  " + "\n  ".join(bad.values()))
+    result = summarise(
+        config.model_dump(),
+        runner.predicted,
+        runner.names,
+        fits=pd.DataFrame(runner.fits),
+        left_out=runner.left_out,
+        bad=bad,
+        seconds=time.perf_counter() - started,
+    )
+    if folder is not None:
+        result = folder.write(config, result, runner.splits, runner.hashes)
+    return result
+
+
+def _dataset(data: Any) -> Dataset:
+    if isinstance(data, Recording):
+        return Dataset([data])
+    return Dataset.open(data)
+
+
+def _plans(
+    dataset: Dataset,
+    named: Mapping[str, Any],
+    target: Any,
+    settings: Mapping[str, Any],
+    skip: bool,
+) -> tuple[list[Plan], dict[str, str]]:
+    """Plan every recording before the first is computed, and gather what is wrong."""
+    cut = {key: settings.get(key) for key in ("align", "before", "after")}
+    plans, bad = [], {}
+    for name, recording in dataset.items():
+        try:
+            plans.append(plan(recording, named, target, width=settings.get("bin"), **cut))
+        except TinbergenError as error:
+            if isinstance(error, ConfigError) or len(dataset) == 1:
+                raise
+            bad[name] = str(error)
+    if bad and (not skip or not plans):
+        lines = "\n  ".join(bad.values())
+        raise DataError(
+            f"{len(bad)} of {len(dataset)} recordings cannot be used:\n  {lines}\nRepair or "
+            "remove them, or go on without them: --skip-bad (skip_bad=True)."
+        )
+    return plans, bad
+
+
+@dataclass
+class _Runner:
+    """Fits and predicts one recording after the other."""
+
+    config: StudyConfig
+    named: dict[str, Any]
+    predicted: list[Predicted] = field(default_factory=list)
+    fits: list[dict[str, Any]] = field(default_factory=list)
+    left_out: dict[str, dict[str, float]] = field(default_factory=dict)
+    splits: dict[str, Any] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the predictors: all features together first, then each set by itself."""
+        own = OWN if len(self.named) > 1 else next(iter(self.named))
+        sets = list(self.named) if self.config.compare and len(self.named) > 1 else []
+        return [own, *sets]
+
+    def run(self, planned: Plan, progress: Progress) -> None:
+        """Cross-validate one recording."""
+        config = self.config
+        problem = make_problem(
+            planned,
+            n_folds=config.folds,
+            fold_kind=config.fold_kind,
+            gap=config.gap,
+            seed=config.seed,
+        )
+        y = problem.truth()
+        y = y.astype(np.int64 if problem.target.kind == "classes" else np.float64)
+        models = self._predict(problem, y, progress)
+        fold_of = np.zeros(problem.n, dtype=int)
+        for number, fold in enumerate(problem.folds):
+            fold_of[fold.test] = number
+        self.predicted.append(
+            Predicted(
+                recording=problem.recording,
+                kind=problem.target.kind,
+                names=problem.target.names,
+                classes=problem.target.classes,
+                truth=y,
+                models=models,
+                segment=problem.segment,
+                blocks=problem.blocks,
+                starts=problem.starts,
+                stops=problem.stops,
+                trial=problem.trial,
+                fold=fold_of,
+                table=problem.target.table,
+                bins=None if problem.per_trial else problem.grid.per_trial,
+                per_trial=problem.per_trial,
+                notes=tuple(
+                    f"{name}: {note}"
+                    for name, columns in problem.features.sets.items()
+                    for note in columns.notes
+                ),
+            )
+        )
+        self.left_out[problem.recording] = problem.left_out
+        self.splits[problem.recording] = problem.split
+        self.hashes[problem.recording] = hashlib.sha256(y.tobytes()).hexdigest()
+
+    def _predict(
+        self, problem: Problem, y: np.ndarray, progress: Progress
+    ) -> dict[str, np.ndarray]:
+        """Return name -> out-of-fold predictions, of models, baseline and nulls."""
+        nulls = null_predictions(problem, y)
+        if self.config.model in ("mean", "psth"):
+            wanted = "train mean" if self.config.model == "mean" else "train PSTH"
+            if wanted not in nulls:
+                raise ConfigError("model: 'psth' needs windows of trials; give align.")
+            return {self.names[0]: nulls[wanted], **nulls}
+        plain = self.config.direction == "encode" or problem.target.kind != "classes"
+        names = [*self.names, PLAIN] if plain else self.names
+        models = {name: np.zeros_like(y) for name in names}
+        for number, fold in enumerate(problem.folds):
+            parts = problem.inputs(fold.train)
+            for name in names:
+                chosen = [name] if name in parts and len(parts) > 1 else list(parts)
+                x = np.concatenate([parts[each] for each in chosen], axis=1)
+                models[name][fold.test] = self._fit(problem, number, name, x, y)
+            progress.advance(note=problem.recording)
+        return models | nulls
+
+    def _fit(
+        self, problem: Problem, number: int, name: str, x: np.ndarray, y: np.ndarray
+    ) -> np.ndarray:
+        """Fit on one fold, note what was chosen, and return predictions of its test items."""
+        config = self.config
+        if name == PLAIN:
+            choice = "ridge"
+            settings = plain_settings(choice, problem, x.shape[1])
+        else:
+            choice = config.model
+            settings = settings_for(choice, problem, x.shape[1], config.options, config.seed)
+        began = time.perf_counter()
+        make = model_class(choice)
+        fold = problem.folds[number]
+        predicted, fitted = fit_predict(lambda: make(**settings), problem, fold, x, y)
+        row = {"recording": problem.recording, "fold": number, "features": name}
+        row |= {"columns": x.shape[1], "seconds": round(time.perf_counter() - began, 3)}
+        for attribute in ("alpha_", "rank_", "validation_score_"):
+            value = getattr(fitted, attribute, None)
+            if isinstance(value, int | float | np.number):
+                row[attribute.rstrip("_")] = float(value)
+        self.fits.append(row)
+        return predicted
+
+
+def open_study(path: str | os.PathLike) -> StudyResult:
+    """Read the run folder of a study back."""
+    return StudyFolder(Path(path)).read()

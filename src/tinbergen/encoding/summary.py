@@ -1,0 +1,305 @@
+"""From predictions to a verdict: scores a unit, pooled scores with nulls and baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tinbergen.encoding.scoring import (
+    FLOOR,
+    MEASURES,
+    Predicted,
+    angle_error,
+    column_scores,
+    shift_null,
+)
+from tinbergen.metrics import (
+    Interval,
+    Score,
+    bootstrap_interval,
+    hierarchical_interval,
+    information_parts,
+    r2_parts,
+    ratio_intervals,
+)
+from tinbergen.metrics.score import Baseline
+
+_NULLS = ("train mean", "train PSTH")
+_Table = Any  # a DataFrame; what pandas says of the types of its columns is too wide to help
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """What a study found.
+
+    Attributes
+    ----------
+    headline
+        The score of the model with all features: mean over units (or channels) and recordings.
+    scores
+        A row a unit, channel or class and recording, of every predictor: the model with all
+        features (first), each feature set by itself, ``plain linear``.
+    summary
+        What ``summary.json`` holds.
+    predicted
+        Recording -> out-of-fold predictions.
+    fits
+        A row a fit: what was chosen, seconds.
+    nulls
+        A row a draw of the time-shift (or trial-shuffle) null of the mean score.
+    path
+        The run folder, or None.
+    """
+
+    headline: Score
+    scores: pd.DataFrame
+    summary: dict[str, Any]
+    predicted: Mapping[str, Predicted]
+    fits: pd.DataFrame
+    nulls: pd.DataFrame
+    path: Path | None = None
+
+    def __repr__(self) -> str:
+        h = self.headline
+        value = "not measured" if h.value is None else f"{h.value:.4f}"
+        spread = "" if h.interval is None else f" ({h.interval[0]:.4f} to {h.interval[1]:.4f})"
+        null = "" if h.null is None else f"; {h.null_name} {h.null:.4f}"
+        return f"StudyResult({h.name} {value}{spread}{null}; {h.n} {h.n_name})"
+
+
+def summarise(
+    config: Mapping[str, Any],
+    predicted: Sequence[Predicted],
+    names: Sequence[str],
+    *,
+    fits: pd.DataFrame,
+    left_out: Mapping[str, Mapping[str, float]],
+    bad: Mapping[str, str],
+    seconds: float,
+) -> StudyResult:
+    """Score every predictor on every recording, and pool.
+
+    Parameters
+    ----------
+    config
+        Of the study.
+    predicted
+        A recording each.
+    names
+        Predictors to score, the study's own first.
+    fits, left_out, bad, seconds
+        What else belongs into the summary.
+    """
+    seed = config["seed"]
+    own = names[0]
+    drawn = {p.recording: shift_null(p, own, seed=seed) for p in predicted}
+    others = [n for n in predicted[0].models if n not in names and n not in _NULLS]
+    tables = []
+    for name in [*names, *others]:
+        for p in predicted:
+            rows = column_scores(p, name, drawn[p.recording] if name == own else None, seed=seed)
+            rows.insert(1, "features", name)
+            tables.append(rows)
+    scores = pd.concat(tables, ignore_index=True)
+    nulls = _null_table(predicted, drawn)
+    headline = _headline(config, predicted, scores, names, others, nulls)
+    more = _more_scores(config, predicted, own)
+    summary = {
+        "schema_version": 1,
+        "room": "encoding",
+        "title": _title(config),
+        "trained_on": _material(predicted),
+        "seconds": seconds,
+        "headline": headline.to_dict(),
+        "scores": [score.to_dict() for score in more],
+        "alarms": [],
+        "notes": _notes(predicted, scores, own, left_out, bad),
+    }
+    return StudyResult(headline, scores, summary, {p.recording: p for p in predicted}, fits, nulls)
+
+
+def _main(scores: _Table, kind: str, name: str) -> _Table:
+    rows = scores[(scores["features"] == name) & (scores["score"] == MEASURES[kind])]
+    return rows[np.isfinite(rows["value"])]
+
+
+def _headline(
+    config: Mapping[str, Any],
+    predicted: Sequence[Predicted],
+    scores: _Table,
+    names: Sequence[str],
+    others: Sequence[str],
+    nulls: _Table,
+) -> Score:
+    kind, seed = predicted[0].kind, config["seed"]
+    rows = _main(scores, kind, names[0])
+    baselines = [
+        Baseline(name, _mean(_main(scores, kind, name), kind)) for name in [*others, *names[1:]]
+    ]
+    psth = [p for p in predicted if "train PSTH" in p.models]
+    if psth and len(psth) == len(predicted):
+        table: _Table = pd.concat([column_scores(p, "train PSTH", seed=seed) for p in psth])
+        baselines.append(Baseline("PSTH", _mean(table[np.isfinite(table["value"])], kind)))
+    if len(nulls):
+        baselines.append(Baseline(str(nulls["null"].iloc[0]), float(nulls["value"].mean())))
+    interval, drawn_over = _interval(predicted, rows, kind, names[0], seed)
+    n, n_name = len(rows), {"counts": "units", "classes": "recordings"}.get(kind, "channels")
+    blocks = "trials" if predicted[0].bins or predicted[0].per_trial else "time"
+    split = (
+        f"{config['folds']} folds of random trials: neighbours in time lie in training and test"
+        if config["fold_kind"] == "random"
+        else f"{config['folds']} folds by blocks of {blocks}, {config['gap']:g} s apart"
+    )
+    return Score(
+        MEASURES[kind],
+        _mean(rows, kind),
+        null=_mean(rows.assign(value=rows["null"]), kind),
+        null_name="chance" if kind == "classes" else "training mean",
+        interval=interval,
+        interval_name=f"95 % bootstrap over {drawn_over}",
+        baselines=tuple(b for b in baselines if b.value is not None),
+        n=n,
+        n_name=n_name,
+        split=split,
+        method=_method(kind, config["model"]),
+    )
+
+
+def _mean(rows: _Table, kind: str) -> float | None:
+    """Mean over units, or over recordings of the mean over channels."""
+    if not len(rows):
+        return None
+    if kind == "counts":
+        return float(rows["value"].mean())
+    return float(rows.groupby("recording")["value"].mean().mean())
+
+
+def _interval(
+    predicted: Sequence[Predicted], rows: _Table, kind: str, own: str, seed: int
+) -> tuple[Interval | None, str]:
+    if len(predicted) > 1:
+        if kind == "counts":
+            values, sessions = rows["value"].to_numpy(), rows["recording"].to_numpy(str)
+            return hierarchical_interval(values, sessions, seed=seed), "recordings and units"
+        means = rows.groupby("recording")["value"].mean().to_numpy()
+        return bootstrap_interval(means, seed=seed), "recordings"
+    p = predicted[0]
+    blocks = "trials" if p.bins or p.per_trial else "blocks of time"
+    if kind == "classes":
+        ends = rows[["low", "high"]].to_numpy(float)
+        return (Interval(*ends[0]) if len(ends) else None), blocks
+    if kind == "counts" and len(rows) > 1:
+        return bootstrap_interval(rows["value"].to_numpy(), seed=seed), "units"
+    y, guess = p.truth, p.models[own]
+    if kind == "counts":
+        parts = information_parts(y, guess, "mean", FLOOR, groups=p.blocks)
+    else:
+        parts = r2_parts(y, guess, groups=p.blocks)
+    return ratio_intervals(*parts, seed=seed).mean, blocks
+
+
+def _method(kind: str, model: str) -> str:
+    what = {
+        "counts": "Gain in log-likelihood over each unit's mean rate on the test data, per spike "
+        "and in bits; mean over units.",
+        "continuous": "Share of the variance on the test data that is predicted; mean over "
+        "channels.",
+        "angle": "Share of the variance of cosine and sine on the test data that is predicted.",
+        "classes": "Mean over classes of the share that is told right.",
+    }[kind]
+    return f"{what} Model: {model}; settings chosen inside the training part of each fold."
+
+
+def _more_scores(
+    config: Mapping[str, Any], predicted: Sequence[Predicted], own: str
+) -> list[Score]:
+    if predicted[0].kind != "angle":
+        return []
+    seed = config["seed"]
+    errors = [angle_error(p, own) for p in predicted]
+    medians = [float(np.median(e)) for e in errors]
+    if len(medians) > 1:
+        interval, over = bootstrap_interval(medians, seed=seed), "recordings"
+    else:
+        p = predicted[0]
+        per_block = [np.median(errors[0][p.blocks == b]) for b in np.unique(p.blocks)]
+        interval, over = bootstrap_interval(per_block, seed=seed), "blocks of time"
+    return [
+        Score(
+            "Median angular error",
+            float(np.mean(medians)),
+            "deg",
+            "lower",
+            null=90.0,
+            null_name="chance",
+            interval=interval,
+            interval_name=f"95 % bootstrap over {over} (mean of their medians)",
+            n=sum(len(e) for e in errors),
+            n_name="bins",
+            method="Angle between the decoded and the true direction.",
+        )
+    ]
+
+
+def _null_table(
+    predicted: Sequence[Predicted], drawn: Mapping[str, np.ndarray | None]
+) -> pd.DataFrame:
+    """Mean over units of each draw, pooled over recordings."""
+    columns = ["recording", "target", "score", "null", "value"]
+    known = [(p, drawn[p.recording]) for p in predicted]
+    parts = [(p, d) for p, d in known if d is not None]
+    if not parts or len(parts) < len(predicted):
+        return pd.DataFrame(columns=columns)
+    n = min(len(d) for _, d in parts)
+    first = parts[0][0]
+    if first.kind == "counts":
+        pooled = np.nanmean(np.concatenate([d[:n] for _, d in parts], axis=1), axis=1)
+    else:
+        pooled = np.mean([np.nanmean(d[:n], axis=1) for _, d in parts], axis=0)
+    shuffle = first.bins is not None or first.per_trial
+    return pd.DataFrame(
+        {
+            "recording": "",
+            "target": "",
+            "score": MEASURES[first.kind],
+            "null": "shuffled trials" if shuffle else "shifted in time",
+            "value": pooled,
+        },
+        columns=columns,
+    )
+
+
+def _title(config: Mapping[str, Any]) -> str:
+    verb = "Encoding" if config["direction"] == "encode" else "Decoding"
+    return f"{verb}: {config['target']} from {', '.join(config['features'])} by {config['model']}"
+
+
+def _material(predicted: Sequence[Predicted]) -> str:
+    rows = sum(len(p.truth) for p in predicted)
+    what = "trials" if predicted[0].per_trial else f"bins of {predicted[0].width:.3g} s"
+    n = len(predicted)
+    return f"{n} recording{'s' if n > 1 else ''}, {rows} {what}"
+
+
+def _notes(
+    predicted: Sequence[Predicted],
+    scores: _Table,
+    own: str,
+    left_out: Mapping[str, Mapping[str, float]],
+    bad: Mapping[str, str],
+) -> list[str]:
+    notes = [f"Left out: {name}: {text}" for name, text in bad.items()]
+    for name, reasons in left_out.items():
+        if reasons:
+            each = "; ".join(f"{reason}: {number:g}" for reason, number in reasons.items())
+            notes.append(f"{name}: left out {each}.")
+    rows = scores[scores["features"] == own]
+    if silent := int(rows["value"].isna().sum()):
+        notes.append(f"{silent} units or channels have no score: no spike, or no variance.")
+    notes += [f"{p.recording}, {note}" for p in predicted for note in p.notes]
+    return notes
