@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -82,6 +82,7 @@ class BilinearRRR(Saved):
     basis_: np.ndarray
     sessions_: list[BilinearSession]
     kind_: Kind
+    _parts: ClassVar[Mapping[str, type[Saved]]] = {"sessions_": BilinearSession}
 
     def __init__(
         self,
@@ -291,23 +292,3 @@ class BilinearRRR(Saved):
     ) -> Factors:
         limits = {"sweeps": self.sweeps, "tolerance": self.tolerance}
         return fit_factors([part.data for part in parts], rank, l2, start=start, **limits)
-
-    def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        arrays, fitted = super()._state()
-        states = [session._state() for session in fitted["sessions_"]]
-        fitted["sessions_"] = [plain for _, plain in states]
-        for i, (own, _) in enumerate(states):
-            arrays |= {f"sessions_.{i}.{name}": value for name, value in own.items()}
-        return arrays, fitted
-
-    @classmethod
-    def _restored(
-        cls, parameters: Mapping[str, Any], arrays: Mapping[str, Any], fitted: Mapping[str, Any]
-    ) -> Self:
-        model = super()._restored(parameters, arrays, fitted)
-        model.sessions_ = []
-        for i, plain in enumerate(fitted["sessions_"]):
-            prefix = f"sessions_.{i}."
-            own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-            model.sessions_.append(BilinearSession._restored({}, own, plain))
-        return model

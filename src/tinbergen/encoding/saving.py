@@ -109,7 +109,8 @@ def read_model(
 class Saved:
     """A model that can be saved: constructor parameters, and fitted attributes ending in ``_``.
 
-    Fitted attributes are arrays, plain values, or the parts that ``_parts`` names.
+    Fitted attributes are arrays, plain values, or the parts (or lists of them) that ``_parts``
+    names.
     """
 
     _parts: ClassVar[Mapping[str, type[Saved]]] = {}
@@ -171,6 +172,14 @@ class Saved:
                 inner_arrays, inner = value._state()
                 arrays |= {f"{name}.{k}": v for k, v in inner_arrays.items()}
                 fitted[name] = {"parameters": value.parameters, "fitted": inner}
+            elif name in self._parts and isinstance(value, list):
+                states = [part._state() for part in value]
+                for i, (inner_arrays, _) in enumerate(states):
+                    arrays |= {f"{name}.{i}.{k}": v for k, v in inner_arrays.items()}
+                fitted[name] = [
+                    {"parameters": part.parameters, "fitted": inner}
+                    for part, (_, inner) in zip(value, states, strict=True)
+                ]
             elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
                 arrays[name] = value
             else:
@@ -183,18 +192,25 @@ class Saved:
     ) -> Self:
         model = cls(**parameters)
         for name, value in fitted.items():
-            if name in cls._parts:
-                own = {
-                    k.removeprefix(f"{name}."): v
-                    for k, v in arrays.items()
-                    if k.startswith(f"{name}.")
-                }
-                value = cls._parts[name]._restored(value["parameters"], own, value["fitted"])
+            part = cls._parts.get(name)
+            if part is not None and isinstance(value, list):
+                value = [
+                    part._restored(v["parameters"], _below(arrays, f"{name}.{i}."), v["fitted"])
+                    for i, v in enumerate(value)
+                ]
+            elif part is not None and value is not None:
+                own = _below(arrays, f"{name}.")
+                value = part._restored(value["parameters"], own, value["fitted"])
             setattr(model, name, value)
         for name, value in arrays.items():
             if "." not in name:
                 setattr(model, name, value)
         return model
+
+
+def _below(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the arrays whose names begin with ``prefix``, without it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
 def _encode(value: Any) -> Any:
