@@ -55,6 +55,17 @@ class Rows:
             index = consecutive(segments, shape[0])
         return cls(x.reshape(-1, x.shape[-1]), index, shape)
 
+    @property
+    def n_segments(self) -> int:
+        """Number of segments; of trials where there are trials."""
+        return int(self.segments[-1]) + 1 if len(self.segments) else 0
+
+    @property
+    def place(self) -> np.ndarray:
+        """``(row,)`` int: bins since the segment began."""
+        sizes = np.bincount(self.segments, minlength=self.n_segments)
+        return np.arange(len(self.segments)) - (np.cumsum(sizes) - sizes)[self.segments]
+
     def target(self, Y: ArrayLike) -> np.ndarray:
         """Flatten ``Y``, which has the times of X, to ``(row, unit)``.
 
@@ -81,12 +92,11 @@ class Rows:
             If ``validate`` is not bool of shape ``(time,)`` or ``(trial,)``, or picks all rows.
         """
         if validate is None:
-            n = int(self.segments[-1]) + 1 if len(self.segments) else 0
+            n = self.n_segments
             if n >= _HELD_OUT:
                 return self.segments % _HELD_OUT == _HELD_OUT - 1
             sizes = np.bincount(self.segments, minlength=n)
-            place = np.arange(len(self.segments)) - (np.cumsum(sizes) - sizes)[self.segments]
-            return place >= np.ceil(sizes * (1 - 1 / _HELD_OUT))[self.segments]
+            return self.place >= np.ceil(sizes * (1 - 1 / _HELD_OUT))[self.segments]
         mask = np.asarray(validate)
         if mask.dtype != bool or mask.shape != self.shape[:1]:
             raise DataError(

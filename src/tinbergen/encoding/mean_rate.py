@@ -191,7 +191,7 @@ class PSTH(Saved):
         self, rows: Rows, y: np.ndarray, labels: np.ndarray, use: np.ndarray, sigma: float
     ) -> np.ndarray:
         """Return ``(condition, bin, unit)``; the last condition is that of all trials."""
-        place = _place(rows.segments)
+        place = rows.place
         shape = (len(self.conditions_) + 1, place.max(initial=0) + 1, y.shape[1])
         total, count = np.zeros(shape), np.zeros(shape)
         finite = np.isfinite(y) & use[:, None]
@@ -208,24 +208,18 @@ class PSTH(Saved):
         return (total + _PRIOR_BINS * self.mean_) / (count + _PRIOR_BINS)
 
     def _look_up(self, rates: np.ndarray, rows: Rows, labels: np.ndarray) -> np.ndarray:
-        place = _place(rows.segments)
+        place = rows.place
         inside = place < rates.shape[1]
         found = rates[labels, np.minimum(place, rates.shape[1] - 1)]
         return np.where(inside[:, None], found, self.mean_)
 
 
-def _place(segments: np.ndarray) -> np.ndarray:
-    """Return ``(row,)``: bins since the segment began."""
-    n = int(segments[-1]) + 1 if len(segments) else 0
-    sizes = np.bincount(segments, minlength=n)
-    return np.arange(len(segments)) - (np.cumsum(sizes) - sizes)[segments]
-
-
 def _trial_labels(conditions: ArrayLike, rows: Rows) -> np.ndarray:
     labels = np.asarray(conditions)
-    n = int(rows.segments[-1]) + 1 if len(rows.segments) else 0
-    if labels.shape != (n,):
-        raise DataError(f"conditions: expected one for each of {n} trials, found {labels.shape}.")
+    if labels.shape != (rows.n_segments,):
+        raise DataError(
+            f"conditions: expected one for each of {rows.n_segments} trials, found {labels.shape}."
+        )
     return labels
 
 
