@@ -187,19 +187,19 @@ class _Writer:
         columns += _ragged("spike_times", "s", spikes.times[order], ends)
         ends = np.arange(1, len(table) + 1) * len(pairs)
         columns += _ragged("obs_intervals", "s", observed, ends)
+        first = self.file.units is None and not name.startswith("predictions/")
+        module, free = (None, "units") if first else self._module(name, "ecephys")
         units = pynwb.misc.Units(
-            name="units",
+            name=free,
             description=f"Units of {name}",
             columns=columns,
             id=np.asarray(ids if numbered else range(len(ids)), np.int64),
         )
-        path = "units"
-        if self.file.units is None and not name.startswith("predictions/"):
+        if module is None:
             self.file.units = units
         else:
-            module, units.name = self._module(name, "ecephys")
             module.add(units)
-            path = f"processing/{module.name}/{units.name}"
+        path = free if module is None else f"processing/{module.name}/{free}"
         ids_in = None if numbered else own["order"].pop()
         return own | {"kind": "spikes", "path": path, "ids": ids_in, "valid": pairs.tolist()}
 
@@ -354,7 +354,10 @@ class _Writer:
             from hdmf.data_utils import DataChunkIterator
 
             chunks: Any = DataChunkIterator
-            facts["data"] = chunks(data=_images(film), buffer_size=32, dtype=np.dtype(np.uint8))
+            shape = (film.n_frames, film.height, film.width) + (() if film.gray else (3,))
+            facts["data"] = chunks(
+                data=_images(film), buffer_size=32, maxshape=shape, dtype=np.dtype(np.uint8)
+            )
         self.file.add_acquisition(make(**facts))
         return {"kind": "film", "path": f"acquisition/{free}"}
 

@@ -15,6 +15,8 @@ from tinbergen.errors import DataError
 
 SCRATCH = "scratch/tinbergen"  # JSON: what NWB has no field for, see nwb_export
 
+_NO_COLUMNS = ("VectorIndex", "ElementIdentifiers", "")
+
 
 @dataclass
 class Source:
@@ -46,7 +48,9 @@ class Source:
 
     def note(self, where: Any, what: str) -> None:
         """Remember ``what`` about the object ``where``."""
-        self.notes.append(f"{str(where.name).lstrip('/')}: {what}")
+        note = f"{str(where.name).lstrip('/')}: {what}"
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def text(value: Any) -> str:
@@ -80,6 +84,8 @@ def plain(dataset: Any) -> np.ndarray | None:
 def column_names(group: Any) -> list[str]:
     """Names of a dynamic table's columns, without its ids and indices."""
     listed = [text(name) for name in group.attrs["colnames"]]
+    if not listed:  # hdmf lists none where there is no row
+        listed = [name for name in group if type_of(group[name]) not in _NO_COLUMNS]
     return [name for name in listed if name in group]
 
 

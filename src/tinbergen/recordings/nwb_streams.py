@@ -174,14 +174,20 @@ def read_pose(group: Any, source: Source) -> Keypoints:
 
 
 def _nodes(group: Any) -> list[str]:
-    for holder in (group.get("skeleton"), group):
+    for holder in (_skeleton(group), group):
         if holder is not None and "nodes" in holder:
             return [text(name) for name in holder["nodes"][()]]
     return []
 
 
+def _skeleton(group: Any) -> Any:
+    """Return the skeleton, a link under whatever name."""
+    return next((part for part in group.values() if type_of(part) == "Skeleton"), None)
+
+
 def _individual(group: Any) -> str:
-    subject = group.get("skeleton/subject")
+    skeleton = _skeleton(group)
+    subject = None if skeleton is None else skeleton.get("subject")
     if subject is not None and "subject_id" in subject:
         return text(subject["subject_id"][()])
     return "individual"

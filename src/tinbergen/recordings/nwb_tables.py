@@ -84,7 +84,7 @@ def read_units(group: Any, source: Source, observed: str, own: dict[str, Any]) -
         valid = Intervals(*np.reshape(own["valid"], (-1, 2)).T)
     else:
         valid = _observed(group, source, observed, times)
-    return Spikes(times, units, table.set_index(pd.Index(ids)), valid)  # type: ignore[arg-type]
+    return Spikes(times, units, table.set_index(pd.Index(ids).rename(None)), valid)  # type: ignore[arg-type]
 
 
 def _spike_times(group: Any, source: Source, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

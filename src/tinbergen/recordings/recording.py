@@ -82,9 +82,11 @@ class Recording:
 
     def __getitem__(self, stream: str) -> Any:
         if stream not in self.streams:
+            about = [note for note in self.notes if stream in note or "left out" in note]
             raise DataError(
                 f"Recording {self.name!r} has no stream {stream!r}; it has: "
                 f"{', '.join(self.streams) or 'none'}."
+                + "".join(f"\n  note: {note}" for note in about[:5])
             )
         return self.streams[stream]
 
