@@ -231,6 +231,15 @@ class FrameSource(abc.ABC):
         vars(clip).pop("times", None)
         return clip
 
+    def retimed(self, clock: Callable[[np.ndarray], np.ndarray]) -> Self:
+        """Return the same frames at ``clock(times)`` s."""
+        whole = self._copy()
+        whole._span = None
+        vars(whole).pop("times", None)
+        new = self._copy(sidecar=clock(whole.times), offset=0.0)
+        vars(new).pop("times", None)
+        return new
+
     @property
     def valid(self) -> Intervals:
         """Where frames follow each other; a step of more than 5 median steps is a gap."""

@@ -94,7 +94,7 @@ def apply_rules(
     for reason, broken in rules.items():
         rows = np.flatnonzero(kept & broken)
         if len(rows):
-            reasons[reason] = tuple(_plain(names[i]) for i in rows)
+            reasons[reason] = tuple(_plain(names[i]) for i in rows.tolist())
         kept[rows] = False
     return kept, LeftOut(what, len(names), reasons)
 

@@ -155,7 +155,7 @@ def trial_windows(
         out = np.any([*rules.values()], axis=0)
         rules["begins in the window before"] = _begin_too_early(starts, stops, ~out)
     kept, left_out = apply_rules("trials", np.arange(len(trials)), rules)
-    table = trials.table.assign(trial=np.arange(len(trials)))[kept].reset_index(drop=True)
+    table = trials.table.assign(trial=np.arange(len(trials))).loc[kept].reset_index(drop=True)
     edges = events[kept, None] + relative
     return Windows(edges, (relative[1:] + relative[:-1]) / 2, table, left_out)
 
