@@ -181,7 +181,7 @@ class Lagged:
         z = self._padded[at]
         if self._basis is not None:
             z = np.einsum("rlc,lk->rkc", z, self._basis, optimize=True)
-        return np.ascontiguousarray(z).reshape(len(index), -1)
+        return np.ascontiguousarray(z).reshape(len(index), self.n_columns)
 
     def parts(self, index: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Walk over the rows ``index`` of Z in blocks: where they stand in ``index``, and Z."""
@@ -249,9 +249,8 @@ class Lagged:
     def _runs(self, index: np.ndarray) -> np.ndarray:
         """Return ``(run, 2)`` padded positions: begin and end of rows that follow one another."""
         at = self.position[index]
-        ends = np.flatnonzero(np.append(np.diff(at) != 1, True))
-        begins = np.concatenate([[0], ends[:-1] + 1])
-        return np.stack([at[begins], at[ends] + 1], axis=1)
+        breaks = np.diff(at, prepend=-2, append=-2) != 1
+        return np.stack([at[breaks[:-1]], at[breaks[1:]] + 1], axis=1)
 
     def _span_products(self, last: np.ndarray) -> np.ndarray:
         """Gram of the first n_lags - 1 lags of the padded rows at ``last``, summed over runs."""

@@ -62,7 +62,7 @@ class PoissonGLM(LinearModel):
         components: int | None = 32,
         basis: int | ArrayLike | None = None,
         tolerance: float = 1e-3,
-        max_steps: int = 100,
+        max_steps: int = 200,
     ):
         self.alphas = alphas
         self.lags = lags
