@@ -156,7 +156,7 @@ def test_the_choice_is_in_the_neurons_that_read_it():
     right, left = counts[choice > 0], counts[choice < 0]
     pooled = np.sqrt(right.var(0) / len(right) + left.var(0) / len(left))
     t = np.abs(right.mean(0) - left.mean(0)) / np.maximum(pooled, 1e-9)
-    population = Population.draw(100, np.random.default_rng([0, 0]), TASK_REGIONS)
+    population = Population.draw(100, np.random.default_rng([0, 0, 0, 1]), TASK_REGIONS)
     names = [population.drives.index(f"choice_{side}") for side in ("left", "right")]
     reads = (population.weights[:, names] != 0).any(axis=1)
     assert t[reads].mean() > 2 * t[spikes.table["region"] == "CA1"].mean()

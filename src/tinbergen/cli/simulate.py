@@ -31,6 +31,18 @@ def simulate(
     jitter: Annotated[
         float, typer.Option(help="Spread of the frame interval relative to its mean.")
     ] = 0.0,
+    neurons: Annotated[
+        int, typer.Option(min=0, help="Units that follow what the animal does; 0 for none.")
+    ] = 0,
+    visual_neurons: Annotated[
+        int, typer.Option(min=0, help="Units that are driven by the video's frames.")
+    ] = 0,
+    task: Annotated[
+        bool, typer.Option("--task", help="Add trials of a visual decision task (not filmed).")
+    ] = False,
+    fano: Annotated[
+        float, typer.Option(min=1.0, help="Fano factor of the spike counts; 1 is Poisson.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
 ) -> None:
     """Write videos of virtual animals with true keypoints, behaviours and latents."""
@@ -48,6 +60,10 @@ def simulate(
         seed=seed,
         views=[item.value for item in view] if view else VIEWS,
         jitter=jitter,
+        neurons=neurons,
+        visual_neurons=visual_neurons,
+        task=task,
+        fano=fano,
     )
     print(f"Wrote {len(data)} recordings of {duration:g} s to {out / 'dataset.yaml'}")
     print(f"Next: tinbergen check {out}    tinbergen pretrain {out} --out runs/first")

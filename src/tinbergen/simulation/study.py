@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from tinbergen.recordings.series import Series
 from tinbergen.recordings.video import Video
 from tinbergen.simulation.behaviour import MOUSE, BehaviourModel, Bouts
 from tinbergen.simulation.body import KEYPOINTS
+from tinbergen.simulation.ephys import check_neurons, neural_streams, visual_streams
 from tinbergen.simulation.files import TICKS_PER_S, write_video
 from tinbergen.simulation.motion import LATENTS, Latents, simulate_latents
 from tinbergen.simulation.render import Frame, Renderer
@@ -31,6 +32,7 @@ from tinbergen.simulation.subject import Subject, random_subject
 
 _BYTES_PER_PIXEL = 0.15
 _STREAMS = ("keypoints", "behaviour", "latents*")
+_NEURAL = ("spikes*", "rates*", "visual_*", "trials", "wheel", "whisker")
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,10 @@ def simulate(
     seed: int = 0,
     views: Sequence[View] = VIEWS,
     jitter: float = 0.0,
+    neurons: int = 0,
+    visual_neurons: int = 0,
+    task: bool = False,
+    fano: float = 1.0,
 ) -> Dataset:
     """Write videos of virtual animals with their ground truth, and open them as a dataset.
 
@@ -209,13 +215,24 @@ def simulate(
         ``oblique``, ``side`` or ``top``; the animals take them in turn.
     jitter
         Standard deviation of the frame interval relative to its mean; 0 is a constant rate.
+    neurons
+        Units of each animal that follow what it does; adds the streams ``spikes`` and ``rates``
+        (true rates, Hz). Frames and truth stay the same.
+    visual_neurons
+        Units that are driven by the video as written; adds ``visual_spikes`` and
+        ``visual_rates``.
+    task
+        Give the animals a visual decision task that the film does not show: adds ``trials``,
+        ``wheel`` and ``whisker``, and regions that take part in it to the ``neurons``.
+    fano
+        Fano factor of the spike counts given the rates; 1 is Poisson.
 
     Returns
     -------
     Dataset
         Each recording has the streams ``video``, ``keypoints`` (confidence 1 where visible, 0
         where hidden), ``behaviour`` and ``latents`` (``latents_0``, ``latents_1``, ... where
-        several animals are in view).
+        several animals are in view; so with spikes and rates), and those of its neurons.
 
     Raises
     ------
@@ -225,6 +242,7 @@ def simulate(
         If ``out`` holds something already, cannot be written, or has too little space.
     """
     _check(animals, recordings_per_animal, individuals, duration, fps, size, views, jitter, seed)
+    check_neurons(neurons, visual_neurons, task, individuals, fano)
     out = Path(out)
     if out.is_dir() and any(out.iterdir()):
         raise OutputError(f"{out} is not empty. Choose a new folder or empty this one.")
@@ -232,16 +250,24 @@ def simulate(
     ensure_output_folder(out, int(n_frames * size[0] * size[1] * _BYTES_PER_PIXEL))
     try:
         with Progress(n_frames, "simulating", "frames") as progress:
-            recordings = [
-                _record(session, out, size, progress)
-                for animal in range(animals)
-                for session in _sessions(
+            recordings = []
+            for animal in range(animals):
+                drawn = _sessions(
                     animal, recordings_per_animal, individuals, duration, fps, seed, views, jitter
                 )
-            ]
+                for number, session in enumerate(drawn):
+                    filmed = _record(session, out, size, progress)
+                    own, streams = (seed, animal, number), dict(filmed.streams)
+                    if neurons:
+                        streams |= neural_streams(
+                            session.latents, session.bouts, neurons, own, task=task, fano=fano
+                        )
+                    if visual_neurons:
+                        streams |= visual_streams(filmed["video"], visual_neurons, own, fano=fano)
+                    recordings.append(replace(filmed, streams=streams))
         path = Dataset(recordings).save(out)
     except BaseException:
-        for folder in ("videos", *_STREAMS):
+        for folder in ("videos", *_STREAMS, *_NEURAL):
             for found in out.glob(folder):
                 shutil.rmtree(found)
         raise

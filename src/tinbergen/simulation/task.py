@@ -259,8 +259,10 @@ def simulate_task(
     Recording
         Streams ``spikes``, ``rates`` (true rates, Hz), ``trials``, ``wheel`` and ``whisker``.
     """
-    population = Population.draw(neurons, np.random.default_rng([seed, animal]), TASK_REGIONS)
-    generator = np.random.default_rng([seed, animal, session])
+    population = Population.draw(
+        neurons, np.random.default_rng([seed, animal, 0, 1]), TASK_REGIONS
+    )
+    generator = np.random.default_rng([seed, animal, session, 2])
     played = (task or Task()).draw(generator, trials)
     times = np.arange(int(np.ceil(played.duration / GRID_S))) * GRID_S
     rates = population.rates(times, played.drives(times), generator)
