@@ -41,7 +41,7 @@ def pulse_trains(
     """One pulse about every second, on two clocks; some lost on each, others extra."""
     rng = np.random.default_rng(seed)
     true = np.cumsum(1 + jitter * rng.uniform(-1, 1, n))
-    other = offset + true * (1 + ppm * 1e-6) + bend * np.sin(2 * np.pi * true / true[-1])
+    other = offset + true * (1 + ppm * 1e-6) + bend * np.sin(2 * np.pi * true / n)
     other += rng.normal(0, noise, n)
     spurious = offset + rng.uniform(0, true[-1], extra)
     return true[rng.random(n) >= lost], np.sort(np.append(other[rng.random(n) >= lost], spurious))
@@ -97,7 +97,8 @@ class TestApply:
         np.testing.assert_allclose(clip.times, [102.2, 103.3])
 
     def test_only_the_streams_of_that_clock(self):
-        both = {"a": Series([0.0, 1.0], [0, 1]), "b": Series([0.0, 1.0], [0, 1])}
+        series = Series(np.array([0.0, 1.0]), np.array([0, 1]))
+        both = {"a": series, "b": series}
         moved = Clock.affine(5.0).recording(Recording("r", both), ["b"])
         assert list(moved.streams) == ["a", "b"]
         assert moved["a"].times[0] == 0 and moved["b"].times[0] == 5
@@ -133,16 +134,17 @@ class TestAlign:
         with pytest.raises(DataError, match=r"one straight line: \d+ of \d+ .* goes from -\d\d\d"):
             align_clocks(source, target)
         clock = align_clocks(source, target, piece=30.0)
-        assert clock.worst_ms < 3
+        assert clock.worst_ms < 2
         moments = source[(source > 20) & (source < 580)]
         truth = 3600 + moments * (1 + 80e-6) + 0.04 * np.sin(2 * np.pi * moments / 600)
-        assert np.abs(clock.times(moments) - truth).max() < 2.5e-3
+        assert np.abs(clock.times(moments) - truth).max() < 1e-3
 
     def test_constant_intervals_do_not_tell(self):
         source, target = pulse_trains(jitter=0.0, lost=0.0, extra=0)
         with pytest.raises(DataError, match="offset of the two clocks is not certain: 3600"):
             align_clocks(source, target)
-        for options in ({"offset": 3600.3}, {"one_to_one": True}):
+        each: list[dict[str, Any]] = [{"offset": 3600.3}, {"one_to_one": True}]
+        for options in each:
             clock = align_clocks(source, target, **options)
             assert clock.offset == pytest.approx(3600, abs=1e-3) and clock.n_matched == 300
 

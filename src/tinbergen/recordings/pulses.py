@@ -104,7 +104,7 @@ def _search(
     found: list[_Pairs] = []
     for start in starts:
         anchor = np.arange(start, start + size)
-        width = 2 * tolerance + _MAX_DRIFT / 2 * (source[anchor[-1]] - source[start])
+        width = float(2 * tolerance + _MAX_DRIFT / 2 * (source[anchor[-1]] - source[start]))
         for guess in _votes(source[anchor], target, width, offset):
             if any(_agrees(pairs, source, target, anchor, guess, width) for pairs in found):
                 continue
@@ -246,12 +246,17 @@ def _checked_fit(
 ) -> Clock:
     """Fit, see that the pulses lie on the map, and fit again without the few that do not."""
     clock, residual = _fit(source, target, pairs, piece)
+    for _ in range(2):  # pulses that were lost on the way
+        more = _match(source, target, np.arange(len(source)), clock, tolerance)
+        if len(more) > len(pairs):
+            pairs = more
+            clock, residual = _fit(source, target, pairs, piece)
     kept = pairs
     if np.abs(residual).max() > tolerance:
         near = np.abs(residual) <= tolerance
         lost, worst = int((~near).sum()), int(np.abs(residual).argmax())
         if lost > _MOST_LOST * len(pairs):
-            span = source[pairs.i[-1]] - source[pairs.i[0]]
+            span = float(source[pairs.i[-1]] - source[pairs.i[0]])
             drifts = _fit(source, target, pairs, span / 6)[0].drifts_ppm
             shape = "one straight line" if piece is None else f"straight pieces of {piece:g} s"
             raise DataError(
