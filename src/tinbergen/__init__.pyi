@@ -6,6 +6,8 @@ from . import recordings as recordings
 from . import report as report
 from . import simulation as simulation
 from . import training as training
+from .encoding import decode as decode
+from .encoding import encode as encode
 from .recordings import Dataset as Dataset
 from .recordings import Keypoints as Keypoints
 from .recordings import Labels as Labels

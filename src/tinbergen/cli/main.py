@@ -10,7 +10,10 @@ import typer
 from tinbergen import __version__
 from tinbergen.errors import TinbergenError
 
-VERBS = ("demo", "simulate", "check", "pretrain", "embed", "report", "doctor")
+VERBS = (
+    *("demo", "simulate", "check", "pretrain", "embed", "encode", "decode", "report"),
+    *("doctor",),
+)
 
 
 class _App(typer.Typer):

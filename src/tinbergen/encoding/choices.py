@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinbergen.encoding.crossval import Fold
+from tinbergen.encoding.mean_rate import PSTH
 from tinbergen.encoding.problem import Problem
 from tinbergen.errors import ConfigError
 
@@ -88,7 +89,7 @@ def settings_for(
     if name == "bilinear":
         del settings["lags"]
         settings.pop("components", None)
-    settings |= {"seed": seed, "random_state": seed}
+    settings |= {"seed": seed, "random_state": seed, "balanced": True}
     return {k: v for k, v in settings.items() if k in takes} | dict(options)
 
 
@@ -132,19 +133,24 @@ def null_predictions(problem: Problem, y: np.ndarray) -> dict[str, np.ndarray]:
 
     Of classes the most frequent one.
     """
-    mean = np.full(y.shape, np.nan)
+    nulls = {"train mean": np.zeros_like(y)}
     trials = problem.grid.per_trial
-    windows = trials is not None and trials > 1 and not problem.per_trial
-    psth = np.full(y.shape, np.nan) if windows else None
+    if trials is not None and trials > 1 and not problem.per_trial:
+        nulls["train PSTH"] = np.zeros_like(y)
     for fold in problem.folds:
         if problem.target.kind == "classes":
             values, counts = np.unique(y[fold.train], return_counts=True)
-            mean[fold.test] = values[counts.argmax()]
+            nulls["train mean"][fold.test] = values[counts.argmax()]
             continue
-        mean[fold.test] = y[fold.train].mean(axis=0)
-        if psth is not None and trials is not None:
-            average = y[fold.train].reshape(-1, trials, y.shape[1]).mean(axis=0)
-            psth[fold.test] = np.tile(average, (int(fold.test.sum()) // trials, 1))
-    if problem.target.kind == "classes":
-        mean = mean.astype(np.int64)
-    return {"train mean": mean} if psth is None else {"train mean": mean, "train PSTH": psth}
+        nulls["train mean"][fold.test] = y[fold.train].mean(axis=0)
+        if "train PSTH" in nulls:
+            nulls["train PSTH"][fold.test] = fit_predict(PSTH, problem, fold, y, y)[0]
+    return nulls
+
+
+def raised(rates: np.ndarray, n_train: int) -> np.ndarray:
+    """Raise rates to half a spike in the whole training part: nobody can know of lower ones.
+
+    A rate of zero where a spike comes after all would cost without bound.
+    """
+    return np.maximum(rates, 0.5 / n_train)

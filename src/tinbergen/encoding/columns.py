@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.encoding.grid import Grid
-from tinbergen.recordings import Intervals
+from tinbergen.recordings import Intervals, Trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,8 @@ class Source:
         Times (s) and width (s) of the bins that counts came in, if they did.
     step
         Median step of the samples, s, where there is one.
-    per_trial
-        Whether it is one value a trial.
+    trials
+        The trials whose column it is, if it is one.
     """
 
     name: str
@@ -73,4 +73,4 @@ class Source:
     on: Callable[[Grid], Columns]
     bins: tuple[np.ndarray, float] | None = None
     step: float | None = None
-    per_trial: bool = False
+    trials: Trials | None = None

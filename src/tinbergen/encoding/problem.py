@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,14 +77,20 @@ def plan(
     sources = find_features(recording, features)
     goal = find_source(recording, target, as_target=True)
     streams = {n: s for n, s in [*sources.items(), ("target", goal)] if s.valid is not None}
-    if goal.per_trial and align is None:
+    own = [s.trials for s in [goal, *sources.values()] if s.trials is not None]
+    if goal.trials is not None and align is None:
         align = "start"
     if align is not None:
-        grid = _windows(recording, align, before, after, width, goal, streams)
+        trials = own[0] if own else _trials(recording, align)
+        grid = _windows(recording, trials, align, before, after, width, goal, streams)
     else:
         grid = _whole(recording, width, streams)
-        if any(s.per_trial for s in [*sources.values(), goal]):
-            grid = grid.in_trials(_trials(recording))
+        grid = grid.in_trials(own[0]) if own else grid
+    if any(trials is not own[0] for trials in own):
+        raise DataError(
+            f"Recording {recording.name!r}: the columns that were named are of different tables "
+            "of trials."
+        )
     if not len(grid):
         why = "; ".join(f"{reason}: {number:g}" for reason, number in grid.left_out.items())
         raise DataError(
@@ -94,11 +100,16 @@ def plan(
     return Plan(recording.name, sources, goal, grid)
 
 
-def _trials(recording: Recording) -> Trials:
-    for stream in recording.streams.values():
-        if isinstance(stream, Trials):
-            return stream
-    raise DataError(f"Recording {recording.name!r} has no trials to align to.")
+def _trials(recording: Recording, column: str) -> Trials:
+    tables = [s for s in recording.streams.values() if isinstance(s, Trials)]
+    for trials in tables:
+        if column in trials.table:
+            return trials
+    found = "; ".join(", ".join(map(str, trials.table)) for trials in tables) or "no trials"
+    raise DataError(
+        f"Recording {recording.name!r} has no trials with a column {column!r} to align to; it "
+        f"has: {found}."
+    )
 
 
 def _native_width(streams: Mapping[str, Source]) -> float | None:
@@ -106,8 +117,16 @@ def _native_width(streams: Mapping[str, Source]) -> float | None:
     return max(widths) if widths else None
 
 
-def _windows(recording, align, before, after, width, goal: Source, streams) -> Grid:
-    trials = _trials(recording)
+def _windows(
+    recording: Recording,
+    trials: Trials,
+    align: str,
+    before: float | None,
+    after: float | None,
+    width: float | None,
+    goal: Source,
+    streams: Mapping[str, Source],
+) -> Grid:
     if align not in trials.table:
         raise DataError(
             f"Recording {recording.name!r}: its trials have no column {align!r}; there are start, "
@@ -119,7 +138,7 @@ def _windows(recording, align, before, after, width, goal: Source, streams) -> G
         after = float(np.nanmin(left))
     native = _native_width(streams)
     if width is None:
-        width = before + after if goal.per_trial else native or BIN
+        width = before + after if goal.trials is not None else native or BIN
         if native is not None:
             width = native * max(1, round(width / native))
         after = max(1, int((before + after) / width + 1e-6)) * width - before
@@ -246,9 +265,19 @@ def make_problem(
     n_folds: int = 5,
     fold_kind: FoldKind = "blocks",
     gap: float = 1.0,
+    min_rate: float = 0.0,
     seed: int = 0,
 ) -> Problem:
     """Read features and target, leave out what is not known, and make the folds.
+
+    Parameters
+    ----------
+    planned
+        What and where.
+    n_folds, fold_kind, gap, seed
+        See :func:`~tinbergen.encoding.crossval.make_folds`.
+    min_rate
+        Units whose mean rate is below are left out of a target of counts, Hz.
 
     Raises
     ------
@@ -263,9 +292,14 @@ def make_problem(
     kept = np.all(list(known.values()), axis=0)
     if grid.per_trial is not None:
         kept = np.repeat(kept.reshape(-1, grid.per_trial).all(axis=1), grid.per_trial)
+    left_out = dict(grid.left_out)
+    if target.kind == "counts" and kept.any():
+        target, slow = _without_slow(
+            target, target.values[kept].mean(axis=0), min_rate, grid.width
+        )
+        left_out |= {f"units below {min_rate:g} Hz": float(slow)} if slow else {}
     what = "bins" if grid.per_trial is None else "trials"
     each = grid.per_trial or 1
-    left_out = dict(grid.left_out)
     for name, rows in known.items():
         lost = (~rows.reshape(-1, each).all(axis=1)).sum()
         if lost:
@@ -276,7 +310,7 @@ def make_problem(
             f"all known: {left_out}."
         )
     small = grid.take(kept)
-    per_trial = planned.target.per_trial
+    per_trial = planned.target.trials is not None
     by_trial = grid.per_trial is not None
     starts = small.starts[::each] if by_trial else small.starts
     stops = small.stops[each - 1 :: each] if by_trial else small.stops
@@ -301,3 +335,23 @@ def make_problem(
     return Problem(
         planned.recording, features, target, kept, small, folds, per_trial, left_out, split
     )
+
+
+def _without_slow(
+    target: Columns, means: np.ndarray, min_rate: float, width: float
+) -> tuple[Columns, int]:
+    """Leave out units that hardly fire: a handful of spikes gives no score worth a mean."""
+    quick = (means / width >= min_rate) & (means > 0)
+    if not quick.any():
+        raise DataError(
+            f"No unit fires at {min_rate:g} Hz or more; the fastest has "
+            f"{means.max(initial=0) / width:.3g} Hz. Choose a lower min_rate."
+        )
+    table = target.table
+    kept = replace(
+        target,
+        values=target.values[:, quick],
+        names=tuple(name for name, on in zip(target.names, quick, strict=True) if on),
+        table=None if table is None else table.iloc[np.flatnonzero(quick)].reset_index(drop=True),
+    )
+    return kept, int((~quick).sum())

@@ -31,7 +31,7 @@ MEASURES = {
     "angle": "R2",
     "classes": "balanced accuracy",
 }
-FLOOR = 1e-9
+FLOOR = 1e-9  # spikes/bin; the rates of a study are above it, see choices.raised
 _MIN_SHIFT_S = 10.0
 _NUMBERS = 2e8
 _DRAWS = 2000
@@ -167,25 +167,23 @@ def column_scores(
 def shift_null(predicted: Predicted, model: str, *, seed: int = 0) -> np.ndarray | None:
     """Scores with the predictions at wrong times, ``(draw, column)``; None if too short.
 
-    Of trials' windows whole trials change places; else predictions are shifted round the whole
-    recording by at least 10 s (or an eighth of it).
+    Of trials' windows whole trials change places; else predictions are shifted round by at least
+    10 s (or an eighth of the fold). Both within each fold, because predictions of different folds
+    differ by what they were trained on.
     """
-    n = len(predicted.truth)
     draws = int(np.clip(_NUMBERS / max(predicted.truth.size, 1), 20, 200))
+    fold = predicted.fold
     if predicted.bins is not None or predicted.per_trial:
-        trials = len(np.unique(predicted.blocks))
-        if trials < 4:
-            return None
-        each = n // trials
+        each = predicted.bins or 1
         index = (
             (order[:, None] * each + np.arange(each)).ravel()
-            for order in shuffled(trials, draws, seed=seed)
+            for order in shuffled(fold[::each], draws, seed=seed)
         )
     else:
-        least = min(max(1, round(_MIN_SHIFT_S / predicted.width)), n // 8)
+        least = min(max(1, round(_MIN_SHIFT_S / predicted.width)), np.bincount(fold).min() // 8)
         if least < 1:
             return None
-        index = time_shifts(n, least, draws, seed=seed)
+        index = time_shifts(fold, least, draws, seed=seed)
     y, p = predicted.truth, predicted.models[model]
     if predicted.kind == "counts":
         return bits_per_spike_null(y, p, "mean", index, FLOOR)

@@ -13,9 +13,10 @@ Keypoints          keypoint                    ``all`` (positions and velocities
                                                ``positions``, ``velocities``, ``speed``
 Video              --                          ``pca`` (frames), ``motion`` (energy)
 Labels             class                       ``shares``
-column of Trials   --                          ``steps`` (the value while the trial lasts; a class
-                                               as 0 and 1 each), ``events`` (1 in the bin of the
-                                               column's time)
+column of Trials   --                          ``steps`` (the value while the trial lasts; up to
+                                               20 different ones are classes, 0 and 1 each),
+                                               ``numbers`` (never classes), ``events`` (1 in the
+                                               bin of the column's time)
 folder             --                          kind of token: ``cls``, ``mean``, ``patch``
 =================  ==========================  ==================================================
 """
@@ -51,7 +52,7 @@ _VIEWS: dict[type, tuple[str, ...]] = {
     Keypoints: ("all", "positions", "velocities", "speed"),
     FrameSource: ("pca", "motion"),
     Labels: ("shares",),
-    Trials: ("steps", "events"),
+    Trials: ("steps", "numbers", "events"),
 }
 
 
@@ -89,7 +90,7 @@ def find_source(recording: Recording, wanted: Any, *, as_target: bool = False) -
         if path and path not in recording and Path(path).is_dir():
             return _embedding_source(recording, Path(path), token, text)
     stream, channel, view = _parse(recording, text)
-    value = recording[stream] if stream in recording else _trials(recording)
+    value = recording[stream] if stream in recording else _trials_with(recording, channel)
     return _stream_source(recording, text, stream, value, channel, view, as_target)
 
 
@@ -115,8 +116,9 @@ def _parse(recording: Recording, text: str) -> tuple[str, str, str]:
     )
 
 
-def _trials(recording: Recording) -> Trials:
-    return next(s for s in recording.streams.values() if isinstance(s, Trials))
+def _trials_with(recording: Recording, column: str) -> Trials:
+    streams = recording.streams.values()
+    return next(s for s in streams if isinstance(s, Trials) and column in s.table)
 
 
 def _stream_source(

@@ -170,6 +170,7 @@ def _without_rare(columns: Columns) -> Columns:
 
 def video_source(text: str, video: FrameSource, view: str) -> Source:
     """Compute motion energy, or principal components of the frames."""
+
     def motion(grid: Grid) -> Columns:
         series = motion_energy(video)
         values = mean_on(grid, series.times, series.values, series.valid)
@@ -188,7 +189,7 @@ def video_source(text: str, video: FrameSource, view: str) -> Source:
 
 
 def labels_source(text: str, labels: Labels, channel: str, target: bool, where: str) -> Source:
-    """Bring labels onto a grid: the share of each class, or as a target the class that fills most."""
+    """Bring labels onto a grid: the share of each class, or as a target the main one."""
     at = _chosen(labels.classes, channel, where)
 
     def on(grid: Grid) -> Columns:
@@ -225,8 +226,8 @@ def trials_source(
                 np.add.at(out[rows], at[at >= 0], 1.0)
             return Columns(out, (column,))
 
-        return Source(text, "continuous", None, impulses)
-    codes, classes = as_classes(values)
+        return Source(text, "continuous", None, impulses, trials=trials)
+    codes, classes = as_classes(values, numbers=view == "numbers")
     kind = "classes" if classes else "continuous"
 
     def steps(grid: Grid) -> Columns:
@@ -242,10 +243,10 @@ def trials_source(
         hot[of_bin == -1] = np.nan  # a trial whose value is not known
         return Columns(hot, tuple(f"{column} {name}" for name in classes))
 
-    return Source(text, kind, None, steps, per_trial=True)
+    return Source(text, kind, None, steps, trials=trials)
 
 
-def as_classes(values: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+def as_classes(values: Any, numbers: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
     """Read a column of trials (a pandas Series) as classes if it has few values, else numbers.
 
     Returns
@@ -255,7 +256,9 @@ def as_classes(values: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     kinds = values.dropna().unique()
-    if numeric and len(kinds) > MOST_CLASSES:
+    if numbers and not numeric:
+        raise DataError(f"The column {values.name!r} holds names, not numbers: {kinds[:5]}.")
+    if numbers or (numeric and len(kinds) > MOST_CLASSES):
         return values.to_numpy(np.float64), ()
     if len(kinds) > MOST_CLASSES:
         raise DataError(f"The column {values.name!r} has {len(kinds)} names; that is no class.")

@@ -26,6 +26,7 @@ from tinbergen.encoding.choices import (
     model_class,
     null_predictions,
     plain_settings,
+    raised,
     settings_for,
 )
 from tinbergen.encoding.crossval import FoldKind
@@ -40,6 +41,7 @@ from tinbergen.recordings import Dataset, Recording
 
 OWN = "all"
 PLAIN = "plain linear"
+_NULL_MODELS = {"mean": "train mean", "psth": "train PSTH"}
 
 
 class StudyConfig(Config):
@@ -57,6 +59,7 @@ class StudyConfig(Config):
     folds: int = 5
     fold_kind: FoldKind = "blocks"
     gap: float = 1.0  # s
+    min_rate: float = 0.5  # Hz
     compare: bool = False
     seed: int = 0
 
@@ -94,6 +97,8 @@ def encode(
         See :func:`~tinbergen.encoding.crossval.make_folds`.
     options
         Settings of the model, as its constructor takes them.
+    min_rate
+        Units below are left out and counted, Hz: a handful of spikes gives no score.
     compare
         Also score each feature set by itself, on the same bins.
     seed
@@ -275,7 +280,8 @@ class _Runner:
     def names(self) -> list[str]:
         """Names of the predictors: all features together first, then each set by itself."""
         own = OWN if len(self.named) > 1 else next(iter(self.named))
-        sets = list(self.named) if self.config.compare and len(self.named) > 1 else []
+        alone = self.config.compare and self.config.model not in _NULL_MODELS
+        sets = list(self.named) if alone and len(self.named) > 1 else []
         return [own, *sets]
 
     def run(self, planned: Plan, progress: Progress) -> None:
@@ -286,6 +292,7 @@ class _Runner:
             n_folds=config.folds,
             fold_kind=config.fold_kind,
             gap=config.gap,
+            min_rate=config.min_rate,
             seed=config.seed,
         )
         y = problem.truth()
@@ -326,12 +333,22 @@ class _Runner:
         self, problem: Problem, y: np.ndarray, progress: Progress
     ) -> dict[str, np.ndarray]:
         """Return name -> out-of-fold predictions, of models, baseline and nulls."""
-        nulls = null_predictions(problem, y)
-        if self.config.model in ("mean", "psth"):
-            wanted = "train mean" if self.config.model == "mean" else "train PSTH"
-            if wanted not in nulls:
+        models = self._models(problem, y, progress) | null_predictions(problem, y)
+        if wanted := _NULL_MODELS.get(self.config.model):
+            if wanted not in models:
                 raise ConfigError("model: 'psth' needs windows of trials; give align.")
-            return {self.names[0]: nulls[wanted], **nulls}
+            models = {self.names[0]: models[wanted], **models}
+        if problem.target.kind == "counts":
+            for fold in problem.folds:
+                for rates in models.values():
+                    rates[fold.test] = raised(rates[fold.test], int(fold.train.sum()))
+        return models
+
+    def _models(
+        self, problem: Problem, y: np.ndarray, progress: Progress
+    ) -> dict[str, np.ndarray]:
+        if self.config.model in _NULL_MODELS:
+            return {}
         plain = self.config.direction == "encode" or problem.target.kind != "classes"
         names = [*self.names, PLAIN] if plain else self.names
         models = {name: np.zeros_like(y) for name in names}
@@ -342,7 +359,7 @@ class _Runner:
                 x = np.concatenate([parts[each] for each in chosen], axis=1)
                 models[name][fold.test] = self._fit(problem, number, name, x, y)
             progress.advance(note=problem.recording)
-        return models | nulls
+        return models
 
     def _fit(
         self, problem: Problem, number: int, name: str, x: np.ndarray, y: np.ndarray

@@ -64,6 +64,20 @@ class StudyResult:
     nulls: pd.DataFrame
     path: Path | None = None
 
+    @property
+    def lost(self) -> dict[str, str]:
+        """Recordings that were left out, and why."""
+        return self.summary["left_out"]
+
+    def text(self) -> str:
+        """Return some lines: the score, its null, and the baselines beside it."""
+        h = self.headline
+        lines = [f"{self.summary['title']}; {self.summary['trained_on']}"]
+        lines += [f"{repr(self)[len('StudyResult(') : -1]}"]
+        lines += [f"  {b.name}: {b.value:.4f}" for b in h.baselines if b.value is not None]
+        lines += [f"  {s['name']}: {s['value']:.4g} {s['unit']}" for s in self.summary["scores"]]
+        return "\n".join([*lines, f"  ({h.split})", *self.summary["notes"]])
+
     def __repr__(self) -> str:
         h = self.headline
         value = "not measured" if h.value is None else f"{h.value:.4f}"
@@ -118,6 +132,7 @@ def summarise(
         "headline": headline.to_dict(),
         "scores": [score.to_dict() for score in more],
         "alarms": [],
+        "left_out": dict(bad),
         "notes": _notes(predicted, scores, own, left_out, bad),
     }
     return StudyResult(headline, scores, summary, {p.recording: p for p in predicted}, fits, nulls)
