@@ -21,6 +21,7 @@ from .intervals import Bins as Bins
 from .intervals import Intervals as Intervals
 from .intervals import nearest as nearest
 from .keypoints import Keypoints as Keypoints
+from .kilosort import read_kilosort as read_kilosort
 from .labelled_frames import LabelledFrames as LabelledFrames
 from .labelled_frames import read_labelled_frames as read_labelled_frames
 from .labelled_frames import write_labelled_frames as write_labelled_frames
@@ -32,6 +33,9 @@ from .lightning_pose import read_lightning_pose_csv as read_lightning_pose_csv
 from .nwb import read_nwb as read_nwb
 from .nwb_export import write_nwb as write_nwb
 from .pulses import align_clocks as align_clocks
+from .quality import filter_trials as filter_trials
+from .quality import filter_units as filter_units
+from .quality import unit_quality as unit_quality
 from .recording import Binned as Binned
 from .recording import Recording as Recording
 from .series import Series as Series
