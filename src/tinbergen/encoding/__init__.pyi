@@ -13,3 +13,4 @@ from .study import decode as decode
 from .study import encode as encode
 from .study import open_study as open_study
 from .summary import StudyResult as StudyResult
+from .tcn import TCN as TCN

@@ -14,13 +14,12 @@ from tinbergen.encoding.bilinear_trials import (
     BilinearSession,
     Prepared,
     Trials,
-    listed,
-    tables_of,
     trial_length,
 )
 from tinbergen.encoding.heldout import FLOOR, Calibration, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
+from tinbergen.encoding.sessions import listed, session_arrays, tables_of
 from tinbergen.errors import ConfigError, DataError
 
 
@@ -203,17 +202,12 @@ class BilinearRRR(Saved):
         Like Y; NaN where a feature is.
         """
         self._check_fitted()
-        if isinstance(X, list | tuple):
-            if len(X) != len(self.sessions_):
-                raise DataError(f"Expected {len(self.sessions_)} arrays, found {len(X)}.")
-            each = [None] * len(X) if segments is None else segments
-            return [
-                self.predict(x, segments=s, session=i)
-                for i, (x, s) in enumerate(zip(X, each, strict=True))
-            ]
-        if session is None and self.several_:
-            raise DataError("Several sessions were fitted: say which one with `session`.")
-        own = self.sessions_[session or 0]
+        arrays = session_arrays(X, segments, session, len(self.sessions_), self.several_)
+        predicted = [self._predict(*parts) for parts in arrays]
+        return predicted if isinstance(X, list | tuple) else predicted[0]
+
+    def _predict(self, X: Any, segments: Any, index: int) -> np.ndarray:
+        own = self.sessions_[index]
         rows = Rows.of(X, segments)
         x = rows.x.reshape(-1, trial_length(rows), rows.x.shape[1])
         if x.shape[1:] != own.feature_mean_.shape:
@@ -223,7 +217,7 @@ class BilinearRRR(Saved):
             )
         predicted = self._rates(own.linear(x, self.basis_), own.calibration_)
         predicted = predicted.reshape(len(rows.x), -1)
-        return like_target(predicted, rows.shape, self.vector_[session or 0])
+        return like_target(predicted, rows.shape, self.vector_[index])
 
     @property
     def _calibrates(self) -> bool:

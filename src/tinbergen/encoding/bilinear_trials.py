@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from tinbergen.encoding.bilinear_als import CentredTrials
 from tinbergen.encoding.heldout import Calibration
 from tinbergen.encoding.inputs import Rows, Table
 from tinbergen.encoding.saving import Saved
 from tinbergen.errors import DataError
+from tinbergen.recordings import smooth
 
 
 class BilinearSession(Saved):
@@ -97,13 +97,13 @@ class Prepared:
         The session.
     use
         Rows to fit on; the others are put to zero.
-    smooth
-        Of the targets within each trial, bins.
+    sigma
+        Of the targets' smoothing within each trial, bins.
     per_bin
         Whether targets are scaled by bin and unit, or by unit.
     """
 
-    def __init__(self, trials: Trials, use: np.ndarray, smooth: float, per_bin: bool):
+    def __init__(self, trials: Trials, use: np.ndarray, sigma: float, per_bin: bool):
         numbers = use.sum(axis=0)
         if not numbers.all():
             raise DataError(
@@ -114,7 +114,7 @@ class Prepared:
         x, self.feature_mean = _centred(trials.x, use, dtype)
         self.feature_scale = _scale(_deviation(x, self.feature_mean, use))
         x /= self.feature_scale
-        smoothed = _smoothed(trials.y, trials.known, smooth)
+        smoothed = smooth(np.where(trials.known[..., None], trials.y, np.nan), sigma)
         y, self.target_mean = _centred(smoothed, use, dtype)
         self.target_mean[:, ~trials.table.units] = np.nan  # nothing is known of these units
         if per_bin:
@@ -134,18 +134,6 @@ class Prepared:
         session.target_mean_, session.target_scale_ = self.target_mean, self.target_scale
         session.loadings_, session.calibration_ = loadings, calibration
         return session
-
-
-def _smoothed(y: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooth over time within trials; a row that is not known weighs nothing."""
-    y = np.where(np.isfinite(y), y, 0).astype(np.float32 if y.dtype.kind in "biu" else y.dtype)
-    if sigma <= 0:
-        return y
-    weight = known.astype(y.dtype)[..., None]
-    if known.all():
-        return gaussian_filter1d(y, sigma, axis=1)
-    total = gaussian_filter1d(weight, sigma, axis=1)
-    return gaussian_filter1d(y * weight, sigma, axis=1) / np.maximum(total, 1e-12)
 
 
 def _centred(values: np.ndarray, use: np.ndarray, dtype: type) -> tuple[np.ndarray, np.ndarray]:
@@ -174,29 +162,3 @@ def _deviation(centred: np.ndarray, mean: np.ndarray, use: np.ndarray) -> np.nda
 
 def _scale(deviation: np.ndarray) -> np.ndarray:
     return np.where(deviation > 1e-6, deviation, 1.0)
-
-
-def listed(values: Any) -> list[Any]:
-    """Return the items of a list or tuple, or a single array as the one item."""
-    return list(values) if isinstance(values, list | tuple) else [values]
-
-
-def tables_of(X: Any, Y: Any, segments: Any, validate: Any) -> list[Table]:
-    """Return a table for each session of what ``fit`` was given.
-
-    Raises
-    ------
-    DataError
-        If the lists differ in length, or a session's arrays do not fit.
-    """
-    if not isinstance(X, list | tuple):
-        return [Table.of(X, Y, segments, validate)]
-    lists = {"Y": Y, "segments": segments, "validate": validate}
-    for name, value in lists.items():
-        if value is None and name != "Y":
-            lists[name] = [None] * len(X)
-        elif not isinstance(value, list | tuple) or len(value) != len(X) or not len(X):
-            raise DataError(
-                f"{name}: expected a list with an item for each of the {len(X)} sessions."
-            )
-    return [Table.of(*items) for items in zip(X, *lists.values(), strict=True)]
