@@ -1,11 +1,14 @@
 """A synthetic run folder, written as a room that scores something writes it."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # neural_run.py
 
 HOSTILE = "<script>window.hacked=1</script><img src=x onerror=window.hacked=2>\"'&"
 BEHAVIOURS = ("walk", "rear", "groom", "rest")

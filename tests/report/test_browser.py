@@ -4,6 +4,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from neural_run import write_neural_run
 
 from tinbergen.report import write_report
 
@@ -88,6 +89,95 @@ def test_every_figure_is_drawn(visit, page_path, colours, width):
     assert pictures.count() == 18
     assert pictures.evaluate_all("all => all.every((node) => node.naturalWidth > 0)")
     assert_quiet(seen, page_path)
+
+
+@pytest.fixture(scope="module")
+def neural_path(tmp_path_factory):
+    return write_report(write_neural_run(tmp_path_factory.mktemp("runs") / "spikes"))
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_figures_of_neurons_are_drawn(visit, neural_path, colours, width):
+    seen = visit(neural_path, width, color_scheme=colours)
+    places = seen.page.locator("[data-figure]")
+    assert places.count() > 20
+    for i in range(places.count()):
+        drawing = places.nth(i).locator("> svg")
+        assert int(drawing.get_attribute("data-marks")) > 0
+        assert drawing.get_attribute("aria-label")
+        box = drawing.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert drawing.locator("path, rect, circle, line").count() >= 2
+        shapes = drawing.evaluate('node => node.innerHTML.replace(/href="[^"]*"/g, \'\')')
+        assert "NaN" not in shapes
+        assert "undefined" not in shapes
+    assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+    pictures = seen.page.locator("#rates svg image")
+    assert pictures.count() == 2 * (2 + 4 + 1)  # conditions, single neurons, the population
+    assert_quiet(seen, neural_path)
+
+
+def test_a_picture_shows_what_was_recorded_and_predicted(visit, neural_path):
+    page = visit(neural_path).page
+    picture = page.locator("#rates svg:has(image)").last
+    colours = picture.locator("image").first.evaluate(PIXELS)
+    assert len({tuple(colour) for colour in colours}) > 20
+    assert [0, 0, 0, 0] in colours  # the gap in the data is no colour
+    picture.focus()
+    page.keyboard.press("ArrowRight")
+    tip = page.locator("#tip").inner_text()
+    assert "recorded" in tip
+    assert "predicted" in tip
+    assert "812.0" in tip
+    assert picture.locator(".cell[visibility=visible]").count() == 2
+    dark = page.locator("#rates svg:has(image) image").first.get_attribute("href")
+    page.click("#theme")
+    assert page.locator("#rates svg:has(image) image").first.get_attribute("href") != dark
+
+
+PIXELS = """async (node) => {
+  const image = new Image();
+  image.src = node.getAttribute("href");
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.width, image.height];
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  const data = context.getImageData(0, 0, image.width, image.height).data;
+  return Array.from({ length: data.length / 4 }, (_, i) => [...data.slice(4 * i, 4 * i + 4)]);
+}"""
+
+
+def test_hovering_a_neuron_names_it(visit, neural_path):
+    page = visit(neural_path).page
+    panel = page.locator("#neurons [data-figure] > svg").first
+    panel.focus()
+    page.keyboard.press("ArrowRight")
+    assert "unit" in page.locator("#tip").inner_text()
+    assert panel.locator(".ring[visibility=visible]").count() == 1
+    page.locator("#neurons .legend").first.locator("button").nth(1).click()
+    page.mouse.move(0, 0)
+    assert panel.locator(".cloud.dim").count() == panel.locator(".cloud").count() - 1
+
+
+def test_hovering_decoded_behaviour_gives_the_time_of_the_recording(visit, neural_path):
+    page = visit(neural_path).page
+    page.locator("#decoding [data-figure] > svg").first.focus()
+    page.keyboard.press("ArrowLeft")  # from the end
+    assert page.locator("#tip").inner_text().startswith("1205.96 s")
+
+
+def test_hostile_names_of_neurons_do_nothing(visit, tmp_path):
+    name = "m{} <img src=x onerror=window.hacked=1>"
+    path = write_report(write_neural_run(tmp_path / "run", units=12, trials=8, name=name))
+    seen = visit(path)
+    for figure in seen.page.locator("[data-figure] > svg[tabindex]").all():
+        figure.focus()
+        seen.page.keyboard.press("ArrowRight")
+    assert seen.page.evaluate("window.hacked") is None
+    assert_quiet(seen, path)
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])

@@ -44,6 +44,38 @@ arrays are ``.npy`` without pickles; times are float seconds on the recording's 
 ``clip_frames.npy`` and ``clip.csv``
     uint8 ``(time, height, width)`` or ``(..., 3)``, and one row a frame: ``time`` (s), numeric
     columns (traces) and text columns (drawn as an ethogram).
+
+**There too, of a run that predicts spikes or decodes them.** Recorded and predicted values share
+an array, the recorded ones first; NaN is "no data". ``figures.json`` has a caption under the name
+of each file; those of arrays are needed, and so are their entries that say so.
+
+``units.csv``
+    A row a neuron, predictor and score: ``recording, unit, region, depth, predictor, score, value,
+    null, low, high``. Depth in µm. The first predictor (a feature set, a model) is the run's own,
+    the others are what it is compared with. An empty ``value`` means that the neuron could not be
+    scored; ``null`` is the mean of its null distribution. Caption: ``unit`` (of each score),
+    ``null_name``, ``note``.
+``nulls.csv``
+    A row a draw of a null distribution: ``recording, target, score, null, value``; an empty
+    ``recording`` means pooled, an empty ``target`` spikes; ``null`` is its kind, such as "time
+    shift". Caption: ``measured``, a list of ``recording, target, score, value, p``; ``note``.
+``psth.npy``
+    ``(condition, 2, unit, time)`` trial averages. Caption, needed: ``conditions``, ``units``,
+    ``start`` and ``bin`` (s); ``align`` (the event at 0 s), ``regions`` and ``scores`` (one a
+    unit), ``score_name``, ``recording``, ``unit`` (of the values), ``note``.
+``single_trials.npy``
+    ``(unit, 2, trial, time)`` of a few neurons. Caption, needed: ``units``, ``start``, ``bin``;
+    ``conditions`` (one a trial), ``condition_mean_removed``, and as for ``psth.npy``.
+``raster.npy``
+    ``(2, unit, time)``, a stretch of time. Caption, needed: ``start`` and ``bin``; ``units``,
+    ``recording``, ``unit``, ``note``.
+``decoded.csv``
+    ``recording, target, time, truth, prediction, segment``, and ``low, high`` for a band. Time in
+    s; the line is broken between segments. Caption: ``units`` and ``scores`` (a text) of each
+    target, ``note``.
+``confusion.csv``
+    ``recording, target, truth, prediction, n``. Caption: ``classes`` (in order) and ``scores`` (a
+    text) of each target, ``note``.
 """
 
 from tinbergen._lazy import attach

@@ -52,7 +52,8 @@ def write_report(run: str | os.PathLike) -> Path:
 
 
 def _page(results: RunResults, sections: list[Section], payload: Payload) -> str:
-    style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js")
+    style = _asset("page.css")
+    script = "".join(map(_asset, ("charts.js", "neural.js", "page.js")))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from tinbergen.errors import DataError, MissingFileError
+from tinbergen.report.files import read_images, read_json, read_table, read_text
+from tinbergen.report.neural_results import NeuralResults, read_neural_results
 from tinbergen.report.scores import Summary
 from tinbergen.training.run import RunFolder
 
@@ -60,6 +61,8 @@ class RunResults:
         uint8 ``(row, column, height, width)`` or ``(..., 3)``.
     clip_frames
         uint8 ``(time, height, width)`` or ``(..., 3)``.
+    neural
+        What a run wrote that predicts spikes, or predicts from them.
     """
 
     path: Path
@@ -75,6 +78,7 @@ class RunResults:
     reconstructions: np.ndarray | None
     clip: pd.DataFrame | None
     clip_frames: np.ndarray | None
+    neural: NeuralResults
 
 
 def read_results(run: str | os.PathLike) -> RunResults:
@@ -96,8 +100,8 @@ def read_results(run: str | os.PathLike) -> RunResults:
             "Name the folder given to --out."
         )
     figures = path / "diagnostics"
-    clip = _read_table(figures / "clip.csv", ("time",), text=())
-    clip_frames = _read_images(figures / "clip_frames.npy", 3)
+    clip = read_table(figures / "clip.csv", ("time",), text=())
+    clip_frames = read_images(figures / "clip_frames.npy", 3)
     if clip is not None and clip_frames is not None and len(clip) != len(clip_frames):
         raise DataError(
             f"{figures}: expected one row of clip.csv a frame of clip_frames.npy, found "
@@ -105,48 +109,27 @@ def read_results(run: str | os.PathLike) -> RunResults:
         )
     return RunResults(
         path=path,
-        config=_read_text(path / "config.yaml"),
-        status=_read_json(path / "status.json"),
-        splits=_read_json(path / "splits.json"),
+        config=read_text(path / "config.yaml"),
+        status=read_json(path / "status.json"),
+        splits=read_json(path / "splits.json"),
         summary=_read_summary(path / "summary.json"),
         metrics=_read_metrics(path),
-        scores=_read_table(path / "scores.csv", _SCORE_COLUMNS, _TEXT_COLUMNS),
-        videos=_read_table(path / "videos.csv", _VIDEO_COLUMNS, _TEXT_COLUMNS),
-        captions=_read_json(figures / "figures.json"),
-        embedding_map=_read_table(
+        scores=read_table(path / "scores.csv", _SCORE_COLUMNS, _TEXT_COLUMNS),
+        videos=read_table(path / "videos.csv", _VIDEO_COLUMNS, _TEXT_COLUMNS),
+        captions=read_json(figures / "figures.json"),
+        embedding_map=read_table(
             figures / "embedding_map.csv", ("x", "y", "recording", "time"), {"recording"}
         ),
-        reconstructions=_read_images(figures / "reconstructions.npy", 4),
+        reconstructions=read_images(figures / "reconstructions.npy", 4),
         clip=clip,
         clip_frames=clip_frames,
+        neural=read_neural_results(figures),
     )
-
-
-def _read_text(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8 text, found {error}.") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    text = _read_text(path)
-    if not text:
-        return {}
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected JSON, found {error}. Write it again.") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: expected an object, found a {type(value).__name__}.")
-    return value
 
 
 def _read_summary(path: Path) -> Summary:
     try:
-        return Summary.model_validate(_read_json(path))
+        return Summary.model_validate(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -161,47 +144,3 @@ def _read_metrics(path: Path) -> list[Mapping[str, Any]]:
     if "step" not in rows:
         return []
     return rows.dropna(subset="step").astype({"step": int}).to_dict("records")  # type: ignore
-
-
-def _read_table(
-    path: Path, columns: tuple[str, ...], text: set[str] | tuple
-) -> pd.DataFrame | None:
-    """Read a CSV whose ``columns`` must be there; columns of names stay text (``001``, ``NA``)."""
-    import pandas as pd
-
-    if not path.is_file():
-        return None
-    try:
-        table = pd.read_csv(
-            path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""]
-        )
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: expected a table in CSV, found {error}.") from error
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"{path}: expected the columns {', '.join(columns)}; {', '.join(missing)} missing."
-        )
-    for name in columns:
-        if name in text:
-            table[name] = table[name].fillna("")
-        elif not pd.api.types.is_numeric_dtype(table[name]):
-            raise DataError(f"{path}: expected numbers in the column {name!r}, found text.")
-    return table
-
-
-def _read_images(path: Path, dimensions: int) -> np.ndarray | None:
-    """Map uint8 images: ``dimensions`` axes if grey, one more if RGB."""
-    if not path.is_file():
-        return None
-    try:
-        images = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path}: expected an array in .npy format, found {error}.") from error
-    colour = images.ndim == dimensions + 1 and images.shape[-1] == 3
-    if images.dtype != np.uint8 or not (images.ndim == dimensions or colour):
-        raise DataError(
-            f"{path}: expected uint8 images with {dimensions} axes, or {dimensions + 1} where the "
-            f"last is RGB; found {images.dtype} of shape {images.shape}."
-        )
-    return images if images.size else None

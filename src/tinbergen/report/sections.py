@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinbergen.metrics.score import Score
-from tinbergen.report import figures, parts
+from tinbergen.report import figures, neural_sections, parts
 from tinbergen.report.images import data_uri, shrink
 from tinbergen.report.parts import Payload, Section
 from tinbergen.report.provenance import provenance
@@ -300,6 +300,10 @@ def _ranges(text: str) -> Iterable[tuple[float, float]]:
 SECTIONS: tuple[Callable[[RunResults, Payload], Section | None], ...] = (
     quality,
     scores,
+    neural_sections.nulls,
+    neural_sections.neurons,
+    neural_sections.rates,
+    neural_sections.decoding,
     embedding_map,
     clip,
     reconstructions,

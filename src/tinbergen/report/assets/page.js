@@ -225,7 +225,10 @@ function makeSortable(table) {
   });
 }
 
-const DRAW = { lines: drawLines, bars: drawBars, dots: drawDots, shares: drawShares, map: drawMap, traces: drawTraces };
+const DRAW = {
+  lines: drawLines, bars: drawBars, dots: drawDots, shares: drawShares, map: drawMap, traces: drawTraces,
+  scatter: drawScatter, strips: drawStrips, histogram: drawHistogram, times: drawTimes, heat: drawHeat, confusion: drawConfusion,
+};
 
 function drawAll() {
   maps.length = 0;
