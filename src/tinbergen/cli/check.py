@@ -20,9 +20,10 @@ def check(
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0 = one a core.", min=0)] = 0,
 ) -> None:
-    """Decode every frame, and say what is wrong with each file and what to do.
+    """Read everything through, and say what is wrong with each file and what to do.
 
-    Exits with 0 if all is well, 3 if some files have losses, 1 if no video can be used.
+    Exits with 0 if all is well, 3 if some files have losses, 1 if no video can be used (or, where
+    there is none, no file).
     """
     from tinbergen.files import write_json
     from tinbergen.recordings.check import check_dataset, usable
@@ -58,7 +59,7 @@ def _show(rows: list[CheckRow]) -> None:
             rate,
             "" if row.duration is None else f"{row.duration:.2f}",
             f"{row.width} x {row.height}" if row.width else "",
-            Text(_label(row)),
+            Text(f"{_label(row)}: {row.found}" if row.found else _label(row)),
         )
     console.print(table)
     for row in rows:

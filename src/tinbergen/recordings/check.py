@@ -13,7 +13,9 @@ import numpy as np
 
 from tinbergen.errors import MissingFileError, TinbergenError
 from tinbergen.progress import Progress
+from tinbergen.recordings.check_streams import NOTE, compare, describe
 from tinbergen.recordings.dataset import Dataset
+from tinbergen.recordings.dataset_entries import Failures
 from tinbergen.recordings.frames import FrameSource, VideoCheck
 from tinbergen.recordings.intervals import Intervals
 from tinbergen.recordings.keypoints import Keypoints
@@ -50,6 +52,8 @@ class CheckRow:
         Whether frames come at uneven intervals.
     problems, hint
         What is wrong, and what to do.
+    found
+        What it holds: units, spikes, trials, channels.
     """
 
     file: str
@@ -68,6 +72,7 @@ class CheckRow:
     variable_rate: bool = False
     problems: tuple[str, ...] = field(default=())
     hint: str = ""
+    found: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -95,7 +100,8 @@ def check_dataset(
     MissingFileError, ConfigError, DataError
         If there is nothing to check.
     """
-    dataset = Dataset.open(source)
+    failures: Failures = {}
+    dataset = Dataset.open(source, failures=failures)
     videos = dataset.videos()
     found = _check_videos([video for _, _, video in videos], workers or os.cpu_count() or 1)
     rows = {
@@ -106,7 +112,10 @@ def check_dataset(
         for stream, value in recording.streams.items():
             if not isinstance(value, FrameSource):
                 rows[name, stream] = _check_stream(recording, stream, value)
-    return [rows[name, stream] for name, each in dataset.items() for stream in each.streams]
+    for (name, stream), (kind, file, error) in failures.items():
+        rows[name, stream] = _unusable(kind, file, error, name, stream)
+    wanted = [(name, stream) for name, each in dataset.items() for stream in each.streams]
+    return [rows[key] for key in [*wanted, *failures]]
 
 
 def _check_videos(videos: list[FrameSource], workers: int) -> list[CheckRow]:
@@ -118,7 +127,7 @@ def _check_videos(videos: list[FrameSource], workers: int) -> list[CheckRow]:
             rows.append(None)
         except TinbergenError as error:
             pieces.append([])
-            rows.append(_unusable(video, error))
+            rows.append(_unusable("video", str(video.path), error))
     total = sum(video.n_frames for video, each in zip(videos, pieces, strict=True) if each)
     jobs = [(v, span) for v, each in enumerate(pieces) for span in each]
     results: dict[int, list[tuple[int, VideoCheck]]] = {v: [] for v in range(len(videos))}
@@ -240,13 +249,15 @@ def _timing(times: np.ndarray) -> tuple[bool, list[str]]:
     return bool(uneven), notes
 
 
-def _unusable(video: FrameSource, error: TinbergenError) -> CheckRow:
+def _unusable(
+    kind: str, file: str, error: TinbergenError, recording: str = "", stream: str = ""
+) -> CheckRow:
     missing = isinstance(error, MissingFileError)
     return CheckRow(
-        file=str(video.path),
-        recording="",
-        stream="",
-        kind="video",
+        file=file,
+        recording=recording,
+        stream=stream,
+        kind=kind,
         state="unusable",
         problems=(str(error),),
         hint="correct the path." if missing else "",
@@ -254,27 +265,36 @@ def _unusable(video: FrameSource, error: TinbergenError) -> CheckRow:
 
 
 def _check_stream(recording: Recording, stream: str, value: Any) -> CheckRow:
-    row = CheckRow(
-        file=f"{recording.name}/{stream}",
-        recording=recording.name,
-        stream=stream,
-        kind=type(value).__name__.lower(),
-    )
-    row = replace(row, n_frames=len(value.table) if isinstance(value, Labels) else len(value))
-    problems = [
+    report = describe(value)
+    against = [
         problem
         for name, video in recording.videos.items()
         for problem in _against_video(value, name, video)
     ]
-    hint = "see that the file belongs to this video and that both use one clock."
+    against += compare(recording, stream, value)
+    hints = ["see that the file belongs to this recording and that all use one clock."] * bool(
+        [problem for problem in against if not problem.startswith(NOTE)]
+    )
+    problems = [*report.problems, *against]
     if isinstance(value, Keypoints) and not np.isfinite(value.positions).any():
         problems.append("holds no position at all")
-    return replace(
-        row,
-        ok=row.n_frames,
-        state="losses" if problems else "ok",
-        problems=tuple(problems),
-        hint=hint if problems else "",
+    if stream == next(iter(recording.streams)):
+        problems += [NOTE + note for note in recording.notes]
+    losses = [problem for problem in problems if not problem.startswith(NOTE)]
+    n = len(value.table) if isinstance(value, Labels) else len(value)
+    return CheckRow(
+        file=f"{recording.name}/{stream}",
+        recording=recording.name,
+        stream=stream,
+        kind=type(value).__name__.lower(),
+        state="unusable" if report.empty else "losses" if losses else "ok",
+        n_frames=n,
+        ok=n,
+        fps=report.fps,
+        duration=report.duration,
+        problems=(*losses, *(problem for problem in problems if problem not in losses)),
+        hint=" ".join([*report.hints, *hints]),
+        found=report.found,
     )
 
 
@@ -311,5 +331,7 @@ def _outside_image(value: Keypoints, name: str, video: FrameSource) -> Iterator[
 
 
 def usable(rows: Iterable[CheckRow]) -> bool:
-    """Whether at least one video can be used."""
-    return any(row.kind == "video" and row.state != "unusable" for row in rows)
+    """Whether at least one video can be used; without any video, at least one file."""
+    rows = list(rows)
+    videos = [row for row in rows if row.kind == "video"]
+    return any(row.state != "unusable" for row in videos or rows)

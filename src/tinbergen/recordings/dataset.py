@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from tinbergen.errors import DataError, MissingFileError
+from tinbergen.recordings.dataset_entries import Failures
 from tinbergen.recordings.dataset_file import read_dataset_file, write_dataset_file
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.images import ArrayVideo, ImageFolder, find_image_folders
@@ -57,7 +58,9 @@ class Dataset(Mapping[str, Recording]):
         self.splits = MappingProxyType(dict(splits or {}))
 
     @classmethod
-    def open(cls, source: Any, recursive: bool = True) -> Dataset:
+    def open(
+        cls, source: Any, recursive: bool = True, *, failures: Failures | None = None
+    ) -> Dataset:
         """Open a dataset; videos stay closed until something is asked of them.
 
         Parameters
@@ -68,6 +71,10 @@ class Dataset(Mapping[str, Recording]):
             file with a dataset ``video``; a mapping name -> Recording; a Dataset.
         recursive
             Whether to look for videos in the folders below as well.
+        failures
+            A dictionary to fill: streams of a ``dataset.yaml`` that cannot be read are then left
+            out, and stand here as (recording, stream) -> kind, file, error. None: the first one
+            raises its error.
 
         Raises
         ------
@@ -84,11 +91,11 @@ class Dataset(Mapping[str, Recording]):
         paths = [Path(path) for path in ([source] if single else source)]
         files = [_dataset_file(path) for path in paths]
         if len(paths) == 1 and files[0] is not None:
-            return cls(*read_dataset_file(files[0]))
+            return cls(*read_dataset_file(files[0], failures))
         recordings: list[Recording] = []
         for file in files:
             if file is not None:  # splits of one among several say nothing about the rest
-                recordings += read_dataset_file(file)[0].values()
+                recordings += read_dataset_file(file, failures)[0].values()
         plain = [path for path, file in zip(paths, files, strict=True) if file is None]
         named = name_sources({path: _find(path, recursive) for path in plain})
         recordings += [Recording(name, {"video": video}) for name, video in named.items()]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,17 @@ import numpy as np
 from tinbergen.configuration import Config, read_yaml, resolve, write_yaml
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.files import atomic_write, safe_name
-from tinbergen.recordings.deeplabcut import read_dlc_csv, read_dlc_h5, write_dlc_csv
+from tinbergen.recordings.dataset_entries import Failures, read_streams, resolve_entry
+from tinbergen.recordings.deeplabcut import write_dlc_csv
 from tinbergen.recordings.frames import FrameSource
-from tinbergen.recordings.images import ARRAY_SUFFIXES, ArrayVideo, ImageFolder
+from tinbergen.recordings.images import ArrayVideo, ImageFolder
 from tinbergen.recordings.keypoints import Keypoints
-from tinbergen.recordings.labels import Labels, read_labels
+from tinbergen.recordings.labels import Labels
 from tinbergen.recordings.recording import Recording
-from tinbergen.recordings.series import Series, read_series
-from tinbergen.recordings.spikes import Spikes, read_spikes
+from tinbergen.recordings.series import Series
+from tinbergen.recordings.spikes import Spikes
 from tinbergen.recordings.splits import Split
-from tinbergen.recordings.trials import read_trials
-from tinbergen.recordings.video import VIDEO_SUFFIXES, Video
+from tinbergen.recordings.video import Video
 
 SCHEMA_VERSION = 1
 
@@ -40,67 +39,21 @@ class RecordingEntry(Config):
     """One recording: its animal, and stream name -> entry (or, for a video, just its file)."""
 
     subject: str | None = None
+    notes: tuple[str, ...] = ()
     streams: dict[str, Any]
 
 
-class VideoEntry(Config):
-    """A video file, a folder of images (``kind: images``) or an array (``kind: array``)."""
-
-    kind: str
-    file: str
-    times: str | None = None  # sidecar file of frame times
-    offset: float = 0.0  # s
-    fps: float | None = None  # images and arrays only
-    roi: tuple[int, int, int, int] | None = None  # x, y, width, height in px
-
-
-class KeypointsEntry(Config):
-    """A DeepLabCut or Lightning Pose file; needs ``times`` or ``fps``."""
-
-    kind: str
-    file: str
-    times: str | None = None  # name of a video stream, or a sidecar file
-    fps: float | None = None
-    unit: str = "px"
-
-
-class SeriesEntry(Config):
-    """A series: .npz or CSV."""
-
-    kind: str
-    file: str
-    unit: str = ""
-
-
-class LabelsEntry(Config):
-    """Labels: CSV start, stop, label[, individual]."""
-
-    kind: str
-    file: str
-    classes: tuple[str, ...] = ()
-
-
-class FileEntry(Config):
-    """Spikes (.npz) or trials (CSV)."""
-
-    kind: str
-    file: str
-
-
-_ENTRIES: dict[str, type[Config]] = {
-    "video": VideoEntry,
-    "images": VideoEntry,
-    "array": VideoEntry,
-    "keypoints": KeypointsEntry,
-    "series": SeriesEntry,
-    "labels": LabelsEntry,
-    "spikes": FileEntry,
-    "trials": FileEntry,
-}
-
-
-def read_dataset_file(path: Path) -> tuple[dict[str, Recording], dict[str, Split]]:
+def read_dataset_file(
+    path: Path, failures: Failures | None = None
+) -> tuple[dict[str, Recording], dict[str, Split]]:
     """Read a ``dataset.yaml`` and the small files that it names; videos stay closed.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    failures
+        Where streams that cannot be read are put; None: their errors are raised.
 
     Raises
     ------
@@ -118,84 +71,14 @@ def read_dataset_file(path: Path) -> tuple[dict[str, Recording], dict[str, Split
     recordings = {}
     for name, value in entry.recordings.items():
         where = f"{path}, recording {name!r}"
-        recording = _resolve(RecordingEntry, value, where)
-        streams = _read_streams(recording.streams, path.parent, where)
-        recordings[name] = Recording(name, streams, recording.subject)
+        each = resolve_entry(RecordingEntry, value, where)
+        streams, notes = read_streams(each.streams, path.parent, name, where, failures)
+        recordings[name] = Recording(name, streams, each.subject, (*each.notes, *notes))
     splits = {name: Split.from_dict(value) for name, value in entry.splits.items()}
     for name, split in splits.items():
         if unknown := sorted(split.recordings - set(recordings)):
             raise DataError(f"{path}, split {name!r}: there is no recording {unknown[0]!r}.")
     return recordings, splits
-
-
-def _resolve(model: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{where}: expected 'key: value' lines, found {value!r}.")
-    try:
-        return resolve(model, value)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-
-
-def _read_streams(values: Mapping[str, Any], folder: Path, where: str) -> dict[str, Any]:
-    entries = {
-        stream: _stream_entry(value, f"{where}, stream {stream!r}")
-        for stream, value in values.items()
-    }
-    streams: dict[str, Any] = {}
-    # Videos first: the times of keypoints may be those of a video.
-    for stream, entry in sorted(entries.items(), key=lambda item: item[1].kind == "keypoints"):
-        streams[stream] = _READERS[entry.kind](entry, folder, streams)
-    return {stream: streams[stream] for stream in values}
-
-
-def _stream_entry(value: Any, where: str) -> Any:
-    if isinstance(value, str):
-        suffix = Path(value).suffix.lower()
-        kind = "video" if suffix in VIDEO_SUFFIXES else "array" if suffix in ARRAY_SUFFIXES else ""
-        if not kind:
-            raise ConfigError(
-                f"{where}: a bare file name must be a video, found {value!r}. Write 'kind:' (one "
-                f"of {', '.join(_ENTRIES)}) and 'file:'."
-            )
-        value = {"kind": kind, "file": value}
-    kind = value.get("kind") if isinstance(value, Mapping) else None
-    if kind not in _ENTRIES:
-        raise ConfigError(f"{where}: expected kind: {', '.join(_ENTRIES)}; found {kind!r}.")
-    return _resolve(_ENTRIES[kind], value, where)
-
-
-def _read_frames(entry: VideoEntry, folder: Path, _: Mapping[str, Any]) -> FrameSource:
-    options: dict[str, Any] = {"offset": entry.offset, "roi": entry.roi}
-    if entry.times is not None:
-        options["times"] = folder / entry.times
-    if entry.kind == "video":
-        if entry.fps is not None:
-            raise ConfigError(
-                f"{entry.file}: a video has times of its own; use 'times', not 'fps'."
-            )
-        return Video(folder / entry.file, **options)
-    if entry.fps is not None:
-        options["fps"] = entry.fps
-    return (ImageFolder if entry.kind == "images" else ArrayVideo)(folder / entry.file, **options)
-
-
-def _read_keypoints(entry: KeypointsEntry, folder: Path, streams: Mapping[str, Any]) -> Keypoints:
-    times = None if entry.times is None else streams.get(entry.times, folder / entry.times)
-    read = read_dlc_h5 if Path(entry.file).suffix == ".h5" else read_dlc_csv
-    return replace(read(folder / entry.file, times, fps=entry.fps), unit=entry.unit)
-
-
-_READERS: dict[str, Callable[[Any, Path, Mapping[str, Any]], Any]] = {
-    "video": _read_frames,
-    "images": _read_frames,
-    "array": _read_frames,
-    "keypoints": _read_keypoints,
-    "series": lambda entry, folder, _: read_series(folder / entry.file, entry.unit),
-    "labels": lambda entry, folder, _: read_labels(folder / entry.file, entry.classes),
-    "spikes": lambda entry, folder, _: read_spikes(folder / entry.file),
-    "trials": lambda entry, folder, _: read_trials(folder / entry.file),
-}
 
 
 def write_dataset_file(
@@ -217,6 +100,8 @@ def write_dataset_file(
             for stream, value in recording.streams.items()
         }
         entries[name] = {"subject": recording.subject, "streams": streams}
+        if recording.notes:
+            entries[name]["notes"] = list(recording.notes)
     value: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "recordings": entries}
     if splits:
         value["splits"] = {name: split.to_dict() for name, split in splits.items()}

@@ -1,0 +1,390 @@
+"""Entries of ``dataset.yaml``: what can stand under a stream, and how each kind is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tinbergen.configuration import Config, resolve
+from tinbergen.errors import ConfigError, TinbergenError
+from tinbergen.recordings.arrays import (
+    read_array_series,
+    read_array_spikes,
+    read_array_trials,
+    read_binned_trials,
+)
+from tinbergen.recordings.deeplabcut import read_dlc_csv, read_dlc_h5
+from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.images import ARRAY_SUFFIXES, ArrayVideo, ImageFolder
+from tinbergen.recordings.keypoints import Keypoints
+from tinbergen.recordings.labels import read_labels
+from tinbergen.recordings.recording import Recording
+from tinbergen.recordings.series import Series, read_series
+from tinbergen.recordings.spikes import Spikes, read_spikes
+from tinbergen.recordings.suite2p import Signal, read_suite2p
+from tinbergen.recordings.trials import Trials, read_trials
+from tinbergen.recordings.video import VIDEO_SUFFIXES, Video
+
+Failures = dict[tuple[str, str], tuple[str, str, TinbergenError]]
+"""(recording, stream) -> kind, file and error of what could not be read."""
+
+
+class VideoEntry(Config):
+    """A video file, a folder of images (``kind: images``) or an array (``kind: array``)."""
+
+    kind: str
+    file: str
+    times: str | None = None  # sidecar file of frame times
+    offset: float = 0.0  # s
+    fps: float | None = None  # images and arrays only
+    roi: tuple[int, int, int, int] | None = None  # x, y, width, height in px
+
+
+class KeypointsEntry(Config):
+    """A DeepLabCut or Lightning Pose file; needs ``times`` or ``fps``."""
+
+    kind: str
+    file: str
+    times: str | None = None  # name of a video stream, or a sidecar file
+    fps: float | None = None
+    unit: str = "px"
+
+
+class BinnedTrials(Config):
+    """Keys of arrays of trials; see :func:`read_binned_trials`."""
+
+    values: str | None = None
+    axes: str | tuple[str, ...] | None = None
+    times: str | None = None
+    width: float | None = None  # s
+    starts: str | None = None
+    trial: str | None = None
+    gap: float = 1.0  # s
+    rate: float = 1.0
+
+
+class SeriesEntry(BinnedTrials):
+    """A series: .npz or CSV as Tinbergen writes them, or (with ``values``) any array."""
+
+    kind: str
+    file: str
+    unit: str = ""
+    fps: float | None = None
+    start: float = 0.0  # s
+    channels: str | tuple[str, ...] | None = None
+    table: dict[str, str] = {}
+
+
+class SpikesEntry(Config):
+    """Spikes: .npz as Tinbergen writes it, or (with ``times`` and ``units``) any two arrays."""
+
+    kind: str
+    file: str
+    times: str | None = None
+    units: str | None = None
+    rate: float | None = None
+    start: float = 0.0  # s
+    ids: str | None = None
+    table: dict[str, str] = {}
+    valid: tuple[float, float] | None = None  # s
+
+
+class TrialsEntry(BinnedTrials):
+    """Trials: CSV, arrays of ``start`` and ``stop``, or those of an array of trials."""
+
+    kind: str
+    file: str
+    start: str | None = None
+    stop: str | None = None
+    duration: float | None = None  # s
+    columns: dict[str, str] | tuple[str, ...] = ()
+    event: str | None = None
+
+
+class Suite2pEntry(Config):
+    """A plane folder of suite2p."""
+
+    kind: str
+    file: str
+    fps: float | None = None
+    signal: Signal = "corrected"
+    cells_only: bool = True
+    neuropil: float = 0.7
+
+
+class KilosortEntry(Config):
+    """A folder of Kilosort or phy."""
+
+    kind: str
+    file: str
+
+
+class SessionEntry(Config):
+    """A file or folder with streams of its own: they join the recording under their names.
+
+    ``streams`` chooses some of them, ``{here: there}`` renames them.
+    """
+
+    kind: str
+    file: str
+    streams: dict[str, str] | tuple[str, ...] | None = None
+
+
+class LabelsEntry(Config):
+    """Labels: CSV start, stop, label[, individual]."""
+
+    kind: str
+    file: str
+    classes: tuple[str, ...] = ()
+
+
+_ENTRIES: dict[str, type[Config]] = {
+    "video": VideoEntry,
+    "images": VideoEntry,
+    "array": VideoEntry,
+    "keypoints": KeypointsEntry,
+    "series": SeriesEntry,
+    "labels": LabelsEntry,
+    "spikes": SpikesEntry,
+    "trials": TrialsEntry,
+    "suite2p": Suite2pEntry,
+    "kilosort": KilosortEntry,
+    "nwb": SessionEntry,
+    "alf": SessionEntry,
+}
+
+
+def resolve_entry(model: Any, value: Any, where: str) -> Any:
+    """Validate an entry; errors say ``where`` it stands."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: expected 'key: value' lines, found {value!r}.")
+    try:
+        return resolve(model, value)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def read_streams(
+    values: Mapping[str, Any],
+    folder: Path,
+    recording: str,
+    where: str,
+    failures: Failures | None = None,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Read the streams of one recording, and what their readers have to say.
+
+    Parameters
+    ----------
+    values
+        Stream -> entry.
+    folder
+        What files are relative to.
+    recording, where
+        Its name, and what errors call it.
+    failures
+        Where streams that cannot be read are put; None: their errors are raised.
+
+    Raises
+    ------
+    ConfigError
+        If an entry is not as it should be.
+    """
+    entries = {
+        stream: _stream_entry(value, f"{where}, stream {stream!r}")
+        for stream, value in values.items()
+    }
+    found: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
+    # Videos first: the times of keypoints may be those of a video.
+    for stream, entry in sorted(entries.items(), key=lambda item: item[1].kind == "keypoints"):
+        read = {name: value for each in found.values() for name, value in each.items()}
+        try:
+            value = _READERS[entry.kind](entry, folder, read)
+        except ConfigError as error:
+            raise ConfigError(f"{where}, stream {stream!r}: {error}") from None
+        except TinbergenError as error:
+            if failures is None:
+                raise
+            failures[recording, stream] = (entry.kind, str(folder / entry.file), error)
+            continue
+        new = {stream: value}
+        if isinstance(value, Recording):
+            notes += value.notes
+            new = _chosen(value, entry.streams)
+        if twice := sorted(new.keys() & (read.keys() | values.keys()) - {stream}):
+            raise ConfigError(
+                f"{where}, stream {stream!r}: {twice[0]!r} is there already; rename it with "
+                f"streams: {{another name: {twice[0]}}}."
+            )
+        found[stream] = new
+    return {k: v for stream in values for k, v in found.get(stream, {}).items()}, tuple(notes)
+
+
+def _chosen(session: Recording, wanted: Any) -> dict[str, Any]:
+    if wanted is None:
+        return dict(session.streams)
+    names = wanted if isinstance(wanted, Mapping) else {name: name for name in wanted}
+    return {here: session[there] for here, there in names.items()}
+
+
+def _stream_entry(value: Any, where: str) -> Any:
+    if isinstance(value, str):
+        suffix = Path(value).suffix.lower()
+        kind = "video" if suffix in VIDEO_SUFFIXES else "array" if suffix in ARRAY_SUFFIXES else ""
+        if not kind:
+            raise ConfigError(
+                f"{where}: a bare file name must be a video, found {value!r}. Write 'kind:' (one "
+                f"of {', '.join(_ENTRIES)}) and 'file:'."
+            )
+        value = {"kind": kind, "file": value}
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind not in _ENTRIES:
+        raise ConfigError(f"{where}: expected kind: {', '.join(_ENTRIES)}; found {kind!r}.")
+    return resolve_entry(_ENTRIES[kind], value, where)
+
+
+def _read_frames(entry: VideoEntry, folder: Path, _: Mapping[str, Any]) -> FrameSource:
+    options: dict[str, Any] = {"offset": entry.offset, "roi": entry.roi}
+    if entry.times is not None:
+        options["times"] = folder / entry.times
+    if entry.kind == "video":
+        if entry.fps is not None:
+            raise ConfigError(
+                f"{entry.file}: a video has times of its own; use 'times', not 'fps'."
+            )
+        return Video(folder / entry.file, **options)
+    if entry.fps is not None:
+        options["fps"] = entry.fps
+    return (ImageFolder if entry.kind == "images" else ArrayVideo)(folder / entry.file, **options)
+
+
+def _read_keypoints(entry: KeypointsEntry, folder: Path, streams: Mapping[str, Any]) -> Keypoints:
+    times = None if entry.times is None else streams.get(entry.times, folder / entry.times)
+    read = read_dlc_h5 if Path(entry.file).suffix == ".h5" else read_dlc_csv
+    return replace(read(folder / entry.file, times, fps=entry.fps), unit=entry.unit)
+
+
+def _read_series(entry: SeriesEntry, folder: Path, _: Mapping[str, Any]) -> Series:
+    path = folder / entry.file
+    if path.suffix.lower() in (".csv", ".npz") and _only(entry, "unit"):
+        return read_series(path, entry.unit)
+    known = {
+        "values": entry.values,
+        "times": entry.times,
+        "axes": entry.axes,
+        "rate": entry.rate,
+        "channels": list(entry.channels) if isinstance(entry.channels, tuple) else entry.channels,
+        "unit": entry.unit,
+        "table": entry.table,
+    }
+    if not _in_trials(entry):
+        return read_array_series(path, **known, fps=entry.fps, start=entry.start)
+    if entry.fps is not None or entry.start:
+        raise ConfigError("trials have a width (s per bin) and starts; use these, not fps, start.")
+    return read_binned_trials(path, **known, **_layout(entry))[0]
+
+
+def _read_spikes(entry: SpikesEntry, folder: Path, _: Mapping[str, Any]) -> Spikes:
+    path = folder / entry.file
+    if path.suffix.lower() == ".npz" and _only(entry):
+        return read_spikes(path)
+    return read_array_spikes(
+        path,
+        entry.times or "times",
+        entry.units or "units",
+        rate=entry.rate,
+        start=entry.start,
+        ids=entry.ids,
+        table=entry.table,
+        valid=entry.valid,
+    )
+
+
+def _read_trials(entry: TrialsEntry, folder: Path, _: Mapping[str, Any]) -> Trials:
+    path = folder / entry.file
+    if _only(entry):
+        return read_trials(path)
+    if entry.start is not None:
+        return read_array_trials(
+            path,
+            entry.start,
+            entry.stop,
+            duration=entry.duration,
+            rate=entry.rate,
+            columns=entry.columns,
+        )
+    if entry.values is None:
+        raise ConfigError(
+            "expected start (with stop or duration), or values of an array of trials; a CSV of "
+            "trials takes no keys."
+        )
+    return read_binned_trials(
+        path,
+        entry.values,
+        axes=entry.axes,
+        times=entry.times,
+        rate=entry.rate,
+        columns=entry.columns,
+        event=entry.event,
+        **_layout(entry),
+    )[1]
+
+
+def _in_trials(entry: BinnedTrials) -> bool:
+    """Whether the array is one of trials: a key that only trials have was given."""
+    return "trial" in (entry.axes or "") or bool(
+        entry.model_fields_set & {"width", "starts", "trial", "gap"}
+    )
+
+
+def _layout(entry: BinnedTrials) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in ("width", "starts", "trial", "gap")}
+
+
+def _only(entry: Config, *names: str) -> bool:
+    """Whether nothing but the file and ``names`` was given."""
+    return entry.model_fields_set <= {"kind", "file", *names}
+
+
+def _read_suite2p(entry: Suite2pEntry, folder: Path, _: Mapping[str, Any]) -> Series:
+    return read_suite2p(
+        folder / entry.file,
+        entry.fps,
+        signal=entry.signal,
+        cells_only=entry.cells_only,
+        neuropil=entry.neuropil,
+    )
+
+
+def _read_kilosort(entry: KilosortEntry, folder: Path, _: Mapping[str, Any]) -> Any:
+    from tinbergen.recordings.kilosort import read_kilosort
+
+    return read_kilosort(folder / entry.file)
+
+
+def _read_session(entry: SessionEntry, folder: Path, _: Mapping[str, Any]) -> Recording:
+    if entry.kind == "nwb":
+        from tinbergen.recordings.nwb import read_nwb
+
+        return read_nwb(folder / entry.file)
+    from tinbergen.recordings.alf import read_alf
+
+    return read_alf(folder / entry.file)
+
+
+_READERS: dict[str, Callable[[Any, Path, Mapping[str, Any]], Any]] = {
+    "video": _read_frames,
+    "images": _read_frames,
+    "array": _read_frames,
+    "keypoints": _read_keypoints,
+    "series": _read_series,
+    "labels": lambda entry, folder, _: read_labels(folder / entry.file, entry.classes),
+    "spikes": _read_spikes,
+    "trials": _read_trials,
+    "suite2p": _read_suite2p,
+    "kilosort": _read_kilosort,
+    "nwb": _read_session,
+    "alf": _read_session,
+}
