@@ -1,3 +1,4 @@
+from .alf import read_alf as read_alf
 from .array_files import list_arrays as list_arrays
 from .array_files import read_array as read_array
 from .arrays import read_array_series as read_array_series
@@ -7,6 +8,9 @@ from .arrays import read_binned_trials as read_binned_trials
 from .check import CheckRow as CheckRow
 from .check import check_dataset as check_dataset
 from .clocks import Clock as Clock
+from .counts_build import build_counts_cache as build_counts_cache
+from .counts_cache import CountsCache as CountsCache
+from .counts_cache import CountsConfig as CountsConfig
 from .dataset import Dataset as Dataset
 from .deeplabcut import read_dlc_csv as read_dlc_csv
 from .deeplabcut import read_dlc_h5 as read_dlc_h5
