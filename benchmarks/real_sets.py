@@ -68,7 +68,8 @@ class Target:
     neural
         Selector of the activity, where it is a part: ``counts/region=ADn``.
     align, before, after
-        Window around a time of each trial (a column), s; None = from its start, or all bins.
+        Window around a time of each trial (a column), s; a ``before`` < 0 begins after it. None =
+        from its start, or all bins.
     """
 
     name: str
@@ -507,8 +508,10 @@ SETS: dict[str, RealSet] = {
         ofc_odor,
         "spikes",
         (
-            Target("choice", "classes", 0.90, "movement", "", "odor_out", 0.0, 0.5),
-            Target("choice", "classes", 0.62, "odour", "", "odor_out", 0.5, 0.0),
+            Target(
+                "choice", "classes", 0.90, "movement (0.5 s on average)", "", "water_in", 0.5, 0
+            ),
+            Target("choice", "classes", 0.62, "odour", "", "odor_out", 0.5, 0),
         ),
         ("choice",),
         bin=0.05,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import numpy as np
@@ -139,13 +138,27 @@ class TestEntries:
         with pytest.raises(ConfigError, match="'spikes' is there already; rename"):
             Dataset.open(write(tmp_path, twice))
 
-    @pytest.mark.parametrize("kind", ["kilosort", "alf"])
-    def test_folders_of_others(self, kind, tmp_path):
-        if importlib.util.find_spec(f"tinbergen.recordings.{kind}") is None:
-            pytest.skip(f"there is no reader of {kind} yet")
-        text = ONE % f"x: {{kind: {kind}, file: gone}}"
+    def test_kilosort(self, tmp_path):
+        for probe in ("a", "b"):
+            folder = tmp_path / probe
+            folder.mkdir()
+            np.save(folder / "spike_times.npy", np.arange(10) * 100)
+            np.save(folder / "spike_clusters.npy", np.arange(10) % 2)
+        one = ONE % "x: {kind: kilosort, file: a, sample_rate: 1000}"
+        assert Dataset.open(write(tmp_path, one))["m1"]["x"].times[-1] == 0.9
+        two = ONE % "x: {kind: kilosort, file: {V1: a, CA1: b}, sample_rate: 1000}"
+        spikes = Dataset.open(write(tmp_path, two))["m1"]["x"]
+        assert spikes.n_units == 4 and set(spikes.table["probe"]) == {"V1", "CA1"}
+
+    @pytest.mark.parametrize(
+        "entry", ["kilosort, file: gone", "kilosort, file: {a: gone}", "alf, file: gone"]
+    )
+    def test_folders_that_are_absent(self, entry, tmp_path):
+        path = write(tmp_path, ONE % f"x: {{kind: {entry}}}")
         with pytest.raises(MissingFileError, match="gone"):
-            Dataset.open(write(tmp_path, text))
+            Dataset.open(path)
+        (row,) = check_dataset(path, workers=1)
+        assert row.state == "unusable" and "gone" in row.file
 
 
 def rows_of(**streams):

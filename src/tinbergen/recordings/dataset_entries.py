@@ -115,10 +115,11 @@ class Suite2pEntry(Config):
 
 
 class KilosortEntry(Config):
-    """A folder of Kilosort or phy."""
+    """A folder of Kilosort or phy, or one a probe: ``{probe: folder}``."""
 
     kind: str
-    file: str
+    file: str | dict[str, str]
+    sample_rate: float | None = None  # Hz
 
 
 class SessionEntry(Config):
@@ -207,7 +208,12 @@ def read_streams(
         except TinbergenError as error:
             if failures is None:
                 raise
-            failures[recording, stream] = (entry.kind, str(folder / entry.file), error)
+            files = [entry.file] if isinstance(entry.file, str) else entry.file.values()
+            failures[recording, stream] = (
+                entry.kind,
+                ", ".join(str(folder / f) for f in files),
+                error,
+            )
             continue
         new = {stream: value}
         if isinstance(value, Recording):
@@ -361,7 +367,10 @@ def _read_suite2p(entry: Suite2pEntry, folder: Path, _: Mapping[str, Any]) -> Se
 def _read_kilosort(entry: KilosortEntry, folder: Path, _: Mapping[str, Any]) -> Any:
     from tinbergen.recordings.kilosort import read_kilosort
 
-    return read_kilosort(folder / entry.file)
+    if isinstance(entry.file, str):
+        return read_kilosort(folder / entry.file, sample_rate=entry.sample_rate)
+    probes = {probe: folder / file for probe, file in entry.file.items()}
+    return read_kilosort(probes, sample_rate=entry.sample_rate)
 
 
 def _read_session(entry: SessionEntry, folder: Path, _: Mapping[str, Any]) -> Recording:
