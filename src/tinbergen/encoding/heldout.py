@@ -8,6 +8,7 @@ from tinbergen.encoding.inputs import Kind
 from tinbergen.encoding.saving import Saved
 
 FLOOR = 1e-3  # spikes/bin; a rate of zero would cost infinitely much at the first spike
+_PRIOR = 30.0  # spikes: what a unit must have held out to move a calibration by itself
 _LOWEST = 0.1  # of a unit's mean rate: what linear predictions below it, or negative ones, become
 _NEWTON_STEPS = 25
 _TOLERANCE = 1e-4
@@ -64,7 +65,8 @@ class Calibration(Saved):
     Poisson likelihood on held-out rows. A linear model is judged by a Poisson score that punishes
     rates near zero; this gives it what a GLM has from the start.
 
-    A prior of one spike's weight draws to ``offset = 0, slope = 1``, the prediction itself.
+    A prior of 30 spikes' weight draws to ``offset = 0, slope = 1``, the prediction itself: the
+    same rows choose the penalty, and without it short recordings would choose one too small.
 
     Attributes
     ----------
@@ -95,10 +97,10 @@ class Calibration(Saved):
             weighted = rate * x
             total = rate.sum(axis=0, dtype=np.float64)
             first = weighted.sum(axis=0, dtype=np.float64)
-            second = np.einsum("ru,ru->u", weighted, x) + 1.0
-            g0 = known[0] - total - offset
-            g1 = known[1] - first - (slope - 1)
-            h00 = total + 1.0
+            second = np.einsum("ru,ru->u", weighted, x) + _PRIOR
+            g0 = known[0] - total - _PRIOR * offset
+            g1 = known[1] - first - _PRIOR * (slope - 1)
+            h00 = total + _PRIOR
             determinant = h00 * second - first**2
             steps = np.stack([second * g0 - first * g1, h00 * g1 - first * g0]) / determinant
             steps = np.clip(steps, -1, 1)
