@@ -37,6 +37,8 @@ from .lightning_pose import read_lightning_pose_csv as read_lightning_pose_csv
 from .nwb import read_nwb as read_nwb
 from .nwb_export import write_nwb as write_nwb
 from .pulses import align_clocks as align_clocks
+from .pynapple import from_pynapple as from_pynapple
+from .pynapple import to_pynapple as to_pynapple
 from .quality import filter_trials as filter_trials
 from .quality import filter_units as filter_units
 from .quality import unit_quality as unit_quality

@@ -14,6 +14,7 @@ from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.intervals import Bins, Intervals
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.labels import Labels
+from tinbergen.recordings.pynapple import from_pynapple
 from tinbergen.recordings.series import Series
 from tinbergen.recordings.spikes import Spikes
 from tinbergen.recordings.trials import Trials
@@ -45,7 +46,8 @@ class Recording:
     name
         Unique within its dataset.
     streams
-        Name -> Video (or another :class:`FrameSource`), Keypoints, Series, Labels, Spikes, Trials.
+        Name -> Video (or another :class:`FrameSource`), Keypoints, Series, Labels, Spikes, Trials,
+        or an object of pynapple, which is turned into one of these.
     subject
         The animal, or None.
     notes
@@ -67,14 +69,15 @@ class Recording:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for stream, value in self.streams.items():
+        streams = {name: from_pynapple(value) for name, value in self.streams.items()}
+        for stream, value in streams.items():
             if not isinstance(value, _STREAMS):
                 kinds = ", ".join(kind.__name__ for kind in _STREAMS)
                 raise DataError(
                     f"Recording {self.name!r}, stream {stream!r}: expected one of {kinds}; found "
                     f"a {type(value).__name__}."
                 )
-        object.__setattr__(self, "streams", MappingProxyType(dict(self.streams)))
+        object.__setattr__(self, "streams", MappingProxyType(streams))
         object.__setattr__(self, "notes", tuple(self.notes))
 
     def __reduce__(self) -> tuple:
