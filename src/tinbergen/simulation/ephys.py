@@ -16,7 +16,8 @@ from tinbergen.simulation.neurons import ARENA_REGIONS, Population, latent_drive
 from tinbergen.simulation.task import TASK_REGIONS, Task
 from tinbergen.simulation.video_driven import VISUAL_REGIONS, visual_cells, visual_drives
 
-_VISUAL_DRIFT = 0.05
+# Busy and steady units: what a short film leaves unknown is then little.
+_VISUAL_DRIFT, _VISUAL_HZ = 0.05, (5.0, 30.0)
 
 
 def check_neurons(
@@ -114,7 +115,8 @@ def visual_streams(
         ``visual_spikes`` and ``visual_rates`` (true rates, Hz).
     """
     base, animal, recording = seed
-    population = Population.draw(n, np.random.default_rng([base, animal, 0, 6]), VISUAL_REGIONS)
+    units = np.random.default_rng([base, animal, 0, 6])
+    population = Population.draw(n, units, VISUAL_REGIONS, _VISUAL_HZ)
     generator = np.random.default_rng([base, animal, recording, 7])
     times, drives = visual_drives(visual_cells(video))
     rates = population.rates(times, drives, generator, drift=_VISUAL_DRIFT)

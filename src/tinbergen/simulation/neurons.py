@@ -168,15 +168,22 @@ class Population:
 
     @classmethod
     def draw(
-        cls, n: int, generator: np.random.Generator, regions: Sequence[Region] = ARENA_REGIONS
+        cls,
+        n: int,
+        generator: np.random.Generator,
+        regions: Sequence[Region] = ARENA_REGIONS,
+        rates: tuple[float, float] = (1.0, 30.0),
     ) -> Self:
-        """Draw ``n`` units, shared out among ``regions`` as evenly as can be."""
+        """Draw ``n`` units, shared out among ``regions`` as evenly as can be.
+
+        Their mean rates are log-uniform between ``rates`` (Hz).
+        """
         if n < 1 or not regions:
             raise ConfigError(
                 f"Expected at least 1 neuron and 1 region, found {n} and {len(regions)}."
             )
         parts = [
-            _draw_region(region, number, len(share), generator)
+            _draw_region(region, number, len(share), rates, generator)
             for number, (region, share) in enumerate(
                 zip(regions, np.array_split(np.arange(n), len(regions)), strict=True)
             )
@@ -269,7 +276,9 @@ class Population:
         return (1 - untuned) * rate + untuned * mean
 
 
-def _draw_region(region: Region, number: int, n: int, generator: np.random.Generator) -> dict:
+def _draw_region(
+    region: Region, number: int, n: int, rates: tuple[float, float], generator: np.random.Generator
+) -> dict:
     reads = len(region.reads)
     # Each unit reads one to three drives of its region.
     order = generator.random((n, reads)).argsort(axis=1).argsort(axis=1)
@@ -282,13 +291,14 @@ def _draw_region(region: Region, number: int, n: int, generator: np.random.Gener
         region.latency + 0.04 * generator.standard_normal(n), LATENCIES[0], LATENCIES[-1]
     )
     latencies = np.exp(-0.5 * ((LATENCIES - middle[:, None]) / (0.6 * _SPACING)) ** 2)
+    lowest, highest = rates
     depth = _REGION_UM * (number + np.sort(generator.random(n)))
     table = pd.DataFrame(
         {
             "region": region.name,
             "depth": np.round(depth, 1),
             "quality": np.where(generator.random(n) < 0.15, "mua", "good"),
-            "rate": np.round(np.exp(generator.uniform(0, np.log(30), n)), 3),
+            "rate": np.round(lowest * (highest / lowest) ** generator.random(n), 3),
         }
     )
     return {

@@ -9,16 +9,18 @@ what moves, and owes nothing to the features that this package computes:
 2. Complex cells tile the window around the gaze: oriented contrast energy at two scales (even and
    odd Gabor filters, squared and added; Adelson & Bergen 1985, doi:10.1364/JOSAA.2.000284), beside
    smooth patches of brightness.
-3. Fixed random local mixtures of the cells are the drives: their level (``form``), its change
-   (``change``) and the strength of its fast changes (``motion``).
-4. Units read drives with a bump or monotonely, late, through an exponential or a softplus
+3. Smooth pools of the cells are the drives: energy around one orientation at one scale (``form``),
+   brightness of the middle against that around it (``light``), and how fast such an energy grows
+   or shrinks (``change``). Pools lie at random but are the same for every video.
+4. Units read a few drives, late, through an exponential or a softplus
    (:class:`~tinbergen.simulation.neurons.Population`).
 
 So the rates depend on posture and on how limbs, ears and fur look under the light of the moment,
 on shadows and on what hides the animal, on the micro-motion of grooming: not on keypoints alone.
 They follow the animal wherever it goes, and contrast energy is no linear function of pixels, so
-that the first principal components of the frames do not suffice; they say what moves where on the
-body, so one motion energy for the whole image does not either.
+that the first principal components of the frames do not suffice; nor does one motion energy, as
+most of the drives are about what is seen and not about how much of it moves. The pools are broad
+and the drives are few, so that good features of the frames can learn them from minutes of video.
 """
 
 from __future__ import annotations
@@ -42,15 +44,19 @@ _GRID_S = 0.02
 _SCALES = ((16.0, 3, 13.0), (8.0, 5, 8.0))  # wavelength, cells a side, spacing (px)
 _ORIENTATIONS = 4
 _PATCHES = (3, 13.0, 6.0)  # a side, spacing, radius (px)
-_FORM, _CHANGE, _MOTION = 16, 8, 8
-_MIXTURE_SEED = 20_240_614
+_FORM, _LIGHT, _CHANGE = 8, 3, 4
+_POOL_SEED = 1
 
-VISUAL_REGIONS = (
-    Region("VISp", tuple(f"form{i}" for i in range(_FORM)), 0.06, bumps=0.3),
-    Region("VISl", tuple(f"change{i}" for i in range(_CHANGE)), 0.08, bumps=0.0),
-    Region("VISam", tuple(f"motion{i}" for i in range(_MOTION)), 0.1, bumps=0.0),
+_FORMS, _LIGHTS, _CHANGES = (
+    tuple(f"{name}{i}" for i in range(n))
+    for name, n in (("form", _FORM), ("light", _LIGHT), ("change", _CHANGE))
 )
-"""Regions that see form, its change, and fast motion; the names are there to be readable."""
+VISUAL_REGIONS = (
+    Region("VISp", _FORMS, 0.06, bumps=0.0),
+    Region("VISl", (*_FORMS[:4], *_LIGHTS), 0.08, bumps=0.0),
+    Region("VISam", (*_FORMS, *_CHANGES), 0.1, bumps=0.0),
+)
+"""Regions that see form; form and light; form and its change. The names are for reading."""
 
 
 def visual_cells(video: FrameSource) -> Series:
@@ -90,9 +96,9 @@ def visual_cells(video: FrameSource) -> Series:
 
 
 def visual_drives(cells: Series) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Mix the cells of one video into what neurons read.
+    """Pool the cells of one video into what neurons read.
 
-    The mixtures are the same for every video; each drive is standardised over its own.
+    The pools are the same for every video; each drive is standardised over its own.
 
     Parameters
     ----------
@@ -104,26 +110,20 @@ def visual_drives(cells: Series) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     times
         Even grid of 20 ms over the video (s), shape (time,).
     drives
-        Name -> ``(time,)``: ``form0`` to ``form15``, ``change0`` to ``change7``, ``motion0`` to
-        ``motion7``, of zero mean and unit variance.
+        Name -> ``(time,)``: ``form0`` to ``form7``, ``light0`` to ``light2``, ``change0`` to
+        ``change3``, of zero mean and unit variance.
     """
     if len(cells) < 2:
         raise DataError(f"Expected a video of at least 2 frames, found {len(cells)}.")
     end = float(cells.valid.stops[-1])
     times = np.arange(cells.times[0], end - 1e-9, _GRID_S)
     values = _standard(np.asarray(cells.values, np.float64))
-    mixed = values @ _mixtures()
-    mixed = np.stack([np.interp(times, cells.times, column) for column in mixed.T], axis=1)
-    form, change, motion = np.split(mixed, [_FORM, _FORM + _CHANGE], axis=1)
-    change = np.gradient(gaussian_filter1d(change, 0.05 / _GRID_S, axis=0), axis=0)
-    fast = motion - gaussian_filter1d(motion, 0.1 / _GRID_S, axis=0)
-    motion = np.sqrt(gaussian_filter1d(fast**2, 0.1 / _GRID_S, axis=0) + 1e-9)
-    parts = {"form": form, "change": change, "motion": np.log(motion + 1e-3)}
-    return times, {
-        f"{name}{i}": column
-        for name, part in parts.items()
-        for i, column in enumerate(_standard(part).T)
-    }
+    pooled = values @ _pools()
+    pooled = np.stack([np.interp(times, cells.times, column) for column in pooled.T], axis=1)
+    smooth = gaussian_filter1d(pooled[:, -_CHANGE:], 0.05 / _GRID_S, axis=0)
+    pooled[:, -_CHANGE:] = np.gradient(smooth, axis=0)
+    names = (*_FORMS, *_LIGHTS, *_CHANGES)
+    return times, dict(zip(names, _standard(pooled).T, strict=True))
 
 
 def _standard(values: np.ndarray) -> np.ndarray:
@@ -158,7 +158,7 @@ def _window(difference: np.ndarray) -> np.ndarray:
 
 
 def _filters() -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return filters of unit norm as columns (even, odd, patches) and the names of the cells."""
+    """Return even, odd and patch filters as columns (absolute weights sum to 1), and names."""
     middle = (_WINDOW - 1) / 2
     y, x = np.mgrid[:_WINDOW, :_WINDOW] - middle
     even, odd, patches, names = [], [], [], []
@@ -171,10 +171,10 @@ def _filters() -> tuple[np.ndarray, tuple[str, ...]]:
                 )
                 along = (x - place_x) * np.cos(angle) + (y - place_y) * np.sin(angle)
                 phase = 2 * np.pi * along / wavelength
-                cosine = envelope * np.cos(phase)
-                cosine -= envelope * (cosine.sum() / envelope.sum())
-                even.append(cosine)
-                odd.append(envelope * np.sin(phase))
+                for group, wave in ((even, np.cos(phase)), (odd, np.sin(phase))):
+                    # Blind to even light, also where the window cuts the filter off.
+                    mean = (envelope * wave).sum() / envelope.sum()
+                    group.append(envelope * (wave - mean))
                 names.append(f"energy{wavelength:g}_{turn}_{place_x:g}_{place_y:g}")
     side, spacing, radius = _PATCHES
     for place_x, place_y in _places(side, spacing):
@@ -197,12 +197,24 @@ def _respond(windows: np.ndarray, filters: np.ndarray) -> np.ndarray:
     return np.concatenate([np.log1p(energy / (_FEW_GRAYS / 4)), found[:, 2 * n :] / _FEW_GRAYS], 1)
 
 
-def _mixtures() -> np.ndarray:
-    """Return local random weights, ``(cell, drive)``; each drive looks at one place."""
-    generator = np.random.default_rng(_MIXTURE_SEED)
+def _pools() -> np.ndarray:
+    """Return weights of the cells, ``(cell, drive)``: form, light, and form for its change."""
+    generator = np.random.default_rng(_POOL_SEED)
     _, names = _filters()
-    places = np.array([[float(v) for v in name.split("_")[-2:]] for name in names])
-    drives = _FORM + _CHANGE + _MOTION
-    centre = generator.uniform(-13, 13, (drives, 2))
-    near = np.exp(-0.5 * ((places[:, None] - centre) ** 2).sum(-1) / 8.0**2)
-    return near * generator.standard_normal((len(names), drives))
+    places = np.array([[float(part) for part in name.split("_")[-2:]] for name in names])
+    kinds = np.array([name.split("_")[0] for name in names])
+    angles = np.array([float(name.split("_")[1]) * np.pi / _ORIENTATIONS for name in names])
+    pools = []
+    for drive in range(_FORM + _LIGHT + _CHANGE):
+        distance = ((places - generator.uniform(-6, 6, 2)) ** 2).sum(axis=1)
+        if _FORM <= drive < _FORM + _LIGHT:
+            weight = np.exp(-0.5 * distance / 10.0**2) * (kinds == "bright")
+            weight -= 0.5 * weight.sum() * (kinds == "bright") / (kinds == "bright").sum()
+        else:
+            wavelength = _SCALES[drive % len(_SCALES)][0]
+            tuning = 1 + 2 * np.cos(2 * (angles - generator.uniform(0, np.pi)))
+            weight = (
+                np.exp(-0.5 * distance / 16.0**2) * tuning * (kinds == f"energy{wavelength:g}")
+            )
+        pools.append(weight / np.abs(weight).sum())
+    return np.stack(pools, axis=1)
