@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d
 
@@ -193,13 +194,14 @@ class PSTH(Saved):
         """Return ``(condition, bin, unit)``; the last condition is that of all trials."""
         place = rows.place
         shape = (len(self.conditions_) + 1, place.max(initial=0) + 1, y.shape[1])
-        total, count = np.zeros(shape), np.zeros(shape)
         finite = np.isfinite(y) & use[:, None]
-        values = np.where(finite, y, 0.0)
-        for number in np.unique(labels):
-            mine = labels == number
-            np.add.at(total[number], place[mine], values[mine])
-            np.add.at(count[number], place[mine], finite[mine])
+        # Sums over trials as one sparse product: which rows belong to which bin.
+        cells = np.where(labels < 0, shape[0] - 1, labels) * shape[1] + place
+        belongs = scipy.sparse.csr_array(
+            (np.ones(len(y)), (cells, np.arange(len(y)))), shape=(shape[0] * shape[1], len(y))
+        )
+        total = (belongs @ np.where(finite, y, 0.0)).reshape(shape)
+        count = (belongs @ finite.astype(np.float64)).reshape(shape)
         if len(self.conditions_):
             total[-1], count[-1] = total[:-1].sum(axis=0), count[:-1].sum(axis=0)
         if sigma > 0:
