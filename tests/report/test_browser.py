@@ -155,7 +155,7 @@ def test_hovering_a_neuron_names_it(visit, neural_path):
     panel = page.locator("#neurons [data-figure] > svg").first
     panel.focus()
     page.keyboard.press("ArrowRight")
-    assert "unit" in page.locator("#tip").inner_text()
+    assert "bits/spike" in page.locator("#tip").inner_text()
     assert panel.locator(".ring[visibility=visible]").count() == 1
     page.locator("#neurons .legend").first.locator("button").nth(1).click()
     page.mouse.move(0, 0)

@@ -77,6 +77,16 @@ def test_dots_put_the_best_first_and_pool_over_recordings():
     assert best["name"] == "paw"
 
 
+def test_units_of_different_recordings_are_different_neurons():
+    table = pd.DataFrame(
+        {"score": "R2", "recording": ["m1", "m2"], "kind": "unit", "name": "3", "null": 0.0,
+         "value": [0.1, 0.4], "low": np.nan, "high": np.nan, "unit": "", "direction": "higher"}
+    )  # fmt: skip
+    rows = figures.dots(table, "R2")["rows"]
+    assert [row["name"] for row in rows] == ["3, m2", "3, m1"]
+    assert [row["name"] for row in figures.dots(table[:1], "R2")["rows"]] == ["3"]
+
+
 def test_map_thins_and_leaves_out_what_has_no_place():
     n = 9001
     table = pd.DataFrame(

@@ -35,9 +35,10 @@ def test_the_same_units_are_compared():
         "0": (0.4, 0.5),
         "1": (0.3, 0.2),
     }
-    assert drawn["said"] == "Better from ours in 50\N{NO-BREAK SPACE}% of 2 neurons; median " + (
+    assert drawn["said"] == "Better from ours in 50\N{NO-BREAK SPACE}% of 2; median " + (
         "difference +0.000."
     )
+    assert drawn["found"] == 2
     assert figures.against_other(table.iloc[:0], "R2", "ours", "theirs", "")["found"] == 0
 
 
@@ -52,7 +53,7 @@ def test_far_off_values_do_not_squeeze_the_others():
     table = units_table({"ours": [*np.linspace(0.1, 0.3, 40), -900.0]})
     drawn = figures.against_column(table, "R2", "null", "null", "title")
     assert drawn["y_range"] == [0.1, 0.3]
-    assert "1 far-off ones are drawn at the edge" in drawn["said"]
+    assert "1 far off, drawn at the edge" in drawn["said"]
     depth = figures.against_column(table, "R2", "depth", "depth", "title")
     assert (depth["x_range"], depth["y_range"]) == ([0.1, 0.3], [0, 400])
     assert not depth["diagonal"]
@@ -264,4 +265,29 @@ def test_a_run_of_one_silent_neuron(folder):
     captions["raster"] = {"start": 0, "bin": 0.02}
     path.write_text(json.dumps(captions))
     page = write_report(folder).read_text(encoding="utf-8")
-    assert "1 could not be scored" in page
+    assert "1 neuron of 1 recording, predicted from ours. 1 could not be scored" in page
+
+
+def test_the_details_draw_the_features_of_the_run(folder):
+    rows = [
+        {"score": "R2", "recording": "m", "kind": "unit", "name": str(u), "features": f,
+         "value": 0.25 + 0.5 * (f == "other"), "null": 0.0, "low": None, "high": None, "unit": "",
+         "direction": "higher", "n": 9}
+        for f in ("own", "other") for u in range(3)
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(folder / "scores.csv", index=False)
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "All 6 rows" in page
+    assert '"value":0.25' in page
+    assert '"value":0.75' not in page
+
+
+def test_decoded_targets_are_not_called_neurons(folder):
+    path = folder / "diagnostics/figures.json"
+    captions = json.loads(path.read_text())
+    captions["units"]["noun"] = "target"
+    path.write_text(json.dumps(captions))
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert '<section id="targets"><h2>Target by target</h2>' in page
+    units_table({"ours": [0.1, 0.2]}).to_csv(folder / "diagnostics/units.csv", index=False)
+    assert 'id="targets"' not in write_report(folder).read_text(encoding="utf-8")

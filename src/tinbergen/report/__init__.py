@@ -25,7 +25,7 @@ arrays are ``.npy`` without pickles; times are float seconds on the recording's 
 ``scores.csv``
     A row a unit, class or keypoint, and recording: ``score, recording, kind, name, value, null,
     low, high, unit, direction, n``; further columns are allowed. An empty ``recording`` means all
-    pooled.
+    pooled. Of several ``features`` (a column that need not be there) the first ones are drawn.
 ``videos.csv``
     A row a video: ``recording, video, n_frames, ok, corrupt, missing, fps, duration, width,
     height, damaged_frames, damaged_times, message``. Duration in s; ``damaged_frames`` holds
@@ -53,8 +53,8 @@ of each file; those of arrays are needed, and so are their entries that say so.
     A row a neuron, predictor and score: ``recording, unit, region, depth, predictor, score, value,
     null, low, high``. Depth in µm. The first predictor (a feature set, a model) is the run's own,
     the others are what it is compared with. An empty ``value`` means that the neuron could not be
-    scored; ``null`` is the mean of its null distribution. Caption: ``unit`` (of each score),
-    ``null_name``, ``note``.
+    scored; ``null`` is the mean of its null distribution. Caption: ``noun`` (what a row is about;
+    "neuron", or "target" of what is decoded), ``unit`` (of each score), ``null_name``, ``note``.
 ``nulls.csv``
     A row a draw of a null distribution: ``recording, target, score, null, value``; an empty
     ``recording`` means pooled, an empty ``target`` spikes; ``null`` is its kind, such as "time

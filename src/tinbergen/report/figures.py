@@ -173,7 +173,10 @@ def bars(score: Score) -> dict[str, Any]:
 
 def dots(table: Any, name: str) -> dict[str, Any]:
     """Return the rows of one score as dots beside their nulls, the best first."""
-    table = table.assign(label=table["name"].where(table["name"] != "", table["recording"]))
+    label = table["name"].where(table["name"] != "", table["recording"])
+    if (table["kind"] == "unit").all() and table["recording"].nunique() > 1:
+        label = label + ", " + table["recording"]  # unit 3 of another recording is another neuron
+    table = table.assign(label=label)
     unit, direction = table["unit"].iloc[0], table["direction"].iloc[0]
     sign = 1 if direction == "lower" else -1
     rows = []

@@ -35,14 +35,14 @@ def against_other(table: Any, score: str, own: str, other: str, unit: str) -> di
     better, gain = float((y > x).mean()) if len(x) else 0.0, np.median(y - x) if len(x) else 0.0
     label = f"{score} ({unit})" if unit else score
     said = (
-        f"Better from {own} in {percent(better)} of {len(x)} neurons; median difference "
+        f"Better from {own} in {percent(better)} of {len(x)}; median difference "
         f"{signed(float(gain))}.{_beyond(x, y)}"
     )
     return {
         "kind": "scatter",
         "title": f"{own} against {other}",
         "said": said,
-        "alt": f"{score} of each neuron from {own} against that from {other}: {said}",
+        "alt": f"{score} from {own} against that from {other}: {said}",
         "x_label": f"{other}, {label}",
         "y_label": f"{own}, {label}",
         "diagonal": True,
@@ -61,7 +61,7 @@ def against_column(table: Any, score: str, column: str, label: str, title: str) 
     depth = column == "depth"
     x_label, y_label = (score, label) if depth else (label, score)
     above = f"; {percent((y > x).mean())} lie above their null" if len(x) and not depth else ""
-    said = f"{len(known)} neurons{above}.{_beyond(x, y)}"
+    said = f"n = {len(known)}{above}.{_beyond(x, y)}"
     return {
         "kind": "scatter",
         "title": title,
@@ -82,7 +82,7 @@ def _scatter(x: np.ndarray, y: np.ndarray, region: Any, units: Sequence[str]) ->
     return {
         "x": finite(x[kept]),
         "y": finite(y[kept]),
-        "units": [units[i] for i in kept],
+        "units": [str(units[i]) for i in kept],
         "names": list(map(str, names)),
         "codes": codes.tolist(),
         "x_range": finite(_frame(x)),
@@ -106,7 +106,7 @@ def _beyond(*columns: np.ndarray) -> str:
     for values in columns:
         low, high = _frame(values)
         far |= (values < low) | (values > high)
-    return f" {far.sum()} far-off ones are drawn at the edge." if far.any() else ""
+    return f" {far.sum()} far off, drawn at the edge." if far.any() else ""
 
 
 def by_region(table: Any, score: str, unit: str) -> dict[str, Any]:
@@ -130,10 +130,11 @@ def by_region(table: Any, score: str, unit: str) -> dict[str, Any]:
     best = f"; highest median in {rows[0]['name']}" if rows else ""
     return {
         "kind": "strips",
-        "alt": f"{score} of {len(values)} neurons in {len(rows)} regions{best}.",
+        "alt": f"{score} in {len(rows)} regions, n = {len(values)}{best}.",
         "x_label": f"{score} ({unit})" if unit else score,
         "unit": unit,
         "range": finite(_frame(values)),
+        "found": len(values),
         "rows": rows,
     }
 

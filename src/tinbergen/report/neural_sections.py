@@ -17,6 +17,7 @@ from tinbergen.report.results import RunResults
 _PANELS = 6
 _OTHERS = 4
 _CONDITIONS = 4
+_FEW = 3  # points that make a picture
 
 
 # ---- neuron by neuron
@@ -29,25 +30,32 @@ def neurons(results: RunResults, payload: Payload) -> Section | None:
         return None
     caption = _caption(results, "units")
     own = str(table["predictor"].iloc[0])
-    content = ""
-    for score, rows in table.groupby("score", sort=False):
-        unit = str(caption.get("unit", {}).get(score, ""))
-        content += _neurons_of_one_score(rows, str(score), own, unit, caption, payload)
+    drawn = "".join(
+        _one_score(rows, str(score), own, caption, payload)
+        for score, rows in table.groupby("score", sort=False)
+    )
     mine = table.loc[table["predictor"] == own].drop_duplicates(["recording", "unit"])
     missing = int(np.isnan(mine["value"].to_numpy(float)).sum())
     recordings = len(set(mine["recording"]))
-    lead = f"{len(mine)} neurons of {recordings} recordings, predicted from {own}."
+    noun = str(caption.get("noun", "neuron"))
+    lead = f"{_count(len(mine), noun)} of {_count(recordings, 'recording')}, predicted from {own}."
     if missing:
-        lead += f" {missing} could not be scored (no spikes in the test data) and are left out."
+        lead += f" {missing} could not be scored on the test data and are left out."
+    if not (drawn or missing):
+        return None
+    title = f"{_capital(noun)} by {noun}"
     note = parts.notes(str(caption.get("note", "")))
-    return Section(
-        "neurons", "Neuron by neuron", f'<p class="lead">{escape(lead)}</p>{content}{note}'
-    )
+    return Section(f"{noun}s", title, f'<p class="lead">{escape(lead)}</p>{drawn}{note}')
 
 
-def _neurons_of_one_score(
-    rows: Any, score: str, own: str, unit: str, caption: Mapping[str, Any], payload: Payload
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
+def _one_score(
+    rows: Any, score: str, own: str, caption: Mapping[str, Any], payload: Payload
 ) -> str:
+    unit = str(caption.get("unit", {}).get(score, ""))
     mine = rows[rows["predictor"] == own]
     label = f"{score} ({unit})" if unit else score
     drawn: list[tuple[str, str, dict[str, Any]]] = []
@@ -69,7 +77,7 @@ def _neurons_of_one_score(
     shown = [
         parts.figure(title, said, payload.place(figure))
         for title, said, figure in drawn
-        if figure.get("found", 1)
+        if figure.get("found", _FEW) >= _FEW
     ]
     return f'<div class="grid wide">{"".join(shown)}</div>' if shown else ""
 
@@ -248,13 +256,11 @@ def decoding(results: RunResults, payload: Payload) -> Section | None:
         content += f'{key}<div class="pictures">{drawn}</div>{note}'
     table, caption = results.neural.confusion, _caption(results, "confusion")
     if table is not None and not table.empty:
-        drawn = ""
+        drawn, pooled = "", bool((table["recording"] == "").any())
         for (recording, target), group in table.groupby(["recording", "target"], sort=False):  # type: ignore
             figure = figures.confusion(group, caption.get("classes", {}).get(target), str(target))
-            said = ", ".join(
-                part for part in (str(recording), str(caption.get("scores", {}).get(target, "")))
-                if part
-            )  # fmt: skip
+            score = str(caption.get("scores", {}).get(target, ""))
+            said = str(recording) if pooled and recording else score
             drawn += parts.figure(str(target), said, payload.place(figure))
         note = parts.notes(
             "Rows are true classes, columns decoded ones; the shade is the share of the row.",

@@ -77,7 +77,10 @@ def details(results: RunResults, payload: Payload) -> Section | None:
     if table is None or table.empty:
         return None
     drawn = ""
-    for (score, kind), group in table.groupby(["score", "kind"], sort=False):  # type: ignore
+    own = table
+    if "features" in table:  # the first are the run's own, the others are for the table
+        own = table[table["features"] == table["features"].iloc[0]]
+    for (score, kind), group in own.groupby(["score", "kind"], sort=False):  # type: ignore
         if len(group) < 2:
             continue
         figure = figures.dots(group, str(score))

@@ -40,7 +40,7 @@ function drawScatter(figure, data, width) {
       ring.setAttribute("visibility", "visible");
       ring.setAttribute("cx", places[i][0]);
       ring.setAttribute("cy", places[i][1]);
-      const lines = [`unit ${data.units[i]}`, data.names[data.codes[i]]];
+      const lines = [data.units[i], ...(data.names.length > 1 ? [data.names[data.codes[i]]] : [])];
       lines.push(`${data.y_label}: ${formatNumber(data.y[i])}`, `${data.x_label}: ${formatNumber(data.x[i])}`);
       return { x: places[i][0], y: places[i][1], lines };
     },
@@ -76,7 +76,7 @@ function drawStrips(figure, data, width) {
     },
     (i) => {
       const row = data.rows[i], [q1, median, q3] = row.quartiles;
-      const lines = [row.name, `${row.n} neurons`, `median ${withUnit(median, data.unit)}`];
+      const lines = [row.name, `n = ${row.n}`, `median ${withUnit(median, data.unit)}`];
       lines.push(`middle half ${formatNumber(q1)} to ${formatNumber(q3)}`);
       return { x: inside(median), y: top + (i + 0.5) * rowHeight, lines };
     },
