@@ -1,8 +1,10 @@
+from .beta_mixture import BetaMixtureHMM as BetaMixtureHMM
 from .bilinear import BilinearRRR as BilinearRRR
 from .crossval import Fold as Fold
 from .crossval import make_folds as make_folds
 from .design import raised_cosine_basis as raised_cosine_basis
 from .glm import PoissonGLM as PoissonGLM
+from .kalman import LGAR1 as LGAR1
 from .logistic import Logistic as Logistic
 from .mean_rate import PSTH as PSTH
 from .mean_rate import MeanRate as MeanRate
