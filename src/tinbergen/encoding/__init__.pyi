@@ -1,3 +1,5 @@
+from .alignment import CCA as CCA
+from .alignment import Procrustes as Procrustes
 from .beta_mixture import BetaMixtureHMM as BetaMixtureHMM
 from .bilinear import BilinearRRR as BilinearRRR
 from .crossval import Fold as Fold
