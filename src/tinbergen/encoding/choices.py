@@ -148,9 +148,10 @@ def null_predictions(problem: Problem, y: np.ndarray) -> dict[str, np.ndarray]:
     return nulls
 
 
-def raised(rates: np.ndarray, n_train: int) -> np.ndarray:
-    """Raise rates to half a spike in the whole training part: nobody can know of lower ones.
+def plausible(rates: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Keep rates within what the training counts ``(row, unit)`` can tell of.
 
-    A rate of zero where a spike comes after all would cost without bound.
+    No lower than half a spike in all of them (a rate of zero where a spike comes after all costs
+    without bound), no higher than the largest count that a bin held.
     """
-    return np.maximum(rates, 0.5 / n_train)
+    return np.clip(rates, 0.5 / len(train), np.maximum(train.max(axis=0), 0.5))

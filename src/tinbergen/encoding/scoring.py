@@ -31,7 +31,7 @@ MEASURES = {
     "angle": "R2",
     "classes": "balanced accuracy",
 }
-FLOOR = 1e-9  # spikes/bin; the rates of a study are above it, see choices.raised
+FLOOR = 1e-9  # spikes/bin; the rates of a study are above it, see choices.plausible
 _MIN_SHIFT_S = 10.0
 _NUMBERS = 2e8
 _DRAWS = 2000

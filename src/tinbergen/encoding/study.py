@@ -26,7 +26,7 @@ from tinbergen.encoding.choices import (
     model_class,
     null_predictions,
     plain_settings,
-    raised,
+    plausible,
     settings_for,
 )
 from tinbergen.encoding.crossval import FoldKind
@@ -341,7 +341,7 @@ class _Runner:
         if problem.target.kind == "counts":
             for fold in problem.folds:
                 for rates in models.values():
-                    rates[fold.test] = raised(rates[fold.test], int(fold.train.sum()))
+                    rates[fold.test] = plausible(rates[fold.test], y[fold.train])
         return models
 
     def _models(
