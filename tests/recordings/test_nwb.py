@@ -63,6 +63,7 @@ def whole(tmp_path_factory) -> Path:
     for i in range(4):
         file.add_electrode(group=groups[i // 2], location=groups[i // 2].name, rel_y=20.0 * i)
     file.add_unit_column("KSLabel", "by Kilosort")
+    file.add_unit_column("amplitudes", "of each spike", index=True)
     trains = [[0.3, 0.1, 0.2], [0.5, np.nan], [], [0.05, 0.95]]
     electrodes = [[0], [0, 3], [2, 3], [3]]
     for i, (train, rows) in enumerate(zip(trains, electrodes, strict=True)):
@@ -73,6 +74,7 @@ def whole(tmp_path_factory) -> Path:
             obs_intervals=np.array([[0.0, 1.0]]) if i else np.array([[0.0, 0.4], [0.5, 0.9]]),
             KSLabel="good" if i % 2 else "mua",
             waveform_mean=np.zeros((5, 2)),
+            amplitudes=np.ones(len(train)),
         )
     file.add_trial_column("choice", "left or right")
     file.add_trial_column("licks", "s", index=True)
@@ -156,6 +158,7 @@ def test_units(whole):
     notes(recording, "units", "1 of 7 spikes left out", "finite")
     notes(recording, "units", "1 units were not ascending", "sorted")
     notes(recording, "units", "1 of 4 units have no spike")
+    notes(recording, "units", "left out, not one value a row: amplitudes")
     notes(recording, "units", "1 units lie on electrodes of several regions")
     notes(recording, "units", "1 of 6 spikes lie outside the observed intervals")
     assert read_nwb(whole, observed="any")["spikes"].valid == Intervals([0], [1])
@@ -258,6 +261,10 @@ BROKEN = {
         lambda f: f["processing/ophys/Fluorescence/dff/rois"].__setitem__(0, 7),
         ["dff", "row 7"],
     ),
+    "a link to nothing": (
+        lambda f: f["acquisition"].__setitem__("far", h5py.ExternalLink("no.nwb", "/a")),
+        ["acquisition/far", "leads to nothing"],
+    ),
     "no data": (
         lambda f: f.__delitem__("acquisition/wheel/data"),
         ["acquisition/wheel", "without data"],
@@ -354,6 +361,23 @@ def test_films(tmp_path, videos):
     assert recording["inside"].frame(2).shape == (6, 8, 3)
     notes(recording, "lost", "c.mp4")
     notes(recording, "deep", "uint16")
+
+
+def test_tables_of_events(tmp_path):
+    file = new_file()
+    if not hasattr(file, "add_events_table"):
+        pytest.skip("this pynwb has no tables of events")
+    table = pynwb.event.EventsTable(name="tones", description="d")
+    table.add_column("pitch", "Hz")
+    table.add_row(timestamp=0.5, pitch=440)
+    table.add_row(timestamp=1.5, pitch=220)
+    file.add_events_table(table)
+    tones = read_nwb(save(file, tmp_path / "events.nwb"))["tones"]
+    assert tones.table.to_dict("list") == {
+        "start": [0.5, 1.5],
+        "stop": [0.5, 1.5],
+        "pitch": [440, 220],
+    }
 
 
 def test_other_files_are_refused(tmp_path):

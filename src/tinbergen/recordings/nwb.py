@@ -28,7 +28,15 @@ from tinbergen.recordings.recording import Recording
 from tinbergen.recordings.series import Series
 from tinbergen.recordings.spikes import Spikes
 
-_PLACES = ("units", "intervals", "acquisition", "processing", "stimulus/presentation", "analysis")
+_PLACES = (
+    "units",
+    "intervals",
+    "acquisition",
+    "processing",
+    "events",
+    "stimulus/presentation",
+    "analysis",
+)
 _INVALID = "intervals/invalid_times"
 
 
@@ -203,6 +211,8 @@ def _paths(entry: dict[str, Any]) -> list[str]:
 
 def _walk(source: Source, place: str) -> Iterator[str]:
     group = source.file.get(place)
+    if group is None and "/" in place.removeprefix("stimulus/"):
+        source.notes.append(f"{place}: left out: the link leads to nothing")
     if not isinstance(group, h5py.Group):
         return
     kind = _kind(group)

@@ -133,6 +133,8 @@ def read_column(group: Any, name: str) -> np.ndarray | None:
     dataset = group[name]
     if not isinstance(dataset, h5py.Dataset) or f"{name}_index_index" in group:
         return None
+    if dataset.ndim > (1 if f"{name}_index" in group else 2):
+        return None
     values = plain(dataset)
     if values is None:
         return None
@@ -144,8 +146,6 @@ def read_column(group: Any, name: str) -> np.ndarray | None:
         raise DataError(f"the column {name!r} has {len(values)} rows, the table {rows}.")
     if ends is None and values.ndim == 1:
         return values
-    if values.ndim > 2 or (ends is not None and values.ndim > 1):
-        return None
     cells = np.empty(rows, dtype=object)
     parts = values if ends is None else np.split(values, ends)[:rows]
     for row, part in enumerate(parts):
@@ -153,13 +153,19 @@ def read_column(group: Any, name: str) -> np.ndarray | None:
     return cells
 
 
-def read_frame(group: Any, source: Source, skip: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read a dynamic table but for the columns ``skip``; its index is a range, not the ids."""
+def read_frame(
+    group: Any, source: Source, skip: tuple[str, ...] = (), single: bool = False
+) -> pd.DataFrame:
+    """Read a dynamic table but for the columns ``skip``; its index is a range, not the ids.
+
+    ``single``: only columns of a single value a row.
+    """
     columns, lost = {}, []
     for name in column_names(group):
         if name in skip:
             continue
-        values = read_column(group, name)
+        many = f"{name}_index" in group or len(getattr(group[name], "shape", ())) > 1
+        values = None if single and many else read_column(group, name)
         if values is None:
             lost.append(name)
         else:

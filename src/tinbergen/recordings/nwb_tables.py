@@ -68,7 +68,7 @@ def read_units(group: Any, source: Source, observed: str, own: dict[str, Any]) -
     ends = row_ends(group, "spike_times")
     if ends is None:
         raise DataError("spike_times has no spike_times_index, so its units are not known")
-    table = read_frame(group, source, skip=_NOT_COLUMNS)
+    table = read_frame(group, source, skip=_NOT_COLUMNS, single=not own)
     _add(table, "region", _REGION, lambda: _region(group, source))
     _add(table, "depth", _DEPTH, lambda: _depth(group, source))
     _add(table, "quality", _QUALITY, lambda: None)
