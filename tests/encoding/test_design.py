@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,6 +54,23 @@ def test_many_blocks_equal_one(monkeypatch):
     assert len(list(lagged.parts(index))) > 5
     assert_allclose(lagged.gram(index), whole.T @ whole, atol=1e-9)
     assert_allclose(lagged.kernel(index), whole @ whole.T, atol=1e-9)
+
+
+def test_the_lag_matrix_is_never_in_memory():
+    features = np.random.default_rng(0).normal(size=(20_000, 16)).astype(np.float32)
+    lagged = Lagged(features, np.repeat(np.arange(20), 1000), (-20, 20))
+    index, weights = np.arange(20_000), np.ones((lagged.n_columns, 4))
+    matrix = len(index) * lagged.n_columns * features.itemsize
+    tracemalloc.start()
+    for work in (
+        lambda: lagged.gram(index),
+        lambda: lagged.dot(index, weights),
+        lambda: lagged.sums(index, features[:, :4]),
+    ):
+        tracemalloc.reset_peak()
+        work()
+        assert tracemalloc.get_traced_memory()[1] < 0.6 * matrix
+    tracemalloc.stop()
 
 
 def test_a_positive_lag_looks_back():

@@ -8,6 +8,7 @@ from lagged_oracle import lag_matrix, standardised
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import PoissonRegressor
 from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.metrics import mean_poisson_deviance
 
 from tinbergen.encoding import PoissonGLM, ReducedRank, Ridge
 from tinbergen.encoding.heldout import Calibration, HeldOutScore
@@ -209,6 +210,13 @@ class TestPoissonGLM:
         alone = PoissonGLM((10.0,)).fit(x, y[:, others])
         assert_allclose(model.predict(x)[:, others], alone.predict(x), rtol=1e-3)
 
+    def test_deviance_is_that_of_scikit_learn(self):
+        x, y, _ = counts()
+        model = PoissonGLM((10.0,), lags=(0, 1), components=3).fit(x, y)
+        rates = model.predict(x)
+        expected = [600 * mean_poisson_deviance(y[:, u], rates[:, u]) for u in range(6)]
+        assert_allclose(model.deviance_, expected)
+
     def test_never_beyond_the_highest_rate_seen(self):
         x, y, _ = counts()
         model = PoissonGLM((1.0,), **PLAIN).fit(x, y)
@@ -317,6 +325,18 @@ class TestAllModels:
         assert_allclose(beside[:50], alone, rtol=1e-12)
         assert not np.allclose(model.predict(x[:100])[49], alone[49])
 
+    @pytest.mark.parametrize("components", [None, 3])
+    def test_features_that_never_vary_leave_the_mean(self, model, components):
+        _, y, _ = counts()
+        plain = type(model)(components=components).fit(np.ones((600, 2)), y)
+        assert_allclose(plain.predict(np.zeros((4, 2))), np.tile(y.mean(axis=0), (4, 1)), rtol=0.3)
+
+    def test_numbers_of_any_size(self, model):
+        x, y, _ = counts()
+        expected = model.fit(x, y).predict(x)
+        for factor in (1e-30, 1e30):
+            assert_allclose(model.fit(x * factor, y).predict(x * factor), expected, rtol=1e-6)
+
     def test_save_and_load_bit_for_bit(self, model, tmp_path):
         x, y, _ = counts()
         y = y.astype(float)
@@ -336,6 +356,10 @@ class TestAllModels:
             model.fit(x, y[1:])
         with pytest.raises(DataError, match="found none among 600"):
             model.fit(np.where(np.eye(600, 5) == 1, x, np.nan), y)
+        with pytest.raises(DataError, match="found none among 0"):
+            model.fit(x[:0], y[:0])
+        with pytest.raises(DataError, match="at least one feature"):
+            model.fit(x[:, :0], y)
         with pytest.raises(DataError, match="expected bool"):
             model.fit(x, y, validate=np.zeros(600))
         with pytest.raises(DataError, match="picks all rows"):

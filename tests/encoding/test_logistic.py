@@ -115,3 +115,5 @@ def test_refusals():
         Logistic().fit(x, y, validate=y != "left")
     with pytest.raises(DataError, match="both text and numbers"):
         Logistic().fit(x, np.where(y == "left", 1, y.astype(object)))
+    with pytest.raises(DataError, match="one label at each time, found 2"):
+        Logistic().fit(x, np.stack([y, y], axis=1))

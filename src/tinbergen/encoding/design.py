@@ -47,7 +47,15 @@ class FeatureMap(Saved):
         self.components = components
 
     def fit(self, x: np.ndarray, rows: np.ndarray) -> FeatureMap:
-        """Fit on the ``rows`` (bool) of ``x`` ``(row, feature)``."""
+        """Fit on the ``rows`` (bool) of ``x`` ``(row, feature)``.
+
+        Raises
+        ------
+        DataError
+            If there is no feature.
+        """
+        if x.shape[1] == 0:
+            raise DataError("X: expected at least one feature, found none.")
         index = np.flatnonzero(rows)
         self.mean_, self.scale_ = _moments(x, index)
         self.projection_ = None
@@ -214,7 +222,7 @@ class Lagged:
         """
         runs = self._runs(index)
         width, n_lags = self._padded.shape[1], self._n_lags
-        if n_lags == 1 or self._basis is not None or 4 * len(runs) > len(index):
+        if n_lags == 1 or width == 0 or self._basis is not None or 4 * len(runs) > len(index):
             return self._direct_gram(index)
         blockwise = np.zeros((n_lags, width, n_lags, width))
         for _, z in self.parts(index):

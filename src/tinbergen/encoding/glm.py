@@ -44,6 +44,9 @@ class PoissonGLM(LinearModel):
         ``(unit,)`` spikes/bin: the highest rate of the rows fitted on; predictions stay below.
     gradient_norm_
         ``(unit,)`` relative gradient where the fit ended.
+    deviance_
+        ``(unit,)`` Poisson deviance on the rows fitted on: twice the nats by which the rates are
+        less likely than rates that equal the counts.
 
     Notes
     -----
@@ -54,6 +57,7 @@ class PoissonGLM(LinearModel):
     validation_score_: float
     ceiling_: np.ndarray
     gradient_norm_: np.ndarray
+    deviance_: np.ndarray
 
     def __init__(
         self,
@@ -95,7 +99,7 @@ class PoissonGLM(LinearModel):
         """
         alphas = penalties(self.alphas)
         table = Table.of(X, Y, segments, validate)
-        if (table.y[table.known][:, table.units] < 0).any():
+        if (table.values(table.known) < 0).any():
             raise DataError("Y: expected counts >= 0, found a negative one; use Ridge for those.")
         self.alpha_, self.validation_score_ = alphas[0], np.nan
         if len(alphas) > 1:
@@ -114,11 +118,12 @@ class PoissonGLM(LinearModel):
         weights, intercept = np.zeros((path.design.n_columns, n)), np.full(n, -np.inf)
         weights[:, spiking], intercept[spiking] = fit.column_weights(), fit.log_scale
         self._set_weights(table, weights, intercept)
-        self.ceiling_, self.gradient_norm_ = np.full((2, len(table.units)), np.nan)
+        self.ceiling_, self.gradient_norm_, self.deviance_ = np.full((3, len(table.units)), np.nan)
         known = np.flatnonzero(table.units)
-        self.ceiling_[known] = 0
+        self.ceiling_[known] = self.deviance_[known] = 0
         self.ceiling_[known[spiking]] = np.exp(fit.highest)
         self.gradient_norm_[known[spiking]] = fit.gradient_norm
+        self.deviance_[known[spiking]] = fit.deviance
         return self
 
     def predict(self, X: ArrayLike, *, segments: ArrayLike | None = None) -> np.ndarray:
@@ -141,7 +146,7 @@ class PoissonGLM(LinearModel):
         self, table: Table, rows: np.ndarray
     ) -> tuple[LinearPath, PoissonFit, np.ndarray]:
         path = LinearPath.fit(self._settings, table, rows)
-        y = table.y[rows][:, table.units]
+        y = table.values(rows)
         spiking = path.mean > 0
         return path, PoissonFit(path, np.flatnonzero(rows), y[:, spiking]), spiking
 
@@ -149,7 +154,7 @@ class PoissonGLM(LinearModel):
         """Go from the strongest penalty to weaker ones until the score falls twice."""
         path, fit, spiking = self._prepare(table, table.train)
         index = np.flatnonzero(table.held)
-        score = HeldOutScore(table.y[index][:, table.units], "counts")
+        score = HeldOutScore(table.values(index), "counts")
         best, falls = -np.inf, 0
         rates = np.zeros((len(index), len(spiking)), dtype=path.design.dtype)
         for alpha in alphas:

@@ -53,7 +53,7 @@ class Rows:
             index = np.repeat(np.arange(shape[0]), shape[1])
         else:
             index = consecutive(segments, shape[0])
-        return cls(x.reshape(-1, x.shape[-1]), index, shape)
+        return cls(x.reshape(len(index), x.shape[-1]), index, shape)
 
     @property
     def n_segments(self) -> int:
@@ -79,7 +79,7 @@ class Rows:
             raise DataError(
                 f"Y: expected the times of X, shape {self.shape} + (unit,), found {y.shape}."
             )
-        return y.reshape(len(self.x), -1)
+        return y.reshape(len(self.x), 1 if y.ndim == len(self.shape) else y.shape[-1])
 
     def held_out(self, validate: ArrayLike | None) -> np.ndarray:
         """Return ``(row,)`` bool: the rows that choose hyper-parameters.
@@ -169,10 +169,14 @@ class Table:
         """Number of rows with NaN."""
         return int((~self.known).sum())
 
+    def values(self, index: np.ndarray) -> np.ndarray:
+        """Return the targets ``(row, known unit)`` of some rows, by number or bool."""
+        return self.y[index] if self.units.all() else self.y[index][:, self.units]
+
     @property
     def kind(self) -> Kind:
         """Counts if all known targets are whole numbers >= 0."""
-        return kind_of(self.y[:, self.units][self.known])
+        return kind_of(self.y[self.known])
 
 
 def need_held_out(table: Table, what: str) -> None:

@@ -110,6 +110,8 @@ class Logistic(Saved):
         alphas = penalties(self.alphas)
         classes, numbers = encode_labels(Y)
         table = Table.of(X, numbers, segments, validate)
+        if table.y.shape[1] != 1:
+            raise DataError(f"Y: expected one label at each time, found {table.y.shape[1]}.")
         present = np.unique(table.y[table.known]).astype(int)
         if len(present) < 2:
             raise DataError(

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+from scipy.special import xlogy
 
 from tinbergen.encoding.ridge import LinearPath
 
@@ -75,6 +76,13 @@ class PoissonFit:
     def highest(self) -> np.ndarray:
         """``(unit,)`` largest log rate of the rows."""
         return self._linear.max(axis=0) + self.log_scale
+
+    @property
+    def deviance(self) -> np.ndarray:
+        """``(unit,)``; as rates sum to counts, only the likelihoods of the spikes differ."""
+        best = xlogy(self._y, self._y).sum(axis=0, dtype=np.float64)
+        linear = np.einsum("ru,ru->u", self._linear, self._y, dtype=np.float64)
+        return 2 * (best - linear - self.log_scale * self._total)
 
     def column_weights(self) -> np.ndarray:
         """``(column, unit)`` weights of the design's columns."""

@@ -99,7 +99,7 @@ class LinearPath:
         index = np.flatnonzero(rows)
         features = FeatureMap(settings.components).fit(table.rows.x, rows)
         design = settings.design(features, table.rows)[0]
-        y = table.y[index][:, table.units]
+        y = table.values(index)
         mean = y.mean(axis=0, dtype=np.float64)
         sums, products = design.sums(index, y - mean.astype(design.dtype))
         spectrum = Spectrum.of(design, index, sums)
@@ -228,7 +228,8 @@ class Ridge(LinearModel):
     Attributes
     ----------
     alpha_, validation_score_
-        The choice and its score; NaN where there was nothing to choose.
+        The choice and its score; NaN where there was nothing to choose. The calibration is fitted
+        to the rows that score it, so the score flatters by two parameters a unit.
     calibration_
         Or None.
 
@@ -340,7 +341,7 @@ class Ridge(LinearModel):
         index = np.flatnonzero(table.held)
         axes = path.project(index)
         axes = axes if kind == "counts" else axes.astype(np.float64)
-        y = table.y[index][:, table.units]
+        y = table.values(index)
         score, best, last = HeldOutScore(y, kind), -np.inf, None
         for found, predict in self._candidates(path, alphas):
             predicted = predict(axes) + path.mean.astype(axes.dtype)
