@@ -2,6 +2,7 @@ from .alignment import CCA as CCA
 from .alignment import Procrustes as Procrustes
 from .beta_mixture import BetaMixtureHMM as BetaMixtureHMM
 from .bilinear import BilinearRRR as BilinearRRR
+from .bilinear_decoder import BilinearDecoder as BilinearDecoder
 from .crossval import Fold as Fold
 from .crossval import make_folds as make_folds
 from .design import raised_cosine_basis as raised_cosine_basis
