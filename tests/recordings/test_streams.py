@@ -278,6 +278,16 @@ class TestRecording:
         np.testing.assert_array_equal(binned["spikes"].ravel(), [0, 1, 1, 0])
         np.testing.assert_array_equal(binned["video"], [6, 18, 31, 43])
 
+    def test_two_clocks_an_hour_apart(self):
+        wheel = Series(np.arange(60.0), np.zeros(60))
+        spikes = Spikes.of({"a": [3600.5, 3650.0]}, valid=Intervals([3600], [3660]))
+        recording = Recording("r", {"wheel": wheel, "spikes": spikes})
+        shown = "share no time: wheel 0 to 60 s, spikes 3600 to 3660 s. If they run on different"
+        with pytest.raises(DataError, match=shown):
+            recording.bin(1.0)
+        with pytest.raises(DataError, match=shown):
+            next(recording.windows(1.0))
+
     def test_refuses(self, recording):
         with pytest.raises(DataError, match="no stream 'eye'; it has: video, side"):
             recording["eye"]

@@ -136,13 +136,36 @@ class Recording:
         See :meth:`Intervals.windows <tinbergen.recordings.intervals.Intervals.windows>`: by
         default what is left at an end comes as a shorter window.
         """
-        for start, stop in self.valid.windows(length, step, tail):
+        for start, stop in self._shared().windows(length, step, tail):
             yield self.between(start, stop)
 
     def bin(self, width: float) -> Binned:
-        """Bring all streams onto common bins of ``width`` s inside :attr:`valid`."""
-        bins = Bins.inside(self.valid, width)
+        """Bring all streams onto common bins of ``width`` s inside :attr:`valid`.
+
+        Raises
+        ------
+        DataError
+            If the streams share no time.
+        """
+        bins = Bins.inside(self._shared(), width)
         return Binned(bins, {name: stream.bin(bins) for name, stream in self.streams.items()})
+
+    def _shared(self) -> Intervals:
+        """Return :attr:`valid`, which has to hold something."""
+        valid = self.valid
+        if len(valid):
+            return valid
+        spans = [
+            f"{name} {v.valid.starts[0]:g} to {v.valid.stops[-1]:g} s"
+            if len(v.valid)
+            else f"{name} nothing"
+            for name, v in self.streams.items()
+            if not isinstance(v, Labels | Trials)
+        ]
+        raise DataError(
+            f"Recording {self.name!r}: its streams share no time: {', '.join(spans)}. If they run "
+            "on different clocks, align these first (align_clocks); else choose some with only()."
+        )
 
 
 @dataclass(frozen=True, eq=False)
