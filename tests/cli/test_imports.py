@@ -14,7 +14,8 @@ import pytest
 
 HEAVY = ["torch", "lightning_fabric", "pandas", "sklearn", "scipy", "cv2", "av", "matplotlib"]
 HEAVY += ["pyarrow", "h5py", "pynwb", "transformers", "tensorboard"]
-VERBS = ["demo", "simulate", "check", "pretrain", "embed", "report", "doctor"]
+VERBS = ["demo", "simulate", "check", "convert", "pretrain", "embed", "encode", "decode"]
+VERBS += ["report", "doctor"]
 
 
 def heavy_modules_after(code: str) -> list[str]:

@@ -107,6 +107,16 @@ def test_windows_around_trials_hold_the_spikes_of_half_open_bins():
     assert counts.tolist() == [1, 1, 1, 0, 1, 0]
 
 
+def test_whole_trials_hold_rates():
+    trials = Trials(pd.DataFrame({"start": [0.0, 2.0, 4.0], "stop": [1.0, 4.0, 8.5]}))
+    grid = Grid.whole_trials(trials, Intervals([0.0], [8.0]))
+    assert grid.trial.tolist() == [0, 1]
+    assert sum(grid.left_out.values()) == 1
+    times = np.arange(80) * 0.1
+    counts = counts_on(grid, times, np.ones((80, 1)), 0.1)
+    assert counts.ravel().tolist() == pytest.approx([15.0, 15.0])  # per 1.5 s, the median length
+
+
 def test_taking_rows_parts_neighbours():
     grid = Grid.over(Intervals([0.0], [1.0]), 0.1)
     rows = np.ones(10, bool)

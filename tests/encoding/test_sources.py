@@ -139,7 +139,7 @@ def test_feature_sets_have_names(recording, tmp_path):
     assert list(named_features("a, b")) == ["a", "b"]
     assert list(named_features(["a,b", "c"])) == ["a", "b", "c"]
     assert list(named_features({"move": "wheel", "look": "pose"})) == ["move", "look"]
-    series = Series([0.0, 1.0], [1.0, 2.0])
+    series = Series(np.arange(2.0), np.arange(2.0))
     assert list(named_features({"m/1": series})) == ["features"]
     with pytest.raises(ConfigError, match="twice"):
         named_features("a,a")

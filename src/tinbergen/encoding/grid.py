@@ -123,6 +123,28 @@ class Grid:
             {f"trials: {why}": float(len(who)) for why, who in windows.left_out.reasons.items()},
         )
 
+    @classmethod
+    def whole_trials(cls, trials: Trials, valid: Intervals) -> Self:
+        """Make one bin of each trial, from its start to its stop; ``width`` is their median.
+
+        Trials that ``valid`` does not wholly hold are left out.
+        """
+        start, stop = trials.start, trials.stop
+        at = np.searchsorted(valid.starts, start + _ROUNDING, side="right") - 1
+        ends = valid.stops[np.maximum(at, 0)] if len(valid) else np.full(len(start), -np.inf)
+        rows = np.flatnonzero((at >= 0) & (stop <= ends + _ROUNDING) & (stop - start > _ROUNDING))
+        lost = len(start) - len(rows)
+        width = float(np.median((stop - start)[rows])) if len(rows) else 0.0
+        left_out = {"trials not covered by every stream": float(lost)} if lost else {}
+        return cls(start[rows], stop[rows], width, np.arange(len(rows)), rows, 1, left_out)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """``(row, 1)``: what makes counts of bins of unequal length those of ``width``."""
+        lengths = self.stops - self.starts
+        equal = np.abs(lengths - self.width) <= 1e-3 * self.width
+        return np.where(equal, 1.0, self.width / np.maximum(lengths, _ROUNDING))[:, None]
+
     def in_trials(self, trials: Trials) -> Self:
         """Return the same bins, each said to lie in the trial at its middle."""
         return replace(
@@ -232,21 +254,26 @@ def counts_on(grid: Grid, times: np.ndarray, counts: np.ndarray, width: float) -
 
     Returns
     -------
-    ``(row, unit)`` float64, spikes/bin; NaN where a bin of the grid is not wholly covered.
+    ``(row, unit)`` float64, spikes/bin; NaN where a bin of the grid is not wholly covered. Whole
+    trials of unequal length have counts per ``grid.width``.
     """
-    expected = round(grid.width / width)
-    if expected < 1 or abs(expected * width - grid.width) > 1e-3 * grid.width:
+    lengths = grid.stops - grid.starts
+    expected = np.maximum(np.rint(lengths / width), 1).astype(int)
+    equal = np.ptp(lengths) <= 1e-3 * grid.width if len(grid) else True
+    if equal and abs(round(grid.width / width) * width - grid.width) > 1e-3 * grid.width:
         raise DataError(
             f"Counts in bins of {width:g} s cannot be brought onto bins of {grid.width:g} s: "
-            f"choose a multiple, for example {max(expected, 1) * width:g}."
+            f"choose a multiple, for example {max(round(grid.width / width), 1) * width:g}."
         )
     out = np.full((len(grid), counts.shape[1]), np.nan)
     for rows, bins in grid.pieces():
         first = np.searchsorted(times, bins.starts - width / 2)
         last = np.searchsorted(times, bins.stops - width / 2)
-        full = last - first == expected
+        number = expected[rows]
+        full = last - first == number
         total = np.zeros((int(full.sum()), counts.shape[1]))
-        for shift in range(expected):
-            total += counts[first[full] + shift]
+        for shift in range(int(number.max(initial=0))):
+            there = number[full] > shift
+            total[there] += counts[first[full][there] + shift]
         out[rows][full] = total
-    return out
+    return out if equal else out * grid.width / (expected * width)[:, None]

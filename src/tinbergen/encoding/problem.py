@@ -65,7 +65,7 @@ def plan(
         is one value a trial; else 0.05.
     align
         Column of the trials with the time that windows are laid around; None: the whole recording
-        (or from ``start``, where the target is one value a trial).
+        (where the target is one value a trial: each trial as a whole, at its mean rate).
     before, after
         The window, s; by default from the event itself to the end of the shortest trial.
 
@@ -78,9 +78,11 @@ def plan(
     goal = find_source(recording, target, as_target=True)
     streams = {n: s for n, s in [*sources.items(), ("target", goal)] if s.valid is not None}
     own = [s.trials for s in [goal, *sources.values()] if s.trials is not None]
-    if goal.trials is not None and align is None:
-        align = "start"
-    if align is not None:
+    free = align is None and before is None and after is None and width is None
+    if goal.trials is not None and free:
+        grid = Grid.whole_trials(goal.trials, _common(streams))
+    elif goal.trials is not None or align is not None:
+        align = align or "start"
         trials = own[0] if own else _trials(recording, align)
         grid = _windows(recording, trials, align, before, after, width, goal, streams)
     else:
@@ -110,6 +112,14 @@ def _trials(recording: Recording, column: str) -> Trials:
         f"Recording {recording.name!r} has no trials with a column {column!r} to align to; it "
         f"has: {found}."
     )
+
+
+def _common(streams: Mapping[str, Source]) -> Intervals:
+    """Where all streams were recorded."""
+    valid = Intervals([-np.inf], [np.inf])
+    for source in streams.values():
+        valid = valid & source.valid  # type: ignore[operator]
+    return valid
 
 
 def _native_width(streams: Mapping[str, Source]) -> float | None:
@@ -148,9 +158,7 @@ def _windows(
 def _whole(recording: Recording, width: float | None, streams: Mapping[str, Source]) -> Grid:
     if not streams:
         raise DataError(f"Recording {recording.name!r}: nothing named was sampled over time.")
-    valid = Intervals([-np.inf], [np.inf])
-    for source in streams.values():
-        valid = valid & source.valid  # type: ignore[operator]
+    valid = _common(streams)
     binned = [s.bins for s in streams.values() if s.bins is not None]
     if not binned:
         return Grid.over(valid, width or BIN)

@@ -93,6 +93,7 @@ def spikes_source(text: str, spikes: Spikes, channel: str, where: str) -> Source
         for rows, bins in grid.pieces():
             part = spikes.between(bins.starts[0], bins.stops[-1])
             counts[rows] = part.bin(bins)[:, at]
+        counts *= grid.scale
         names = tuple(str(i) for i in spikes.table.index[at])
         return Columns(counts, names, "counts", table=spikes.table.iloc[at].reset_index(drop=True))
 
