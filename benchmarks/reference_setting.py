@@ -220,6 +220,7 @@ class MarkedTask(PretrainTask):
             copy.load_state_dict(model.state_dict())
             with torch.autocast("cpu", enabled=False):
                 self.found.append({"images": images, **scores(copy, self.clip)})
+            print(json.dumps(self.found[-1]), flush=True)
         self.seconds += time.process_time() - begin
         return {}
 
