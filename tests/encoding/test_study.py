@@ -226,8 +226,9 @@ def test_spike_times_and_counts_give_the_same(day):
         ({"options": {"lag": 3}}, ConfigError, "did you mean 'lags'"),
         ({"features": "wheels"}, DataError, "no stream 'wheels'"),
         ({"model": "psth"}, ConfigError, "give align"),
+        ({"fold": 3}, ConfigError, "did you mean 'folds'"),
         ({"bin": 0.07}, DataError, "expected a multiple"),
-        ({"folds": 1}, DataError, "at least 2 folds"),
+        ({"folds": 1}, ConfigError, "folds"),
         ({"align": "nowhere"}, DataError, "nowhere"),
     ],
 )

@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from tinbergen.configuration import Config
+from tinbergen.configuration import Config, resolve
 from tinbergen.encoding.choices import (
     check_choice,
     fit_predict,
@@ -52,16 +53,16 @@ class StudyConfig(Config):
     target: str
     model: str
     options: dict[str, Any] = {}
-    bin: float | None = None  # s
+    bin: float | None = Field(None, gt=0)  # s
     align: str | None = None
     before: float | None = None  # s
     after: float | None = None  # s
-    folds: int = 5
+    folds: int = Field(5, ge=2)
     fold_kind: FoldKind = "blocks"
-    gap: float = 1.0  # s
-    min_rate: float = 0.5  # Hz
+    gap: float = Field(1.0, ge=0)  # s
+    min_rate: float = Field(0.5, ge=0)  # Hz
     compare: bool = False
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 def encode(
@@ -190,22 +191,20 @@ def _study(
     folder = None if out is None else StudyFolder.prepare(out)
     dataset = _dataset(data)
     named = named_features(features)
-    unknown = sorted(set(settings) - set(StudyConfig.model_fields))
-    if unknown:
-        raise TypeError(f"{direction}() has no parameter {unknown[0]!r}.")
+    chosen = {
+        "direction": direction,
+        "features": tuple(named),
+        "target": target if isinstance(target, str) else "target",
+        "model": model or "",
+        "options": dict(options or {}),
+    }
+    config = resolve(StudyConfig, chosen, settings)
     plans, bad = _plans(dataset, named, target, settings, skip_bad)
     kind = plans[0].target.kind
     if any(each.target.kind != kind for each in plans):
         raise DataError("The target is counts in some recordings and not in others.")
     model = model or ("logistic" if kind == "classes" else "ridge")
-    config = StudyConfig(
-        direction=direction,
-        features=tuple(named),
-        target=target if isinstance(target, str) else "target",
-        model=model,
-        options=dict(options or {}),
-        **settings,
-    )
+    config = config.updated(model=model)
     check_choice(model, direction, kind, config.options)
     runner = _Runner(config, dict(named))
     with Progress(len(plans) * config.folds, f"{direction} with {model}", "folds") as progress:
