@@ -133,16 +133,17 @@ def null_predictions(problem: Problem, y: np.ndarray) -> dict[str, np.ndarray]:
 
     Of classes the most frequent one.
     """
-    nulls = {"train mean": np.zeros_like(y)}
+    nulls = {"train mean": np.full_like(y, np.nan)}
     trials = problem.grid.per_trial
     if trials is not None and trials > 1 and not problem.per_trial:
-        nulls["train PSTH"] = np.zeros_like(y)
+        nulls["train PSTH"] = np.full_like(y, np.nan)
     for fold in problem.folds:
+        known = y[fold.train & problem.scored]
         if problem.target.kind == "classes":
-            values, counts = np.unique(y[fold.train], return_counts=True)
+            values, counts = np.unique(known, return_counts=True)
             nulls["train mean"][fold.test] = values[counts.argmax()]
             continue
-        nulls["train mean"][fold.test] = y[fold.train].mean(axis=0)
+        nulls["train mean"][fold.test] = known.mean(axis=0)
         if "train PSTH" in nulls:
             nulls["train PSTH"][fold.test] = fit_predict(PSTH, problem, fold, y, y)[0]
     return nulls

@@ -18,6 +18,7 @@ from tinbergen.recordings import Intervals, Recording, Trials
 
 BIN = 0.05
 _BLOCKS = 40
+_CONTEXT = 20  # bins beside known targets that models may look at
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,9 @@ def plan(
         trials = own[0] if own else _trials(recording, align)
         grid = _windows(recording, trials, align, before, after, width, goal, streams)
     else:
-        grid = _whole(recording, width, streams)
+        # A target that is not known somewhere is NaN there; counts would be zero instead.
+        cover = {name: s for name, s in streams.items() if name != "target" or s.kind == "counts"}
+        grid = _whole(recording, width, cover or streams)
         grid = grid.in_trials(own[0]) if own else grid
     if any(trials is not own[0] for trials in own):
         raise DataError(
@@ -174,7 +177,7 @@ def _whole(recording: Recording, width: float | None, streams: Mapping[str, Sour
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Rows on which everything is known.
+    """Rows on which the features are known.
 
     Attributes
     ----------
@@ -183,7 +186,9 @@ class Problem:
     features, target
         On all rows of the plan's grid.
     kept
-        ``(all rows,)`` bool: rows on which everything is known.
+        ``(all rows,)`` bool: rows on which the features are known.
+    scored
+        ``(n,)`` bool: items whose target is known too.
     grid
         The kept rows.
     folds
@@ -200,6 +205,7 @@ class Problem:
     features: Features
     target: Columns
     kept: np.ndarray
+    scored: np.ndarray
     grid: Grid
     folds: list[Fold]
     per_trial: bool
@@ -238,15 +244,19 @@ class Problem:
 
     @property
     def blocks(self) -> np.ndarray:
-        """``(n,)`` int: trials, or stretches of time; what a bootstrap draws."""
+        """``(scored item,)`` int: trials, or stretches of time; what a bootstrap draws."""
         if self.grid.per_trial is not None:
             return np.arange(self.n) // (1 if self.per_trial else self.bins)
-        return np.arange(self.n) * min(_BLOCKS, self.n) // self.n
+        n = int(self.scored.sum())
+        return np.arange(n) * min(_BLOCKS, n) // n
 
     def truth(self) -> np.ndarray:
-        """Return the target, ``(n, column)``."""
-        values = self.target.values[self.kept]
-        return values[:: self.bins] if self.per_trial else values
+        """Return the target, ``(n, column)`` float64; NaN where it is not known."""
+        values = self.target.values[self.kept].astype(np.float64)
+        values = values[:: self.bins] if self.per_trial else values
+        if self.target.kind == "classes":
+            values[values < 0] = np.nan
+        return values
 
     def inputs(self, train: np.ndarray) -> dict[str, np.ndarray]:
         """Return feature set -> ``(n, column)``; of trials, those of all bins side by side.
@@ -297,52 +307,85 @@ def make_problem(
     target = planned.target.on(grid)
     known = {"target": known_rows(target)}
     known |= {name: known_rows(columns) for name, columns in features.sets.items()}
-    kept = np.all(list(known.values()), axis=0)
-    if grid.per_trial is not None:
-        kept = np.repeat(kept.reshape(-1, grid.per_trial).all(axis=1), grid.per_trial)
-    left_out = dict(grid.left_out)
-    if target.kind == "counts" and kept.any():
-        target, slow = _without_slow(
-            target, target.values[kept].mean(axis=0), min_rate, grid.width
-        )
-        left_out |= {f"units below {min_rate:g} Hz": float(slow)} if slow else {}
-    what = "bins" if grid.per_trial is None else "trials"
     each = grid.per_trial or 1
+    what = "bins" if grid.per_trial is None else "trials"
+    left_out = dict(grid.left_out)
     for name, rows in known.items():
-        lost = (~rows.reshape(-1, each).all(axis=1)).sum()
-        if lost:
+        if lost := int((~rows.reshape(-1, each).all(axis=1)).sum()):
             left_out[f"{what} without known {name}"] = float(lost)
-    if not kept.any():
+    scored = np.logical_and.reduce(list(known.values()))
+    if grid.per_trial is not None:
+        kept = scored = np.repeat(scored.reshape(-1, each).all(axis=1), each)
+    else:  # bins without a target still tell what came before and after
+        kept = features.known & _nearby(scored, _CONTEXT)
+    if not scored.any():
         raise DataError(
             f"Recording {planned.recording!r}: no bin is left in which target and features are "
             f"all known: {left_out}."
         )
-    small = grid.take(kept)
-    per_trial = planned.target.trials is not None
-    by_trial = grid.per_trial is not None
-    starts = small.starts[::each] if by_trial else small.starts
-    stops = small.stops[each - 1 :: each] if by_trial else small.stops
-    strata = None
-    if target.kind == "classes" and per_trial:
-        strata = target.values[kept][::each, 0]
-    if fold_kind == "random" and not by_trial:
-        raise DataError(
-            "Random folds are for whole trials only (give align=): neighbouring bins would lie "
-            "in training and test. Use folds by blocks of time."
-        )
+    if target.kind == "counts":
+        means = target.values[scored].mean(axis=0)
+        target, slow = _without_slow(target, means, min_rate, grid.width)
+        left_out |= {f"units below {min_rate:g} Hz": float(slow)} if slow else {}
+    step = each if planned.target.trials is not None else 1
+    problem = Problem(
+        planned.recording, features, target, kept, scored[kept][::step], grid.take(kept), [],
+        planned.target.trials is not None, left_out, {},
+    )  # fmt: skip
     try:
-        folds = make_folds(
-            starts, stops, n_folds, gap=gap, kind=fold_kind, strata=strata, seed=seed
-        )
+        folds, split = _folds(problem, n_folds, fold_kind, gap, seed)
     except DataError as error:
         raise DataError(f"Recording {planned.recording!r}: {error}") from None
-    unit = "trials" if by_trial else "bins"
-    split = folds_to_dict(folds, starts, stops, kind=fold_kind, gap=gap, unit=unit)
-    if by_trial and not per_trial:
-        folds = [Fold(*(np.repeat(m, each) for m in (f.train, f.validate, f.test))) for f in folds]
-    return Problem(
-        planned.recording, features, target, kept, small, folds, per_trial, left_out, split
-    )
+    return replace(problem, folds=folds, split=split)
+
+
+def _nearby(rows: np.ndarray, reach: int) -> np.ndarray:
+    """Which rows are at most ``reach`` rows from one of ``rows`` (bool)."""
+    total = np.concatenate([[0], np.cumsum(rows)])
+    at = np.arange(len(rows))
+    return total[np.minimum(at + reach + 1, len(rows))] > total[np.maximum(at - reach, 0)]
+
+
+def _folds(
+    problem: Problem, n_folds: int, kind: FoldKind, gap: float, seed: int
+) -> tuple[list[Fold], dict[str, Any]]:
+    """Make folds of bins that are scored, or of trials, and say which they are."""
+    grid, each = problem.grid, problem.grid.per_trial
+    if kind == "random" and each is None:
+        raise DataError(
+            "random folds are for whole trials only (give align=): neighbouring bins would lie "
+            "in training and test. Use folds by blocks of time."
+        )
+    if each is None:
+        starts, stops = grid.starts[problem.scored], grid.stops[problem.scored]
+    else:
+        starts, stops = grid.starts[::each], grid.stops[each - 1 :: each]
+    strata = None
+    if problem.target.kind == "classes" and problem.per_trial:
+        strata = problem.truth()[:, 0]
+    folds = make_folds(starts, stops, n_folds, gap=gap, kind=kind, strata=strata, seed=seed)
+    unit = "bins" if each is None else "trials"
+    split = folds_to_dict(folds, starts, stops, kind=kind, gap=gap, unit=unit)
+    if each is None:
+        return [_with_context(fold, problem, gap) for fold in folds], split
+    if problem.per_trial:
+        return folds, split
+    masks = [(f.train, f.validate, f.test) for f in folds]
+    return [Fold(*(np.repeat(mask, each) for mask in fold)) for fold in masks], split
+
+
+def _with_context(fold: Fold, problem: Problem, gap: float) -> Fold:
+    """Add the bins whose target is not known to the part that they lie in."""
+    scored, starts, stops = problem.scored, problem.grid.starts, problem.grid.stops
+    if scored.all():
+        return fold
+    masks = np.zeros((3, len(scored)), dtype=bool)
+    masks[:, scored] = fold.train, fold.validate, fold.test
+    train, validate, test = masks
+    first, last = starts[test][0], stops[test][-1]
+    test |= ~scored & (starts >= first) & (stops <= last)
+    train |= ~scored & ((stops <= first - gap) | (starts >= last + gap))
+    return Fold(train, validate, test)
 
 
 def _without_slow(

@@ -206,7 +206,7 @@ def labels_source(text: str, labels: Labels, channel: str, target: bool, where: 
         codes = np.where(known, np.nan_to_num(shares).argmax(axis=1), -1)
         return Columns(codes[:, None], (text,), "classes", labels.classes)
 
-    return Source(text, "classes" if target else "continuous", labels.observed, on)
+    return Source(text, "classes" if target else "continuous", None, on)
 
 
 def trials_source(

@@ -295,8 +295,12 @@ class _Runner:
             seed=config.seed,
         )
         y = problem.truth()
-        y = y.astype(np.int64 if problem.target.kind == "classes" else np.float64)
-        models = self._predict(problem, y, progress)
+        scored = problem.scored
+        dtype = np.int64 if problem.target.kind == "classes" else np.float64
+        models = {
+            name: values[scored].astype(dtype)
+            for name, values in self._predict(problem, y, progress).items()
+        }
         fold_of = np.zeros(problem.n, dtype=int)
         for number, fold in enumerate(problem.folds):
             fold_of[fold.test] = number
@@ -306,14 +310,14 @@ class _Runner:
                 kind=problem.target.kind,
                 names=problem.target.names,
                 classes=problem.target.classes,
-                truth=y,
+                truth=y[scored].astype(dtype),
                 models=models,
-                segment=problem.segment,
+                segment=problem.runs(scored),
                 blocks=problem.blocks,
-                starts=problem.starts,
-                stops=problem.stops,
-                trial=problem.trial,
-                fold=fold_of,
+                starts=problem.starts[scored],
+                stops=problem.stops[scored],
+                trial=problem.trial[scored],
+                fold=fold_of[scored],
                 table=problem.target.table,
                 bins=None if problem.per_trial else problem.grid.per_trial,
                 per_trial=problem.per_trial,
@@ -340,7 +344,8 @@ class _Runner:
         if problem.target.kind == "counts":
             for fold in problem.folds:
                 for rates in models.values():
-                    rates[fold.test] = plausible(rates[fold.test], y[fold.train])
+                    known = y[fold.train & problem.scored]
+                    rates[fold.test] = plausible(rates[fold.test], known)
         return models
 
     def _models(
@@ -350,7 +355,7 @@ class _Runner:
             return {}
         plain = self.config.direction == "encode" or problem.target.kind != "classes"
         names = [*self.names, PLAIN] if plain else self.names
-        models = {name: np.zeros_like(y) for name in names}
+        models = {name: np.full_like(y, np.nan) for name in names}
         for number, fold in enumerate(problem.folds):
             parts = problem.inputs(fold.train)
             for name in names:
