@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,6 +85,41 @@ def read_array(path: str | os.PathLike, key: str | None = None) -> np.ndarray:
         return _plain(value, f"{path}, {wanted!r}" if wanted else str(path))
 
     return _with_file(path, read)
+
+
+def read_npz(path: str | os.PathLike, what: str, needed: Collection[str]) -> dict[str, np.ndarray]:
+    """Read all arrays of an ``.npz``.
+
+    Parameters
+    ----------
+    what
+        It should be: ``"a series"``; for errors.
+    needed
+        Keys that it must have.
+
+    Raises
+    ------
+    MissingFileError, DataError
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"Expected {what} (.npz) at {path}, found none.")
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is not {what}: it is no archive (.npz), or cut off.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if missing := sorted(set(needed) - set(file)):
+                raise DataError(
+                    f"{path} is not {what}: the arrays {', '.join(missing)} are missing; "
+                    f"it has {', '.join(file) or 'none'}."
+                )
+            return dict(file.items())
+    except TinbergenError:
+        raise
+    except Exception as error:  # the parsers raise whatever comes when a file is damaged
+        if "allow_pickle" in str(error):
+            raise DataError(f"{path} {_NO_OBJECTS}") from error
+        raise DataError(f"{path} is damaged: {error}. Write or copy it anew.") from error
 
 
 def _shown(found: dict[str, str]) -> str:

@@ -12,20 +12,27 @@ import pandas as pd
 
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.files import atomic_write
+from tinbergen.recordings.array_files import read_npz
 from tinbergen.recordings.intervals import Bins, Intervals
 
 
 def sample_times(times: Any, where: str) -> np.ndarray:
     """Return ``times`` as read-only ``(n,)`` float64 s, and see that they are ascending."""
     times = np.array(times, dtype=np.float64)
-    if times.ndim != 1 or not np.isfinite(times).all():
-        raise DataError(f"{where}: expected a finite time for each sample, shape (n,).")
+    if times.ndim != 1:
+        raise DataError(f"{where}: expected a time for each sample, (n,); found {times.shape}.")
+    if len(lost := np.flatnonzero(~np.isfinite(times))):
+        raise DataError(
+            f"{where}: {len(lost)} of {len(times)} samples have no finite time, the first is "
+            f"sample {lost[0]}. Leave them out."
+        )
     back = np.flatnonzero(np.diff(times) < 0)
     if len(back):
         i = int(back[0])
         raise DataError(
             f"{where}: times must not run backwards; sample {i} is at {times[i]:.6f} s, the next "
-            f"at {times[i + 1]:.6f} s."
+            f"at {times[i + 1]:.6f} s ({len(back)} such steps). Sort them, and with them what "
+            "belongs to them, if each is right."
         )
     times.flags.writeable = False
     return times
@@ -70,6 +77,8 @@ class Series:
     def __post_init__(self) -> None:
         times = sample_times(self.times, "Series")
         values = frozen_copy(self.values)
+        if values.dtype.kind not in "biufc":
+            raise DataError(f"Series: expected numbers, found values of type {values.dtype}.")
         values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2 or len(values) != len(times):
             raise DataError(
@@ -150,14 +159,18 @@ def _channel_table(table: pd.DataFrame, channels: tuple[str, ...]) -> pd.DataFra
 
 
 def plain_columns(table: pd.DataFrame | None) -> dict[str, np.ndarray]:
-    """Return ``table/<column>`` -> numbers or text (unknown text is empty), for ``.npz``."""
+    """Return ``table/<column>`` -> numbers or text, for ``.npz``; see :func:`plain_values`."""
     columns = {} if table is None else {f"table/{name}": table[name] for name in table}
-    return {
-        name: column.to_numpy()
-        if column.dtype.kind in "biuf"
-        else column.astype(object).where(column.notna(), "").to_numpy().astype(str)
-        for name, column in columns.items()
-    }
+    return {name: plain_values(column) for name, column in columns.items()}
+
+
+def plain_values(column: Any) -> np.ndarray:
+    """Return the numbers of a pandas column or index; else text, empty where it is not known."""
+    known = column.notna()
+    if column.dtype.kind in "biuf":
+        whole = known.all() or isinstance(column.dtype, np.dtype)
+        return column.to_numpy() if whole else column.to_numpy(np.float64, na_value=np.nan)
+    return np.array([str(v) if k else "" for v, k in zip(column, known, strict=True)], dtype=str)
 
 
 def read_series(path: str | os.PathLike, unit: str = "") -> Series:
@@ -174,9 +187,10 @@ def read_series(path: str | os.PathLike, unit: str = "") -> Series:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"Expected a series (.npz or .csv) at {path}, found none.")
+    arrays = read_npz(path, "a series", ("times", "values")) if path.suffix == ".npz" else None
     try:
-        if path.suffix == ".npz":
-            return _read_npz(path, unit)
+        if arrays is not None:
+            return _of_arrays(arrays, unit)
         table = pd.read_csv(path)
         values = table.iloc[:, 1:].to_numpy(dtype=float)
         return Series(table.iloc[:, 0].to_numpy(float), values, tuple(table.columns[1:]), unit)
@@ -184,13 +198,10 @@ def read_series(path: str | os.PathLike, unit: str = "") -> Series:
         raise DataError(f"{path} is not a series: {error}") from error
 
 
-def _read_npz(path: Path, unit: str) -> Series:
-    with np.load(path, allow_pickle=False) as file:
-        if missing := {"times", "values"} - set(file):
-            raise DataError(f"the arrays {sorted(missing)} are missing; it has {sorted(file)}.")
-        valid = Intervals(*file["valid"].T) if "valid" in file else None
-        channels = tuple(map(str, file["channels"])) if "channels" in file else ()
-        unit = str(file["unit"]) if "unit" in file and not unit else unit
-        columns = {name[6:]: file[name] for name in file if name.startswith("table/")}
-        table = pd.DataFrame(columns) if columns else None
-        return Series(file["times"], file["values"], channels, unit, valid, table)  # type: ignore[arg-type]
+def _of_arrays(arrays: dict[str, np.ndarray], unit: str) -> Series:
+    valid: Any = Intervals(*arrays["valid"].T) if "valid" in arrays else None
+    channels = tuple(map(str, arrays.get("channels", ())))
+    unit = unit or str(arrays.get("unit", ""))
+    columns = {name[6:]: array for name, array in arrays.items() if name.startswith("table/")}
+    table = pd.DataFrame(columns) if columns else None
+    return Series(arrays["times"], arrays["values"], channels, unit, valid, table)

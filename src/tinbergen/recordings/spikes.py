@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
 from tinbergen.files import atomic_write
+from tinbergen.recordings.array_files import read_npz
 from tinbergen.recordings.intervals import Bins, Intervals
-from tinbergen.recordings.series import frozen_copy, sample_times
+from tinbergen.recordings.series import frozen_copy, plain_columns, plain_values, sample_times
 
 _BLOCK = 1 << 18  # counts at a time, which stay in the processor's cache
 
@@ -43,15 +43,23 @@ class Spikes:
 
     def __post_init__(self) -> None:
         times = sample_times(self.times, "Spikes")
-        units = frozen_copy(self.units, np.int64)
+        units = unit_names(np.asarray(self.units), "Spikes")
         if units.shape != times.shape:
             raise DataError(f"Spikes: {len(times)} times, but units of shape {units.shape}.")
+        if len(units) and units.dtype.kind not in "iu":
+            raise DataError(
+                f"Spikes: units must be rows of the table, whole numbers from 0; found "
+                f"{units.dtype} such as {units[0]}. Spikes.of takes trains by their ids."
+            )
+        units = frozen_copy(units, np.int64)
         n_units = int(units.max()) + 1 if len(units) else 0
         table = pd.DataFrame(index=range(n_units)) if self.table is None else self.table.copy()
         if len(units) and (units.min() < 0 or n_units > len(table)):
+            lost = int(((units < 0) | (units >= len(table))).sum())
             raise DataError(
                 f"Spikes: units must be rows of the table, 0 to {len(table) - 1}; found "
-                f"{units.min()} to {units.max()}."
+                f"{units.min()} to {units.max()}, {lost} of {len(units)} spikes outside. Give "
+                "these units a row, or leave their spikes out."
             )
         if table.index.has_duplicates:
             raise DataError(
@@ -72,6 +80,11 @@ class Spikes:
     ) -> Spikes:
         """Make Spikes from unit id -> spike times (s), or from a pynapple TsGroup."""
         ids = list(trains)
+        if table is not None and (missing := [i for i in ids if i not in table.index]):
+            raise DataError(
+                f"Spikes: {len(missing)} of {len(ids)} units are not in the table, the first is "
+                f"{missing[0]!r}; it has {list(table.index[:10])}. Give each unit a row."
+            )
         each = [_train(trains[i], i) for i in ids]
         times = np.concatenate([np.zeros(0), *each])
         units = np.repeat(np.arange(len(ids)), [len(train) for train in each])
@@ -106,6 +119,8 @@ class Spikes:
     def only(self, rows: Any) -> Self:
         """Return these units alone: rows of ``table`` (int), or a mask ``(unit,)`` bool."""
         rows = np.asarray(rows)
+        if rows.dtype == bool and len(rows) != self.n_units:
+            raise DataError(f"Spikes: a mask of {len(rows)} for {self.n_units} units.")
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         new = np.full(self.n_units, -1)
         new[rows] = np.arange(len(rows))
@@ -135,15 +150,14 @@ class Spikes:
 
     def write(self, path: str | os.PathLike) -> None:
         """Write ``.npz``; :func:`read_spikes` reads it back."""
-        columns = {f"table/{name}": _plain(self.table[name]) for name in self.table}
         with atomic_write(path, "wb") as file:
             np.savez(
                 file,
                 times=self.times,
                 units=self.units,
-                ids=_plain(self.table.index),
+                ids=plain_values(self.table.index),
                 valid=np.stack([self.valid.starts, self.valid.stops], axis=1),
-                **columns,  # type: ignore[arg-type]
+                **plain_columns(self.table),  # type: ignore[arg-type]
             )
 
 
@@ -185,9 +199,21 @@ def _train(spikes: Any, unit: Any) -> np.ndarray:
     return times
 
 
-def _plain(column: Any) -> np.ndarray:
-    values = column.to_numpy()
-    return values if values.dtype.kind in "biuf" else values.astype(str)
+def unit_names(units: np.ndarray, where: str) -> np.ndarray:
+    """Return the unit of each spike, whole numbers as int64.
+
+    Raises
+    ------
+    DataError
+        If a spike has none (NaN).
+    """
+    if units.dtype.kind != "f":
+        return units
+    if lost := int((~np.isfinite(units)).sum()):
+        raise DataError(
+            f"{where}: {lost} of {units.size} spikes have no unit (NaN); leave them out."
+        )
+    return units.astype(np.int64) if (units == np.round(units)).all() else units
 
 
 def read_spikes(path: str | os.PathLike) -> Spikes:
@@ -197,20 +223,13 @@ def read_spikes(path: str | os.PathLike) -> Spikes:
     ------
     MissingFileError, DataError
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected spikes (.npz) at {path}, found none.")
+    arrays = read_npz(path, "a file of spikes", ("times", "units"))
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if missing := {"times", "units"} - set(file):
-                raise DataError(
-                    f"the arrays {sorted(missing)} are missing; it has {sorted(file)}."
-                )
-            units = file["units"]
-            ids = file["ids"] if "ids" in file else np.unique(units)
-            rows = units if "ids" in file else np.searchsorted(ids, units)
-            columns = {k[6:]: file[k] for k in file if k.startswith("table/")}
-            valid = Intervals(*file["valid"].T) if "valid" in file else None
-            return Spikes(file["times"], rows, pd.DataFrame(columns, index=ids), valid)  # type: ignore[arg-type]
-    except (ValueError, OSError) as error:
+        units = unit_names(arrays["units"], "units")
+        ids = arrays.get("ids", np.unique(units))
+        rows = units if "ids" in arrays else np.searchsorted(ids, units)
+        columns = {k[6:]: array for k, array in arrays.items() if k.startswith("table/")}
+        valid: Any = Intervals(*arrays["valid"].T) if "valid" in arrays else None
+        return Spikes(arrays["times"], rows, pd.DataFrame(columns, index=ids), valid)
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path} is not a file of spikes: {error}") from error
