@@ -28,7 +28,7 @@ import tinbergen as tb
 from real_sets import SETS, RealSet, Target
 from tinbergen.errors import TinbergenError
 from tinbergen.files import write_json
-from tinbergen.recordings import Trials
+from tinbergen.recordings import Spikes, Trials
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "encoding_table.json"
@@ -60,6 +60,11 @@ def of_trials(recordings: dict[str, Any], name: str) -> bool:
     )
 
 
+def in_counts(stream: Any) -> bool:
+    """Whether a stream holds spikes, or counts of them."""
+    return isinstance(stream, Spikes) or stream.unit == "spikes/bin"
+
+
 def decode_row(name: str, chosen: RealSet, target: Target, recordings: dict) -> dict[str, Any]:
     windows = of_trials(recordings, target.name)
     settings: dict[str, Any] = {"bin": None if windows else chosen.bin, "gap": chosen.gap}
@@ -79,7 +84,9 @@ def decode_row(name: str, chosen: RealSet, target: Target, recordings: dict) -> 
 
 
 def encode_row(name: str, chosen: RealSet, recordings: dict) -> dict[str, Any]:
-    some = dict(list(recordings.items())[:ENCODED])
+    holds = {n: r for n, r in recordings.items() if chosen.neural in r}
+    counted = {n: r for n, r in holds.items() if in_counts(r[chosen.neural])}
+    some = dict(list((counted or holds).items())[:ENCODED])
     streams = next(iter(some.values())).streams
     features = [f for f in chosen.features if f.split(":")[0].split("/")[0] in streams]
     columns = [f for f in chosen.features if of_trials(some, f)]
@@ -92,8 +99,7 @@ def encode_row(name: str, chosen: RealSet, recordings: dict) -> dict[str, Any]:
     used = features or columns
     options = {} if columns and not features else {"options": {"lags": chosen.lags}}
     row = {"set": name, "direction": "encode", "target": chosen.neural, "from": ", ".join(used)}
-    counts = chosen.neural in ("counts", "spikes")
-    model = "glm" if counts else "ridge"
+    model = "glm" if counted else "ridge"
     return row | run(
         tb.encode, some, features=used, target=chosen.neural, model=model, **settings, **options
     )

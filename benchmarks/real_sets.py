@@ -465,6 +465,7 @@ SETS: dict[str, RealSet] = {
             Target("speed", "continuous", 0.0, "a negative control"),
         ),
         ("head_direction:circular", "position", "speed"),
+        bin=0.1,
         lags=(-5, 5),
     ),
     "human_mtl": RealSet(

@@ -132,6 +132,43 @@ def test_decoding_numbers_classes_and_trials(day):
     assert value(number) > 0.1
 
 
+def test_slow_units_drown_quick_ones_unless_all_have_one_scale():
+    rng = np.random.default_rng(0)
+    times = np.arange(1200) * 0.5
+    signal = walk(rng, 1200, 1, 0.5)[:, 0]
+    quick = rng.poisson(np.exp(0.5 * signal + 2.5))
+    slow = rng.poisson(0.05, (1200, 200))
+    streams = {
+        "signal": Series(times, signal),
+        "counts": Series(times, np.column_stack([quick, slow]), unit="spikes/bin"),
+    }
+    data = Recording("units", streams)
+    options = {"lags": (0, 0), "alphas": (1e4,)}
+    common, each = (
+        decode(data, features="counts", target="signal", options={**options, "scale": scale})
+        for scale in ("common", "each")
+    )
+    assert value(common) > value(each)
+    assert value(decode(data, features="counts", target="signal")) > value(each)
+
+
+def test_labels_of_few_bins_are_decoded_with_what_lies_around(day):
+    """The lags of a labelled bin reach into bins without a label."""
+    rng = np.random.default_rng(3)
+    times = np.arange(4000) * 0.1
+    state = (walk(rng, 4000, 1, 0.9)[:, 0] > 0).astype(int)
+    counts = rng.poisson(0.4 + 0.8 * np.roll(state, 3)[:, None] * np.ones(4))
+    codes = np.where(rng.random(4000) < 0.1, state, -1)
+    streams = {
+        "counts": Series(times, counts, unit="spikes/bin"),
+        "state": tb.Labels.from_frames(times, codes, ("rest", "run")),
+    }
+    result = decode(Recording("sparse", streams), features="counts", target="state")
+    p = result.predicted["sparse"]
+    assert len(p.truth) == (codes >= 0).sum()
+    assert value(result) > 0.8
+
+
 def test_random_folds_are_marked(day):
     result = decode(day, features="counts", target="side", after=0.5, fold_kind="random")
     assert "random trials" in result.headline.split

@@ -89,6 +89,8 @@ def settings_for(
     if name == "bilinear":
         del settings["lags"]
         settings.pop("components", None)
+    if all(columns.kind == "counts" for columns in problem.features.sets.values()):
+        settings["scale"] = "common"
     settings |= {"seed": seed, "random_state": seed, "balanced": True}
     return {k: v for k, v in settings.items() if k in takes} | dict(options)
 

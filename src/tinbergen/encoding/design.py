@@ -17,6 +17,7 @@ from tinbergen.encoding.inputs import blocks
 from tinbergen.encoding.saving import Saved
 from tinbergen.errors import ConfigError, DataError
 
+Scale = Literal["each", "common"]
 _BLOCK_VALUES = 1 << 20  # numbers in one block of Z: small enough for the cache of a core
 
 
@@ -27,6 +28,10 @@ class FeatureMap(Saved):
     ----------
     components
         Number of principal components, each scaled to unit variance; None = standardise only.
+    scale
+        ``"each"`` feature by its own deviation, for features of different units; or all by a
+        ``"common"`` one, for spike counts: what a quick unit tells is surer than what a slow one
+        does, and a penalty then knows.
 
     Attributes
     ----------
@@ -41,10 +46,13 @@ class FeatureMap(Saved):
     scale_: np.ndarray
     projection_: np.ndarray | None
 
-    def __init__(self, components: int | None = None):
+    def __init__(self, components: int | None = None, scale: Scale = "each"):
         if components is not None and components < 1:
             raise ConfigError(f"components: expected at least 1, found {components}.")
+        if scale not in ("each", "common"):
+            raise ConfigError(f"scale: expected 'each' or 'common', found {scale!r}.")
         self.components = components
+        self.scale = scale
 
     def fit(self, x: np.ndarray, rows: np.ndarray) -> FeatureMap:
         """Fit on the ``rows`` (bool) of ``x`` ``(row, feature)``.
@@ -58,6 +66,8 @@ class FeatureMap(Saved):
             raise DataError("X: expected at least one feature, found none.")
         index = np.flatnonzero(rows)
         self.mean_, self.scale_ = _moments(x, index)
+        if self.scale == "common" and (used := self.scale_ > 0).any():
+            self.scale_[used] = np.sqrt(np.mean(self.scale_[used] ** 2))
         self.projection_ = None
         if self.components is not None:
             self.projection_ = self._components(x, index)

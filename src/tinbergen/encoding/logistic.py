@@ -11,7 +11,7 @@ import scipy.optimize
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax
 
-from tinbergen.encoding.design import FeatureMap
+from tinbergen.encoding.design import FeatureMap, Scale
 from tinbergen.encoding.inputs import Rows, Table, need_held_out
 from tinbergen.encoding.ridge import LagSettings, LinearPath, penalties
 from tinbergen.encoding.saving import Saved
@@ -32,7 +32,7 @@ class Logistic(Saved):
     ----------
     alphas
         Penalties to choose from, by the log-likelihood of held-out rows; then all are fitted.
-    lags, components, basis
+    lags, components, basis, scale
         As for :class:`~tinbergen.encoding.ridge.Ridge`; by default the features as they are.
     balanced
         Weight rows so that every class counts the same.
@@ -69,6 +69,7 @@ class Logistic(Saved):
         components: int | None = None,
         basis: int | ArrayLike | None = None,
         balanced: bool = False,
+        scale: Scale = "each",
         tolerance: float = 1e-5,
         max_steps: int = 1000,
     ):
@@ -77,12 +78,13 @@ class Logistic(Saved):
         self.components = components
         self.basis = basis
         self.balanced = balanced
+        self.scale: Scale = scale
         self.tolerance = tolerance
         self.max_steps = max_steps
 
     @property
     def _settings(self) -> LagSettings:
-        return LagSettings.of(self.lags, self.components, self.basis)
+        return LagSettings.of(self.lags, self.components, self.basis, self.scale)
 
     def fit(
         self,

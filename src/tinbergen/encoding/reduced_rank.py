@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
+from tinbergen.encoding.design import Scale
 from tinbergen.encoding.ridge import ALPHAS, LinearPath, Ridge
 from tinbergen.errors import ConfigError
 
@@ -56,8 +57,9 @@ class ReducedRank(Ridge):
         basis: int | ArrayLike | None = None,
         calibrate: bool = True,
         target: Literal["auto", "counts", "continuous"] = "auto",
+        scale: Scale = "each",
     ):
-        super().__init__(alphas, lags, components, basis, calibrate, target)
+        super().__init__(alphas, lags, components, basis, calibrate, target, scale)
         self.ranks = ranks
 
     def fit(

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
-from tinbergen.encoding.design import FeatureMap, Lagged, lag_basis, lag_range
+from tinbergen.encoding.design import FeatureMap, Lagged, Scale, lag_basis, lag_range
 from tinbergen.encoding.heldout import Calibration, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
@@ -97,7 +97,7 @@ class LinearPath:
     def fit(cls, settings: LagSettings, table: Table, rows: np.ndarray) -> LinearPath:
         """Fit on the ``rows`` (bool) of ``table``."""
         index = np.flatnonzero(rows)
-        features = FeatureMap(settings.components).fit(table.rows.x, rows)
+        features = FeatureMap(settings.components, settings.scale).fit(table.rows.x, rows)
         design = settings.design(features, table.rows)[0]
         y = table.values(index)
         mean = y.mean(axis=0, dtype=np.float64)
@@ -123,14 +123,19 @@ class LagSettings:
     lags: tuple[int, int]
     components: int | None
     basis: np.ndarray | None
+    scale: Scale
 
     @classmethod
     def of(
-        cls, lags: tuple[int, int], components: int | None, basis: int | ArrayLike | None
+        cls,
+        lags: tuple[int, int],
+        components: int | None,
+        basis: int | ArrayLike | None,
+        scale: Scale = "each",
     ) -> LagSettings:
         """Check what a model's constructor was given."""
         lags = lag_range(lags)
-        return cls(lags, components, lag_basis(basis, lags))
+        return cls(lags, components, lag_basis(basis, lags), scale)
 
     def design(self, features: FeatureMap, rows: Rows) -> tuple[Lagged, np.ndarray]:
         """Return the lagged features of ``rows``, and ``(row,)`` bool: which are known."""
@@ -166,6 +171,7 @@ class LinearModel(Saved):
     lags: tuple[int, int]
     components: int | None
     basis: int | ArrayLike | None
+    scale: Scale = "each"
     features_: FeatureMap
     coef_: np.ndarray
     intercept_: np.ndarray
@@ -174,7 +180,7 @@ class LinearModel(Saved):
 
     @property
     def _settings(self) -> LagSettings:
-        return LagSettings.of(self.lags, self.components, self.basis)
+        return LagSettings.of(self.lags, self.components, self.basis, self.scale)
 
     def _set_weights(self, table: Table, weights: np.ndarray, intercept: np.ndarray) -> None:
         """Keep the weights of the known units; the others predict NaN."""
@@ -224,6 +230,8 @@ class Ridge(LinearModel):
         Make rates of predictions of counts; else they stay linear and may be negative.
     target
         ``"auto"``: counts if all targets are whole numbers >= 0.
+    scale
+        Of the features, see :class:`~tinbergen.encoding.design.FeatureMap`.
 
     Attributes
     ----------
@@ -255,6 +263,7 @@ class Ridge(LinearModel):
         basis: int | ArrayLike | None = None,
         calibrate: bool = True,
         target: Literal["auto", "counts", "continuous"] = "auto",
+        scale: Scale = "each",
     ):
         self.alphas = alphas
         self.lags = lags
@@ -262,6 +271,7 @@ class Ridge(LinearModel):
         self.basis = basis
         self.calibrate = calibrate
         self.target = target
+        self.scale = scale
 
     def fit(
         self,
