@@ -177,7 +177,7 @@ def test_missing_files_are_named(tmp_path):
     with pytest.raises(MissingFileError, match="spike_clusters.npy or spike_templates.npy"):
         read_kilosort(folder)
     folder = write(tmp_path / "rate", params=None)
-    with pytest.raises(MissingFileError, match="pass sample_rate"):
+    with pytest.raises(MissingFileError, match="give sample_rate"):
         read_kilosort(folder)
     np.testing.assert_allclose(read_kilosort(folder, sample_rate=1e4).times[0], 0.03)
     (folder / "params.py").write_text("sample_rate = 10 * get()\n")

@@ -178,8 +178,9 @@ def test_nothing_is_overwritten_and_nothing_is_left_half(tmp_path):
         write_nwb(path, wheel)
     assert path.read_text() == "mine"
     write_nwb(path, wheel, overwrite=True)
-    with pytest.raises(DataError, match="written as NWB"):
-        write_nwb(tmp_path / "b.nwb", Recording("b", {"s": Series(T[:2], np.array(["a", "b"]))}))
+    table = pd.DataFrame({"region": ["a\0"]})
+    with pytest.raises(DataError, match="NUL"):
+        write_nwb(tmp_path / "b.nwb", Recording("b", {"s": Spikes([0.1], [0], table)}))
     assert sorted(tmp_path.iterdir()) == [path]
 
 

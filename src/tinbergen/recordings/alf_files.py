@@ -57,7 +57,7 @@ class AlfFiles:
             if path.suffix in (".pqt", ".parquet"):
                 return pd.read_parquet(path)
             return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
-        except (ValueError, OSError, pd.errors.ParserError) as error:
+        except (ValueError, OSError, EOFError) as error:
             self.notes.append(f"{self.name(path)}: left out: {error}")
             return None
 

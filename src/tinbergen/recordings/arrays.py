@@ -20,7 +20,7 @@ from tinbergen.errors import DataError
 from tinbergen.recordings.array_files import SUFFIXES, read_array
 from tinbergen.recordings.intervals import Intervals
 from tinbergen.recordings.series import Series
-from tinbergen.recordings.spikes import Spikes
+from tinbergen.recordings.spikes import Spikes, unit_names
 from tinbergen.recordings.trial_arrays import lay_out_trials, positive
 from tinbergen.recordings.trials import Trials
 
@@ -76,6 +76,7 @@ def read_array_series(
         raise DataError(
             f"{where}: expected either times or fps; found {'both' if fps else 'none'}."
         )
+    rate = positive(rate, "rate", where)
     seconds = None if times is None else _vector(_get(path, times), f"{path}, times") / rate
     names, rows = _channels(path, channels, table)
     known = {"time": None if seconds is None else len(seconds), "channel": _n(names, rows)}
@@ -126,6 +127,7 @@ def read_binned_trials(
     """
     where = f"{path}, {values!r}" if isinstance(values, str) else str(path)
     array = _numbers(_get(path, values), where)
+    rate = positive(rate, "rate", where)
     at = None if times is None else _numbers(_get(path, times), f"{path}, times").squeeze() / rate
     begin = None if starts is None else _vector(_get(path, starts), f"{path}, starts") / rate
     index = None if trial is None else _vector(_get(path, trial), f"{path}, trial")
@@ -199,7 +201,7 @@ def read_array_spikes(
     """
     where = f"{path}, {times!r}" if isinstance(times, str) else str(path)
     at = _vector(_get(path, times), where)
-    of = _vector(_get(path, units), f"{path}, units", text=True)
+    of = unit_names(_vector(_get(path, units), f"{path}, units", text=True), f"{path}, units")
     if len(at) != len(of):
         raise DataError(f"{where}: {len(at)} times, but {len(of)} units.")
     if rate is None and at.dtype.kind in "iu" and len(at):
@@ -207,14 +209,16 @@ def read_array_spikes(
             f"{where}: times are whole numbers ({at[0]}, ...). Give rate: how many of them make a "
             "second (sampling rate for samples, 1000 for ms, 1 for s)."
         )
-    at = start + at.astype(np.float64) / positive(rate or 1.0, "rate", where)
+    at = start + at.astype(np.float64) / positive(1.0 if rate is None else rate, "rate", where)
     if lost := int((~np.isfinite(at)).sum()):
         raise DataError(f"{where}: {lost} of {len(at)} spikes have no time (NaN); leave them out.")
     columns = {name: _get(path, key).squeeze() for name, key in (table or {}).items()}
     frame = _frame(columns, f"{path}, table")
     names: Any
     if ids is not None:
-        names = _vector(_get(path, ids), f"{path}, ids", text=True)
+        names = unit_names(_vector(_get(path, ids), f"{path}, ids", text=True), f"{path}, ids")
+        if len(np.unique(names)) < len(names):
+            raise DataError(f"{path}, ids: {len(names)} ids, but some stand twice.")
     else:
         names = np.unique(of) if frame is None else np.arange(len(frame))
     if frame is not None and len(frame) != len(names):
@@ -260,6 +264,7 @@ def read_array_trials(
     ------
     MissingFileError, DataError
     """
+    rate = positive(rate, "rate", str(path))
     begin = _vector(_get(path, start), f"{path}, start") / rate
     if (stop is None) == (duration is None):
         raise DataError(f"{path}: expected either stop or duration of the trials.")
@@ -323,6 +328,8 @@ def _oriented(
     where: str,
 ) -> np.ndarray:
     """Bring the axes into the ``standard`` order, and hold them against the lengths known."""
+    if not array.ndim:
+        raise DataError(f"{where}: expected values over time, found a single one.")
     if axes is None and standard == ("time", "channel") and max(array.shape) == array.size:
         array = array.reshape(-1, 1) if known["channel"] in (None, 1) else array
     given = standard if axes is None else _axis_names(axes, standard, where)

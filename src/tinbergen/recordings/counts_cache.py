@@ -18,6 +18,8 @@ import bisect
 import functools
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -149,7 +151,8 @@ class CountsCache:
             raise MissingFileError(f"Expected a cache of counts at {self.path}, found no folder.")
         if not (self.path / "meta.json").is_file():
             raise DataError(f"{self.path} holds no cache of counts (no meta.json).")
-        self.meta = json.loads((self.path / "meta.json").read_text(encoding="utf-8"))
+        with _rebuild(self.path / "meta.json"):
+            self.meta = json.loads((self.path / "meta.json").read_text(encoding="utf-8"))
         if self.meta.get("format") != FORMAT or "recordings" not in self.meta:
             raise DataError(
                 f"{self.path} has cache format {self.meta.get('format')}, this version reads "
@@ -207,12 +210,14 @@ class CountsCache:
     @functools.cached_property
     def units(self) -> pd.DataFrame:
         """A row a unit of all recordings: ``recording``, ``unit``, and what is known of it."""
-        return pd.read_parquet(self.path / "units.parquet")
+        with _rebuild(self.path / "units.parquet"):
+            return pd.read_parquet(self.path / "units.parquet")
 
     @functools.cached_property
     def windows(self) -> pd.DataFrame:
         """A row a window of all recordings: ``recording``, ``window_start`` (s), its trial."""
-        return pd.read_parquet(self.path / "windows.parquet")
+        with _rebuild(self.path / "windows.parquet"):
+            return pd.read_parquet(self.path / "windows.parquet")
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return all windows of a recording, ``(window, time, unit)`` uint8 or uint16.
@@ -251,11 +256,18 @@ class CountsCache:
     @functools.cached_property
     def _views(self) -> dict[str, np.ndarray]:
         path = self.path / "counts.npy"
-        try:
+        with _rebuild(path):
             data = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-        except (ValueError, OSError) as error:
-            raise DataError(f"{path} is damaged: {error}. Build the cache again.") from error
-        return {
-            name: data[e.offset : e.offset + e.n_bytes].view(e.dtype).reshape(e.shape)
-            for name, e in self.recordings.items()
-        }
+            return {
+                name: data[e.offset : e.offset + e.n_bytes].view(e.dtype).reshape(e.shape)
+                for name, e in self.recordings.items()
+            }
+
+
+@contextmanager
+def _rebuild(path: Path) -> Iterator[None]:
+    """Say that a file which cannot be read has to be made again."""
+    try:
+        yield
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} is damaged: {error}. Build the cache again.") from error

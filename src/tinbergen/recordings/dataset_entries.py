@@ -203,11 +203,9 @@ def read_streams(
         read = {name: value for each in found.values() for name, value in each.items()}
         try:
             value = _READERS[entry.kind](entry, folder, read)
-        except ConfigError as error:
-            raise ConfigError(f"{where}, stream {stream!r}: {error}") from None
         except TinbergenError as error:
-            if failures is None:
-                raise
+            if failures is None or isinstance(error, ConfigError):
+                raise type(error)(f"{where}, stream {stream!r}: {error}") from error
             files = [entry.file] if isinstance(entry.file, str) else entry.file.values()
             failures[recording, stream] = (
                 entry.kind,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinbergen.configuration import Config, read_yaml, resolve, write_yaml
+from tinbergen.configuration import Config, read_yaml, write_yaml
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.files import atomic_write, safe_name
 from tinbergen.recordings.dataset_entries import Failures, read_streams, resolve_entry
@@ -62,7 +62,9 @@ def read_dataset_file(
     MissingFileError, DataError
         Naming the file that is absent or not as it should be.
     """
-    entry = resolve(DatasetEntry, read_yaml(path))
+    entry = resolve_entry(DatasetEntry, read_yaml(path), str(path))
+    if not entry.recordings:
+        raise DataError(f"{path} names no recording; expected 'recordings: {{name: ...}}'.")
     if entry.schema_version != SCHEMA_VERSION:
         raise ConfigError(
             f"{path}: schema_version {entry.schema_version} is not known here (expected "
@@ -94,9 +96,10 @@ def write_dataset_file(
         If a stream is a clip of a video, which a file name cannot express.
     """
     entries = {}
+    taken: set[str] = set()
     for name, recording in recordings.items():
         streams = {
-            stream: _write_stream(value, stream, recording, path.parent)
+            stream: _write_stream(value, _stem(stream, name, taken), recording, path.parent)
             for stream, value in recording.streams.items()
         }
         entries[name] = {"subject": recording.subject, "streams": streams}
@@ -108,9 +111,17 @@ def write_dataset_file(
     write_yaml(path, value)
 
 
-def _write_stream(value: Any, stream: str, recording: Recording, folder: Path) -> dict[str, Any]:
-    parts = [safe_name(part) for part in recording.name.split("/")]
-    stem = Path(safe_name(stream), *parts)
+def _stem(stream: str, recording: str, taken: set[str]) -> Path:
+    """Return a path for a stream that no other one has, in whatever letter case."""
+    first = stem = Path(safe_name(stream), *(safe_name(part) for part in recording.split("/")))
+    number = 2
+    while stem.as_posix().casefold() in taken:
+        stem, number = first.with_name(f"{first.name}_{number}"), number + 1
+    taken.add(stem.as_posix().casefold())
+    return stem
+
+
+def _write_stream(value: Any, stem: Path, recording: Recording, folder: Path) -> dict[str, Any]:
     suffix = ".npz" if isinstance(value, Series | Spikes) else ".csv"
     file = stem.with_name(stem.name + suffix)
     if isinstance(value, FrameSource):

@@ -140,7 +140,7 @@ def _load(path: Path, where: str = "") -> np.ndarray:
         raise MissingFileError(f"Expected {where or path.name} at {path}, found none.")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is not a .npy file of numbers: {error}") from error
 
 
@@ -205,7 +205,9 @@ def _labels(folder: Path, n: int) -> np.ndarray:
 def _sample_rate(folder: Path) -> float:
     path = folder / "params.py"
     if not path.is_file():
-        raise MissingFileError(f"Expected {path} for the sample rate; pass sample_rate= instead.")
+        raise MissingFileError(
+            f"Expected {path} for the sample rate; else give sample_rate in Hz."
+        )
     try:
         tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
         for line in tree.body:
@@ -215,8 +217,8 @@ def _sample_rate(folder: Path) -> float:
             ):
                 return float(ast.literal_eval(line.value))
     except (SyntaxError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: the sample rate cannot be told ({error}); pass it.") from error
-    raise DataError(f"{path} does not name the sample_rate; pass sample_rate= instead.")
+        raise DataError(f"{path}: the sample rate cannot be told ({error}); give it.") from error
+    raise DataError(f"{path} does not name the sample_rate; give it in Hz.")
 
 
 def _tables(folder: Path) -> Any:
@@ -236,7 +238,7 @@ def _tables(folder: Path) -> Any:
 def _cluster_table(path: Path) -> Any:
     try:
         table: Any = pd.read_csv(path, sep="\t", encoding_errors="replace")
-    except (ValueError, pd.errors.ParserError) as error:
+    except ValueError as error:
         raise DataError(f"{path} is not a table: {error}") from error
     key = next((name for name in ("cluster_id", "id") if name in table), None)
     if key is None:

@@ -103,9 +103,9 @@ def read_nwb(
                 found = text(file.attrs.get("nwb_version", "no nwb_version"))
                 raise DataError(f"{path}: expected an NWB 2 file, found {found}.")
             return _read(Source.of(path, file), name or path.stem, streams, observed)
-    except OSError as error:
-        if isinstance(error, TinbergenError):
-            raise
+    except TinbergenError:
+        raise
+    except (KeyError, ValueError, OSError, RuntimeError) as error:  # what h5py raises
         raise DataError(f"{path} is not an NWB file, or a damaged one: {error}") from error
 
 
@@ -122,7 +122,7 @@ def _read(source: Source, name: str, streams: Collection[str] | None, observed: 
         try:
             value = _read_stream(source, stream, where, streams is not None, observed)
             result.update(value if isinstance(value, dict) else {stream: value})
-        except (DataError, KeyError, ValueError, TypeError, OSError) as error:
+        except (KeyError, IndexError, ValueError, TypeError, OSError, RuntimeError) as error:
             if streams is not None:
                 raise DataError(f"{source.path}, {where}: {error}.") from error
             source.notes.append(f"{where}: left out: {error}")

@@ -246,8 +246,6 @@ class _Writer:
         module, free = self._module(name, "behavior")
         values = series.values
         own: dict[str, Any] = {"unit": series.unit, "valid": _pairs(series)}
-        if values.dtype.kind not in "iufb":
-            raise DataError(f"Stream {name!r}: {values.dtype} values cannot be written as NWB.")
         if values.dtype in (np.dtype(bool), np.dtype(np.float16)):
             own["dtype"] = str(values.dtype)
             values = values.astype(np.uint8 if values.dtype == bool else np.float32)

@@ -77,7 +77,7 @@ class Series:
     def __post_init__(self) -> None:
         times = sample_times(self.times, "Series")
         values = frozen_copy(self.values)
-        if values.dtype.kind not in "biufc":
+        if values.dtype.kind not in "biuf":
             raise DataError(f"Series: expected numbers, found values of type {values.dtype}.")
         values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2 or len(values) != len(times):

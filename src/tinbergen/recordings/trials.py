@@ -138,5 +138,5 @@ def read_trials(path: str | os.PathLike) -> Trials:
         raise MissingFileError(f"Expected a CSV of trials at {path}, found none.")
     try:
         return Trials(pd.read_csv(path))
-    except (ValueError, pd.errors.ParserError) as error:
+    except (ValueError, OSError) as error:
         raise DataError(f"{path}: {error}") from error

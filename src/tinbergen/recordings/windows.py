@@ -140,8 +140,9 @@ def trial_windows(
     DataError
         If there is no such column of times, or the bins do not fill the window.
     """
+    column = trials.column(align)
     try:
-        events = trials.column(align).astype(np.float64)
+        events = column.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"Column {align!r} of the trials must hold times in s: {error}") from error
     relative = _bin_edges(before, after, width)
