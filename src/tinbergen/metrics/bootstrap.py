@@ -167,7 +167,8 @@ def ratio_intervals(gain: ArrayLike, weight: ArrayLike, *, seed: int = 0) -> Rat
     Returns
     -------
     RatioIntervals
-        NaN for units whose weight is 0, and for fewer than two trials.
+        NaN for units whose weight is 0, and for fewer than two trials. Draws without any weight
+        (of a unit all of whose spikes lie in one trial) are left out.
     """
     gain, weight = np.asarray(gain, dtype=np.float64), np.asarray(weight, dtype=np.float64)
     n = len(gain)
@@ -181,8 +182,10 @@ def ratio_intervals(gain: ArrayLike, weight: ArrayLike, *, seed: int = 0) -> Rat
     ratios = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), np.nan)
     units = np.full((gain.shape[1], 2), np.nan)
     units[known] = np.nanquantile(ratios, _TAILS, axis=0).T
-    pooled = top.sum(axis=1) / bottom.sum(axis=1)
-    return RatioIntervals(units, _percentiles(np.nanmean(ratios, axis=1)), _percentiles(pooled))
+    some = bottom.sum(axis=1) > 0  # draws of trials without any spike have no score
+    pooled = top[some].sum(axis=1) / bottom[some].sum(axis=1)
+    means = np.nanmean(ratios[some], axis=1)
+    return RatioIntervals(units, _percentiles(means), _percentiles(pooled))
 
 
 class PairedTest(NamedTuple):
