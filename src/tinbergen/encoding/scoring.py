@@ -20,7 +20,6 @@ from tinbergen.metrics import (
     r2,
     r2_parts,
     ratio_intervals,
-    shuffled,
     time_shifts,
 )
 from tinbergen.metrics.bootstrap import bootstrap_interval
@@ -33,6 +32,7 @@ MEASURES = {
 }
 FLOOR = 1e-9  # spikes/bin; the rates of a study are above it, see choices.plausible
 _MIN_SHIFT_S = 10.0
+_MIN_TRIALS = 4  # of a fold: fewer can be shifted in too few ways
 _NUMBERS = 2e8
 _DRAWS = 2000
 
@@ -115,8 +115,9 @@ def column_scores(
     -------
     DataFrame
         ``score, recording, kind, name, value, null, low, high, unit, direction, n``, then what
-        else is known: ``train_mean``, ``train_psth`` (value against these nulls instead),
-        ``shift_null``, ``shift_p``, and the columns of the target's table. For spike counts
+        else is known: ``rate_hz``, ``against_train_mean`` and ``against_train_psth`` (value
+        against these nulls instead), ``shift_null``, ``shift_p``, and the columns of the target's
+        table (as ``table_...`` where the name is taken). For spike counts
         ``value`` is bits/spike against the mean of the evaluated counts, and ``null`` what the
         training mean scores on that scale.
     """
@@ -160,30 +161,34 @@ def column_scores(
         rows["shift_null"], rows["shift_p"] = place.mean, place.p
     if predicted.table is not None:
         for name in predicted.table:
-            rows[str(name)] = predicted.table[name].to_numpy()
+            own = f"table_{name}" if str(name) in rows else str(name)
+            rows[own] = predicted.table[name].to_numpy()
     return rows
 
 
 def shift_null(predicted: Predicted, model: str, *, seed: int = 0) -> np.ndarray | None:
     """Scores with the predictions at wrong times, ``(draw, column)``; None if too short.
 
-    Of trials' windows whole trials change places; else predictions are shifted round by at least
-    10 s (or an eighth of the fold). Both within each fold, because predictions of different folds
-    differ by what they were trained on.
+    Predictions are shifted round by at least 10 s (or an eighth of the fold), those of trials by
+    whole trials. Trials are not shuffled: truth and prediction may both drift slowly, and two
+    drifts correlate by chance more often than what was shuffled. All within each fold, because
+    predictions of different folds differ by what they were trained on.
     """
     draws = int(np.clip(_NUMBERS / max(predicted.truth.size, 1), 20, 200))
-    fold = predicted.fold
+    each = predicted.bins or 1
+    fold = predicted.fold[::each]
+    shortest = int(np.bincount(fold).min())
     if predicted.bins is not None or predicted.per_trial:
-        each = predicted.bins or 1
-        index = (
-            (order[:, None] * each + np.arange(each)).ravel()
-            for order in shuffled(fold[::each], draws, seed=seed)
-        )
+        least = max(1, shortest // 8) if shortest >= _MIN_TRIALS else 0
     else:
-        least = min(max(1, round(_MIN_SHIFT_S / predicted.width)), np.bincount(fold).min() // 8)
-        if least < 1:
-            return None
-        index = time_shifts(fold, least, draws, seed=seed)
+        least = min(max(1, round(_MIN_SHIFT_S / predicted.width)), shortest // 8)
+    if least < 1:
+        return None
+    bins = np.arange(each)
+    index = (
+        (order[:, None] * each + bins).ravel()
+        for order in time_shifts(fold, least, draws, seed=seed)
+    )
     y, p = predicted.truth, predicted.models[model]
     if predicted.kind == "counts":
         return bits_per_spike_null(y, p, "mean", index, FLOOR)

@@ -51,7 +51,7 @@ class StudyResult:
     fits
         A row a fit: what was chosen, seconds.
     nulls
-        A row a draw of the time-shift (or trial-shuffle) null of the mean score.
+        A row a draw of the mean score's null: predictions shifted in time, or by trials.
     path
         The run folder, or None.
     """
@@ -173,6 +173,7 @@ def _headline(
     return Score(
         MEASURES[kind],
         _mean(rows, kind),
+        "bits/spike" if kind == "counts" else "",
         null=_mean(rows.assign(value=rows["null"]), kind),
         null_name="chance" if kind == "classes" else "training mean",
         interval=interval,
@@ -266,9 +267,9 @@ def _null_table(
 ) -> pd.DataFrame:
     """Mean over units of each draw, pooled over recordings."""
     columns = ["recording", "target", "score", "null", "value"]
-    known = [(p, drawn[p.recording]) for p in predicted]
-    parts = [(p, d) for p, d in known if d is not None]
-    if not parts or len(parts) < len(predicted):
+    known = [(p, d) for p in predicted if (d := drawn[p.recording]) is not None]
+    parts = [(p, d) for p, d in known if np.isfinite(d).any()]  # not of constant targets
+    if not parts or len(known) < len(predicted):
         return pd.DataFrame(columns=columns)
     n = min(len(d) for _, d in parts)
     first = parts[0][0]
@@ -276,13 +277,13 @@ def _null_table(
         pooled = np.nanmean(np.concatenate([d[:n] for _, d in parts], axis=1), axis=1)
     else:
         pooled = np.mean([np.nanmean(d[:n], axis=1) for _, d in parts], axis=0)
-    shuffle = first.bins is not None or first.per_trial
+    trials = first.bins is not None or first.per_trial
     return pd.DataFrame(
         {
             "recording": "",
             "target": "",
             "score": MEASURES[first.kind],
-            "null": "shuffled trials" if shuffle else "shifted in time",
+            "null": "shifted by trials" if trials else "shifted in time",
             "value": pooled,
         },
         columns=columns,
