@@ -36,7 +36,7 @@ def write_figures(folder: Path, result: StudyResult) -> None:
     captions["units"] = _units(folder, result, first)
     if first.kind == "classes":
         captions["confusion"] = _confusion(folder, result, own)
-    elif result.summary["title"].startswith("Encoding"):
+    elif _is_encoding(result):
         captions |= _rates(folder, result, first, own)
     else:
         captions["decoded"] = _decoded(folder, result, own)
@@ -54,6 +54,7 @@ def _column(rows: Any, names: tuple[str, ...]) -> Any:
 
 def _units(folder: Path, result: StudyResult, first: Predicted) -> dict[str, Any]:
     measure = MEASURES[first.kind]
+    encoding = _is_encoding(result)
     rows: Any = result.scores[result.scores["score"] == measure]
     table = pd.DataFrame(
         {
@@ -73,7 +74,15 @@ def _units(folder: Path, result: StudyResult, first: Predicted) -> dict[str, Any
     )  # fmt: skip
     _write(folder / "units.csv", table)
     null = str(result.nulls["null"].iloc[0]) if len(result.nulls) else "null"
-    return {"unit": {measure: ""}, "null_name": f"mean with predictions {null}"}
+    return {
+        "noun": "neuron" if encoding else "target",
+        "unit": {measure: ""},
+        "null_name": f"mean with predictions {null}",
+    }
+
+
+def _is_encoding(result: StudyResult) -> bool:
+    return result.summary["title"].startswith("Encoding")
 
 
 def _nulls(folder: Path, result: StudyResult, first: Predicted) -> dict[str, Any]:
@@ -93,7 +102,8 @@ def _confusion(folder: Path, result: StudyResult, own: str) -> dict[str, Any]:
         names = np.array(p.classes)
         counts["truth"], counts["prediction"] = names[counts["truth"]], names[counts["prediction"]]
         tables.append(counts.assign(recording=p.recording, target=p.names[0]))
-        classes[p.names[0]] = list(p.classes)
+        known = classes.setdefault(p.names[0], [])
+        known += [name for name in p.classes if name not in known]
     table = pd.concat(tables)
     pooled: Any = table.groupby(["target", "truth", "prediction"], as_index=False)["n"].sum()
     pooled = pooled.assign(recording="")
@@ -116,7 +126,7 @@ def _stretch(p: Predicted, n: int) -> slice:
 
 
 def _decoded(folder: Path, result: StudyResult, own: str) -> dict[str, Any]:
-    tables, scores = [], {}
+    tables = []
     for p in list(result.predicted.values())[:4]:
         lonely = p.per_trial or p.bins is not None
         rows = slice(0, _TRACE) if lonely else _stretch(p, _TRACE)
@@ -135,11 +145,25 @@ def _decoded(folder: Path, result: StudyResult, own: str) -> dict[str, Any]:
                 )
             )
     _write(folder / "decoded.csv", pd.concat(tables))
-    table: Any = result.scores[result.scores["features"] == own]
-    for name, rows in table.groupby("name", sort=False):
-        low, high = rows["low"].mean(), rows["high"].mean()
-        scores[str(name)] = f"R2 {rows['value'].mean():.2f} ({low:.2f} to {high:.2f})"
-    return {"scores": scores, "units": {name: "deg" for name in scores if name == "angle"}}
+    angle = next(iter(result.predicted.values())).kind == "angle"
+    scores = _score_texts(result.scores[result.scores["features"] == own], angle)
+    return {"scores": scores, "units": dict.fromkeys(scores, "deg") if angle else {}}
+
+
+def _score_texts(rows: Any, angle: bool) -> dict[str, str]:
+    """Return trace -> its R2 in words; the interval is one recording's, so of one alone."""
+    texts: dict[str, str] = {}
+    for name, group in rows.groupby("name", sort=False):
+        first = group.iloc[0]
+        text = f"R2 {group['value'].mean():.2f}"
+        if len(group) == 1:
+            text += f" ({first['low']:.2f} to {first['high']:.2f})"
+        else:
+            text += f", mean of {len(group)} recordings"
+        part, trace = str(name).split(" ", 1) if angle else ("", str(name))
+        text = f"{part} {text}".strip()
+        texts[trace] = f"{texts[trace]}; {text}" if trace in texts else text
+    return texts
 
 
 def _traces(p: Predicted, own: str) -> tuple[np.ndarray, np.ndarray]:

@@ -204,7 +204,7 @@ def dots(table: Any, name: str) -> dict[str, Any]:
     return {
         "kind": "dots",
         "alt": f"{name} of {len(rows)} rows beside their null; the table below holds the numbers.",
-        "x_label": ", ".join([f"{name} ({unit})" if unit else name, f"{direction} is better"]),
+        "x_label": f"{name if unit in ('', name) else f'{name} ({unit})'}, {direction} is better",
         "unit": unit,
         "zero": bool(table[["value", "null"]].min(axis=None) >= 0),
         "rows": shown,
