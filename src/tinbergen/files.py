@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -149,3 +149,24 @@ def safe_name(name: str) -> str:
     """
     cleaned = "".join("_" if c in '/\\:*?"<>|\0' or ord(c) < 32 else c for c in name).strip()
     return cleaned if cleaned.strip(".") else "_"
+
+
+def safe_names(names: Iterable[str]) -> dict[str, str]:
+    """Return a path component for each name, no two alike; large and small letters do not tell.
+
+    Examples
+    --------
+    >>> safe_names(["day/1", "day_1"])
+    {'day/1': 'day_1', 'day_1': 'day_1 (2)'}
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        plain = part = safe_name(name)
+        number = 1
+        while part.casefold() in taken:
+            number += 1
+            part = f"{plain} ({number})"
+        taken.add(part.casefold())
+        found[name] = part
+    return found

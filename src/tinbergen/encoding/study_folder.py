@@ -23,13 +23,14 @@ from tinbergen.files import (
     atomic_write,
     ensure_output_folder,
     explain_os_errors,
-    safe_name,
+    safe_names,
     write_json,
 )
 from tinbergen.metrics import Score
 from tinbergen.metrics.score import Baseline
 from tinbergen.training import RunFolder
 
+_TEXTS = ("score", "features", "recording", "kind", "name")  # also where they look like numbers
 _ARRAYS = ("segment", "block", "start", "stop", "trial", "fold")
 
 
@@ -77,8 +78,8 @@ class StudyFolder:
                 write_table(run.path / "scores.csv", result.scores)
                 write_table(run.path / "fits.csv", result.fits)
                 write_json(run.path / "summary.json", result.summary)
-                for predicted in result.predicted.values():
-                    write_predictions(run.predictions / safe_name(predicted.recording), predicted)
+                for name, part in safe_names(result.predicted).items():
+                    write_predictions(run.predictions / part, result.predicted[name])
                 write_figures(run.path / "diagnostics", result)
                 run.update_status(state="done")
                 os.replace(run.path, self.path)
@@ -103,7 +104,7 @@ class StudyFolder:
         nulls = self.path / "diagnostics" / "nulls.csv"
         return StudyResult(
             _score(summary["headline"]),
-            pd.read_csv(self.path / "scores.csv", keep_default_na=True),
+            pd.read_csv(self.path / "scores.csv", converters=dict.fromkeys(_TEXTS, str)),
             summary,
             {p.recording: p for p in predicted},
             pd.read_csv(self.path / "fits.csv") if (self.path / "fits.csv").stat().st_size > 1
