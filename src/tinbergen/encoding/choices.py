@@ -13,7 +13,7 @@ import numpy as np
 from tinbergen.encoding.crossval import Fold
 from tinbergen.encoding.mean_rate import PSTH
 from tinbergen.encoding.problem import Problem
-from tinbergen.errors import ConfigError
+from tinbergen.errors import ConfigError, DataError, NonFiniteError
 
 ENCODERS = ("ridge", "rrr", "glm", "tcn", "bilinear", "mean", "psth")
 DECODERS = ("ridge", "rrr", "logistic", "tcn", "bilinear")
@@ -49,6 +49,11 @@ def check_choice(name: str, direction: str, kind: str, options: Mapping[str, Any
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
         raise ConfigError(f"model: {direction} knows {', '.join(known)}, found {name!r}{hint}")
+    if kind == "classes" and direction == "encode":
+        raise ConfigError(
+            "target: encode predicts spikes, counts or traces, but this target has classes; use "
+            "decode."
+        )
     if kind == "classes" and name != "logistic":
         raise ConfigError(
             f"model: {name!r} predicts numbers, but the target has classes; use 'logistic'."
@@ -87,6 +92,11 @@ def settings_for(
     if name in ("ridge", "rrr", "tcn", "bilinear"):
         settings["target"] = "counts" if problem.target.kind == "counts" else "continuous"
     if name == "bilinear":
+        if problem.bins < 2 or problem.per_trial:
+            raise ConfigError(
+                "model: 'bilinear' has weights that change over a window, with a target at each "
+                "of its bins: lay windows around the trials with align, or use 'rrr'."
+            )
         del settings["lags"]
         settings.pop("components", None)
     if all(columns.kind == "counts" for columns in problem.features.sets.values()):
@@ -112,7 +122,29 @@ def fit_predict(
     Returns
     -------
     predictions ``(test item, column)``, and the fitted model.
+
+    Raises
+    ------
+    DataError
+        If the training items do not do.
+    NonFiniteError
+        If a prediction is no number: scores would leave it out.
     """
+    try:
+        predicted, model = _fit_predict(make, problem, fold, x, y)
+    except DataError as error:
+        raise DataError(f"Recording {problem.recording!r}: {error}") from None
+    if lost := int((~np.isfinite(predicted)).sum()):
+        raise NonFiniteError(
+            f"Recording {problem.recording!r}: {lost} of {predicted.size} predictions of one fold "
+            "are not finite. Are there extreme values in the features?"
+        )
+    return predicted, model
+
+
+def _fit_predict(
+    make: Callable[[], Any], problem: Problem, fold: Fold, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, Any]:
     train, test = fold.train, fold.test
     validate = fold.validate[train]
     trials = problem.grid.per_trial

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tinbergen.encoding.columns import Columns, Source
 from tinbergen.encoding.crossval import Fold, FoldKind, folds_to_dict, make_folds
@@ -147,8 +148,12 @@ def _windows(
         )
     before = 0.0 if before is None else before
     if after is None:
-        left = trials.stop - trials.table[align].to_numpy(np.float64)
-        after = float(np.nanmin(left))
+        after = _shortest(recording, trials, align)
+    if before + after <= 0:
+        raise DataError(
+            f"Recording {recording.name!r}: a window from {before:g} s before {align!r} to "
+            f"{after:g} s after it is empty; give before and after."
+        )
     native = _native_width(streams)
     if width is None:
         width = before + after if goal.trials is not None else native or BIN
@@ -156,6 +161,17 @@ def _windows(
             width = native * max(1, round(width / native))
         after = max(1, int((before + after) / width + 1e-6)) * width - before
     return Grid.around(trials, align, before, after, width, streams)
+
+
+def _shortest(recording: Recording, trials: Trials, align: str) -> float:
+    """Return the shortest time from the event to the end of its trial, s."""
+    events: Any = pd.to_numeric(trials.table[align], errors="coerce")
+    left = trials.stop - events.to_numpy(np.float64)
+    if not np.isfinite(left).any():
+        raise DataError(
+            f"Recording {recording.name!r}: the column {align!r} of its trials holds no times (s)."
+        )
+    return float(np.nanmin(left))
 
 
 def _whole(recording: Recording, width: float | None, streams: Mapping[str, Source]) -> Grid:
