@@ -191,6 +191,8 @@ def _study(
     folder = None if out is None else StudyFolder.prepare(out)
     dataset = _dataset(data)
     named = named_features(features)
+    if taken := sorted(set(named) & {OWN, PLAIN, *_NULL_MODELS.values()}):
+        raise ConfigError(f"features: {taken[0]!r} has a meaning of its own; choose another name.")
     chosen = {
         "direction": direction,
         "features": tuple(named),
@@ -202,7 +204,11 @@ def _study(
     plans, bad = _plans(dataset, named, target, settings, skip_bad)
     kind = plans[0].target.kind
     if any(each.target.kind != kind for each in plans):
-        raise DataError("The target is counts in some recordings and not in others.")
+        kinds = "; ".join(f"{each.recording}: {each.target.kind}" for each in plans)
+        raise DataError(
+            f"Expected one kind of target in all recordings, found {kinds}. A column of few "
+            "different numbers is classes; ':numbers' behind its name keeps them numbers."
+        )
     model = model or ("logistic" if kind == "classes" else "ridge")
     config = config.updated(model=model)
     check_choice(model, direction, kind, config.options)
