@@ -65,12 +65,12 @@ def _to_nwb(dataset: Dataset, out: Path, run: Path | None, skip_bad: bool) -> in
     import sys
 
     from tinbergen.errors import OutputError, TinbergenError
-    from tinbergen.files import safe_name
+    from tinbergen.files import safe_names
     from tinbergen.progress import track
     from tinbergen.recordings import write_nwb
 
     predictions = {} if run is None else _predictions(run)
-    files = {name: out / f"{safe_name(name)}.nwb" for name in dataset}
+    files = {name: out / f"{part}.nwb" for name, part in safe_names(dataset).items()}
     if there := [file for file in files.values() if file.exists()]:
         raise OutputError(f"{there[0]} exists already. Choose another folder.")
     lost = 0
