@@ -14,6 +14,7 @@ from tinbergen.errors import ConfigError, DataError, MissingFileError
 from tinbergen.recordings import (
     Dataset,
     Intervals,
+    Keypoints,
     Recording,
     Series,
     Spikes,
@@ -177,7 +178,7 @@ class TestCheck:
 
     def test_silent_units_and_spikes_outside(self):
         spikes = Spikes(
-            np.array([0.5, 1.0, 5.0]),
+            np.array([0.5, 1.0, 2.0]),
             np.array([0, 0, 2]),
             pd.DataFrame(index=["a", "b", "c"]),
             Intervals([0], [2]),
@@ -185,7 +186,7 @@ class TestCheck:
         row = rows_of(spikes=spikes)["spikes"]
         assert row.state == "ok"  # the last spike may end the recording
         assert "1 of 3 units are silent: b" in row.problems[0] and "silent" in row.hint
-        late = Spikes(np.array([0.5, 3.0, 5.0]), np.zeros(3, int), valid=Intervals([0], [2]))
+        late = Spikes(np.array([0.5, 1.0, 5.0]), np.zeros(3, int), valid=Intervals([0], [2]))
         row = rows_of(spikes=late)["spikes"]
         assert row.state == "losses" and "1 spikes lie outside" in row.problems[0]
         empty = rows_of(spikes=Spikes.of({"a": []}))["spikes"]
@@ -197,7 +198,11 @@ class TestCheck:
         spikes = Spikes.of({"a": np.arange(100.0)})
         wheel = Series(np.arange(100.0) + 3600, np.arange(100.0))
         trials = Trials(pd.DataFrame({"start": [10.0, 200, 98.5], "stop": [11.0, 201, 99.5]}))
-        rows = rows_of(spikes=spikes, wheel=wheel, trials=trials)
+        second = Spikes.of({"a": 5000 + np.arange(9.0)})
+        pose = Keypoints(wheel.times, np.zeros((100, 1, 1, 2)), keypoints=("nose",))
+        rows = rows_of(spikes=spikes, wheel=wheel, trials=trials, probe=second, pose=pose)
+        assert "no time in common with spikes" in rows["probe"].problems[0]
+        assert "no time in common with spikes" in rows["pose"].problems[0]
         assert "no time in common with spikes: 3600.000 to" in rows["wheel"].problems[0]
         assert rows["wheel"].state == "losses" and "one clock" in rows["wheel"].hint
         said = rows["trials"].problems

@@ -180,7 +180,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_half(tmp_path):
     write_nwb(path, wheel, overwrite=True)
     table = pd.DataFrame({"region": ["a\0"]})
     with pytest.raises(DataError, match="NUL"):
-        write_nwb(tmp_path / "b.nwb", Recording("b", {"s": Spikes([0.1], [0], table)}))
+        write_nwb(tmp_path / "b.nwb", Recording("b", {"s": Spikes.of({0: [0.1]}, table)}))
     assert sorted(tmp_path.iterdir()) == [path]
 
 

@@ -79,7 +79,7 @@ def _to_nwb(dataset: Dataset, out: Path, run: Path | None, skip_bad: bool) -> in
             write_nwb(files[name], recording, predictions=predictions.get(name))
             print(files[name])
         except TinbergenError as error:
-            if not skip_bad:
+            if not skip_bad or isinstance(error, OutputError):
                 raise
             lost += 1
             print(f"left out: {name}: {error}", file=sys.stderr)
@@ -126,4 +126,9 @@ def _to_cache(dataset: Dataset, out: Path, settings: dict, skip_bad: bool) -> in
         print(f"left out: {name} has no spikes {stream!r}", file=sys.stderr)
     cache = build_counts_cache(good, out, resolve(CountsConfig, settings))
     print(f"{cache.path}: {len(cache.recordings)} recordings, {len(cache)} windows")
+    for name in cache.recordings:
+        left_out = cache.left_out(name)
+        if left_out or left_out.note:
+            print(f"{name}: {left_out}")
+    print(*cache.notes, sep="\n", end="\n" * bool(cache.notes))
     return len(bad)

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.recordings.intervals import Intervals
+from tinbergen.recordings.keypoints import Keypoints
+from tinbergen.recordings.labels import Labels
 from tinbergen.recordings.recording import Recording
 from tinbergen.recordings.series import Series
 from tinbergen.recordings.spikes import Spikes
@@ -81,8 +83,8 @@ def _spikes(spikes: Spikes) -> StreamReport:
             f"{_names(spikes.table.index[silent])}",
             "leave silent units out, or see that the ids fit the table.",
         )
-    outside = ~spikes.valid.contains(spikes.times)
-    outside[-1:] = False  # by default the recording ends with the last spike
+    # A recording may end with its last spike.
+    outside = ~spikes.valid.contains(spikes.times) & ~np.isin(spikes.times, spikes.valid.stops)
     if outside.any():
         report.add(
             f"{int(outside.sum())} spikes lie outside the time recorded, the first at "
@@ -186,11 +188,12 @@ def compare(recording: Recording, stream: str, value: Any) -> Iterator[str]:
         return
     if isinstance(value, Trials) and len(value):
         yield from _trials_against(value, name, neural.valid)
-    elif isinstance(value, Series) and len(value.valid):
-        shared = (value.valid & neural.valid).duration
-        if not shared:
-            yield f"has no time in common with {name}: {_span(value.valid, neural.valid)}"
-        elif shared < 0.95 * neural.valid.duration:
+    elif isinstance(value, Series | Spikes | Keypoints | Labels):
+        covered = value.observed if isinstance(value, Labels) else value.valid
+        shared = (covered & neural.valid).duration
+        if len(covered) and not shared:
+            yield f"has no time in common with {name}: {_span(covered, neural.valid)}"
+        elif len(covered) and shared < 0.95 * neural.valid.duration:
             yield f"{NOTE}covers {shared:.1f} of {neural.valid.duration:.1f} s of {name}"
 
 

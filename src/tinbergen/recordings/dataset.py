@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from tinbergen.recordings.splits import Split
 from tinbergen.recordings.video import Video, find_videos
 
 FILE_NAME = "dataset.yaml"
+_NO_VIDEO = (".nwb", ".npz", ".npy", ".mat", ".csv", ".json")
 
 
 class Dataset(Mapping[str, Recording]):
@@ -200,7 +202,7 @@ class Dataset(Mapping[str, Recording]):
                 recording = self[name].between(start, stop)
                 if len(intervals) > 1:
                     label = f"{name}@{start:.3f}-{stop:.3f}"
-                    recording = Recording(label, recording.streams, recording.subject)
+                    recording = replace(recording, name=label)
                 pieces.append(recording)
         return Dataset(pieces)
 
@@ -214,6 +216,12 @@ def _dataset_file(path: Path) -> Path | None:
 def _find(path: Path, recursive: bool) -> list[FrameSource]:
     if not path.exists():
         raise MissingFileError(f"Expected a video or a folder at {path}, found nothing.")
+    if path.suffix.lower() in _NO_VIDEO and path.is_file():
+        kind = "nwb" if path.suffix.lower() == ".nwb" else "spikes"
+        raise DataError(
+            f"{path} is no video. Name it in a {FILE_NAME} beside it, for example: recordings: "
+            f"{{mouse1: {{streams: {{{kind}: {{kind: {kind}, file: {path.name}}}}}}}}}"
+        )
     if path.suffix.lower() in (".h5", ".hdf5") and path.is_file():
         return [ArrayVideo(path)]
     videos = [v for v in find_videos(path) if recursive or v.parent == path or v == path]

@@ -116,7 +116,7 @@ def write_nwb(
     streams = {**recording.streams, **extra}
     writer = _Writer(file, path)
     notes = {name: writer.add(name, stream) for name, stream in streams.items()}
-    _add_scratch(file, {"schema_version": 1, "streams": notes})
+    _add_scratch(file, {"schema_version": 1, "streams": notes, "notes": list(recording.notes)})
     nwb.save(file, path, sum(map(_n_bytes, streams.values())))
 
 

@@ -44,7 +44,8 @@ class Source:
         if SCRATCH not in file:
             return cls(path, file)
         dataset: Any = file[SCRATCH]
-        return cls(path, file, own=json.loads(text(dataset[()]))["streams"])
+        own = json.loads(text(dataset[()]))
+        return cls(path, file, own.get("notes", []), own["streams"])
 
     def note(self, where: Any, what: str) -> None:
         """Remember ``what`` about the object ``where``."""
