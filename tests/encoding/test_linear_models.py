@@ -416,3 +416,12 @@ def _features(x):
     from tinbergen.encoding.design import FeatureMap
 
     return FeatureMap().fit(x, np.ones(len(x), bool))
+
+
+@pytest.mark.parametrize("model", [Ridge, ReducedRank, PoissonGLM])
+def test_a_unit_that_only_the_held_out_rows_know_has_a_rate(model):
+    x, y, _ = counts()
+    held = np.arange(len(x)) >= 450
+    y[~held, 1] = 0
+    rates = model(**PLAIN).fit(x, y, validate=held).predict(x)
+    assert_allclose(rates[:, 1].mean(), y[:, 1].mean(), rtol=0.25)

@@ -71,7 +71,8 @@ class Calibration(Saved):
     Attributes
     ----------
     mean_, offset_, slope_
-        ``(unit,)``; ``mean_`` is the mean rate of the training rows, spikes/bin.
+        ``(unit,)``; ``mean_`` is the mean rate of the training rows, spikes/bin, or of the
+        held-out rows for units that are silent in the former.
     """
 
     mean_: np.ndarray
@@ -85,8 +86,13 @@ class Calibration(Saved):
         mean: np.ndarray,
         start: Calibration | None = None,
     ) -> Calibration:
-        """Fit all units at once by Newton steps, from ``start`` if there is one."""
-        self.mean_ = mean
+        """Fit all units at once by Newton steps, from ``start`` if there is one.
+
+        Units that are silent in the training rows (``mean`` 0) keep their predictions: nothing
+        was learned of them that could be calibrated, but a fit on all rows may know them.
+        """
+        silent = mean == 0
+        self.mean_ = np.where(silent, counts.mean(axis=0, dtype=np.float64), mean)
         x, y = self._log_ratio(predicted), counts.astype(predicted.dtype, copy=False)
         known = np.stack([y.sum(axis=0, dtype=np.float64), np.einsum("ru,ru->u", x, y)])
         zero, one = np.zeros(len(mean)), np.ones(len(mean))
@@ -103,7 +109,7 @@ class Calibration(Saved):
             h00 = total + _PRIOR
             determinant = h00 * second - first**2
             steps = np.stack([second * g0 - first * g1, h00 * g1 - first * g0]) / determinant
-            steps = np.clip(steps, -1, 1)
+            steps = np.where(silent, 0.0, np.clip(steps, -1, 1))
             offset += steps[0]
             slope += steps[1]
             if np.abs(steps).max(initial=0) < _TOLERANCE:
