@@ -92,7 +92,7 @@ class Calibration(Saved):
         was learned of them that could be calibrated, but a fit on all rows may know them.
         """
         silent = mean == 0
-        self.mean_ = np.where(silent, counts.mean(axis=0, dtype=np.float64), mean)
+        self.mean_ = np.where(silent, counts.sum(axis=0) / max(len(counts), 1), mean)
         x, y = self._log_ratio(predicted), counts.astype(predicted.dtype, copy=False)
         known = np.stack([y.sum(axis=0, dtype=np.float64), np.einsum("ru,ru->u", x, y)])
         zero, one = np.zeros(len(mean)), np.ones(len(mean))
