@@ -169,6 +169,27 @@ def test_labels_of_few_bins_are_decoded_with_what_lies_around(day):
     assert value(result) > 0.8
 
 
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+def test_trials_that_resemble_their_neighbours_are_smoothed(kind):
+    rng = np.random.default_rng(1)
+    slow = walk(rng, 400, 1, 0.9)[:, 0]
+    block = np.where(slow > 0, "left", "right") if kind == "classes" else slow
+    drive = np.where(slow > 0, 1.0, -1.0) if kind == "classes" else slow
+    start = np.arange(400) * 2.0
+    trials = Trials(pd.DataFrame({"start": start, "stop": start + 1.0, "block": block}))
+    counts = rng.poisson(np.exp(0.25 * drive[:, None] * [1, -1, 1] + 0.5))
+    series = Series(start, counts, unit="spikes/bin", valid=Intervals(start, start + 1.0))
+    series = replace(series, times=start)
+    data = Recording("blocks", {"counts": series, "trials": trials})
+    settings: dict[str, Any] = {"features": "counts", "target": "block", "gap": 0.0}
+    with pytest.raises(ConfigError, match="one value a trial"):
+        decode(session(), features="counts", target="wheel", smooth=True)
+    plain, smooth = decode(data, **settings), decode(data, smooth=True, **settings)
+    assert value(smooth) > value(plain) + 0.05
+    alone = smooth.scores.query("features == 'each trial by itself'")["value"].iloc[0]
+    assert alone == pytest.approx(value(plain))
+
+
 def test_random_folds_are_marked(day):
     result = decode(day, features="counts", target="side", after=0.5, fold_kind="random")
     assert "random trials" in result.headline.split

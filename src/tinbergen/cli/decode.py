@@ -57,6 +57,9 @@ def decode(
     settings: Settings = None,
     min_rate: MinRate = 0.5,
     compare: Compare = False,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Decode each trial with the help of those around it.")
+    ] = False,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
     report: Report = True,
@@ -85,6 +88,7 @@ def decode(
         options=parse_overrides(settings or []),
         min_rate=min_rate,
         compare=compare,
+        smooth=smooth,
         seed=seed,
         skip_bad=skip_bad,
     )

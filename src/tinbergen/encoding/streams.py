@@ -51,13 +51,22 @@ def _units(ids: Any, table: pd.DataFrame | None, wanted: str, where: str) -> np.
     return found
 
 
+def bin_width(series: Series) -> float | None:
+    """Width of the bins that counts came in, s: their step, or of lonely ones what is valid."""
+    owner = np.searchsorted(series.valid.starts, series.times + 1e-9, side="right")
+    steps = np.diff(series.times)[np.diff(owner) == 0]
+    if not len(steps):
+        steps = series.valid.stops - series.valid.starts
+    return float(np.median(steps)) if len(steps) else None
+
+
 def series_source(
     text: str, series: Series, channel: str, *, circular: bool = False, where: str = ""
 ) -> Source:
     """Bring a series onto a grid by means, counts in bins by adding up, angles as two columns."""
     table = getattr(series, "table", None)
     step = float(np.median(np.diff(series.times))) if len(series) > 1 else None
-    if is_counts(series) and step is not None:
+    if is_counts(series) and (step := bin_width(series)) is not None:
         at = _units(series.channels, table, channel, where)
         names = tuple(series.channels[i] for i in at)
 

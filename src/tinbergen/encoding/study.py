@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -36,12 +36,14 @@ from tinbergen.encoding.problem import Plan, Problem, make_problem, plan
 from tinbergen.encoding.scoring import Predicted
 from tinbergen.encoding.study_folder import StudyFolder
 from tinbergen.encoding.summary import StudyResult, summarise
+from tinbergen.encoding.trial_smoothing import smooth_trials
 from tinbergen.errors import ConfigError, DataError, TinbergenError
 from tinbergen.progress import Progress
 from tinbergen.recordings import Dataset, Recording
 
 OWN = "all"
 PLAIN = "plain linear"
+ALONE = "each trial by itself"
 _NULL_MODELS = {"mean": "train mean", "psth": "train PSTH"}
 
 
@@ -62,6 +64,7 @@ class StudyConfig(Config):
     gap: float = Field(1.0, ge=0)  # s
     min_rate: float = Field(0.5, ge=0)  # Hz
     compare: bool = False
+    smooth: bool = False
     seed: int = Field(0, ge=0)
 
 
@@ -161,7 +164,8 @@ def decode(
     out
         Run folder to make; None: nothing is written.
     **settings
-        As in :func:`encode`.
+        As in :func:`encode`; and ``smooth``: decode one value a trial with the help of the trials
+        around it, see :func:`~tinbergen.encoding.trial_smoothing.smooth_trials`.
 
     Returns
     -------
@@ -361,20 +365,30 @@ class _Runner:
             return {}
         plain = self.config.direction == "encode" or problem.target.kind != "classes"
         names = [*self.names, PLAIN] if plain else self.names
+        smooth = self.config.smooth
         models = {name: np.full_like(y, np.nan) for name in names}
         for number, fold in enumerate(problem.folds):
             parts = problem.inputs(fold.train)
             for name in names:
                 chosen = [name] if name in parts and len(parts) > 1 else list(parts)
                 x = np.concatenate([parts[each] for each in chosen], axis=1)
-                models[name][fold.test] = self._fit(problem, number, name, x, y)
+                alone, again = self._fit(problem, number, name, x, y)
+                models[name][fold.test] = alone
+                if smooth and name == self.names[0]:
+                    models.setdefault(ALONE, np.full_like(y, np.nan))[fold.test] = alone
+                    models[name][fold.test] = again()
             progress.advance(note=problem.recording)
         return models
 
     def _fit(
         self, problem: Problem, number: int, name: str, x: np.ndarray, y: np.ndarray
-    ) -> np.ndarray:
-        """Fit on one fold, note what was chosen, and return predictions of its test items."""
+    ) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
+        """Fit on one fold, note what was chosen, and predict its test items.
+
+        Returns
+        -------
+        predictions, and what gives those that neighbouring trials smooth.
+        """
         config = self.config
         if name == PLAIN:
             choice = "ridge"
@@ -385,7 +399,11 @@ class _Runner:
         began = time.perf_counter()
         make = model_class(choice)
         fold = problem.folds[number]
-        predicted, fitted = fit_predict(lambda: make(**settings), problem, fold, x, y)
+
+        def new() -> Any:
+            return make(**settings)
+
+        predicted, fitted = fit_predict(new, problem, fold, x, y)
         row = {"recording": problem.recording, "fold": number, "features": name}
         row |= {"columns": x.shape[1], "seconds": round(time.perf_counter() - began, 3)}
         for attribute in ("alpha_", "rank_", "validation_score_"):
@@ -393,7 +411,7 @@ class _Runner:
             if isinstance(value, int | float | np.number):
                 row[attribute.rstrip("_")] = float(value)
         self.fits.append(row)
-        return predicted
+        return predicted, lambda: smooth_trials(new, problem, fold, x, y, fitted)
 
 
 def open_study(path: str | os.PathLike) -> StudyResult:
