@@ -1,7 +1,10 @@
 """Data that once made a study's numbers wrong, or its messages: they must not do so again."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -163,3 +166,16 @@ def test_names_that_are_one_as_a_file_are_kept_apart(day, tmp_path):
     data = tb.Dataset([Recording("a/b", day.streams), Recording("a_b", day.streams)])
     encode(data, features="wheel", target="counts", out=tmp_path / "run", **SMALL)
     assert set(open_study(tmp_path / "run").predicted) == {"a/b", "a_b"}
+
+
+def test_a_linear_study_needs_no_torch(tmp_path):
+    code = f"""
+import sys
+from test_study import SMALL, session
+from tinbergen.encoding import encode
+encode(session(n=600), features="wheel", target="counts", out={str(tmp_path / "run")!r}, **SMALL)
+sys.exit("torch" in sys.modules)
+"""
+    room = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", code], cwd=room, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ import torch
 
 from tinbergen.errors import ConfigError, NonFiniteError, PreemptedError
 from tinbergen.training import RunFolder
-from tinbergen.training.launch import outer_processes
+from tinbergen.training.outer import outer_processes
 
 PLAIN = {"noise": 0.0, "dropout": 0.0, "batch_norm": False}
 

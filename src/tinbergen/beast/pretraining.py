@@ -21,7 +21,7 @@ from tinbergen.files import atomic_write, ensure_output_folder
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, fit
 from tinbergen.training.device import choose_hardware
-from tinbergen.training.launch import outer_rank
+from tinbergen.training.outer import outer_rank
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from tinbergen.training.device import Hardware
-from tinbergen.training.launch import Outer
+from tinbergen.training.outer import Outer
 
 
 class Autocast(MixedPrecision):

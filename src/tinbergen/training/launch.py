@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from tinbergen import errors
 from tinbergen.errors import ConfigError, TinbergenError
 from tinbergen.training.device import Hardware
+from tinbergen.training.outer import outer_processes
 from tinbergen.training.signals import StopRequest
 from tinbergen.training.tensors import read_tensors, write_tensors
 
@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 _PATIENCE = timedelta(days=1)  # others wait this long while the first process validates or saves
-
-
-@dataclass(frozen=True)
-class Outer:
-    """The processes that the environment started, of which this is one."""
-
-    launcher: str | None = None
-    rank: int = 0
-    world: int = 1
-    nodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,23 +42,6 @@ class Outcome:
     weights: dict[str, Tensor]
     module: nn.Module | None = None
     """The trained module, if this process trained it."""
-
-
-def outer_processes() -> Outer:
-    """Read from the environment whether torchrun or srun started several processes."""
-    env = os.environ
-    if "TORCHELASTIC_RUN_ID" in env:
-        world = int(env["WORLD_SIZE"])
-        return Outer("torchrun", int(env["RANK"]), world, world // int(env["LOCAL_WORLD_SIZE"]))
-    if int(env.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
-        nodes = int(env.get("SLURM_STEP_NUM_NODES", 1))
-        return Outer("srun", int(env["SLURM_PROCID"]), int(env["SLURM_STEP_NUM_TASKS"]), nodes)
-    return Outer()
-
-
-def outer_rank() -> int:
-    """Return the rank of this process among those that the environment started; else 0."""
-    return outer_processes().rank
 
 
 class Team:

@@ -375,7 +375,7 @@ def installed_versions(packages: tuple[str, ...]) -> dict[str, str | None]:
 
 
 def _is_follower() -> bool:
-    from tinbergen.training.launch import outer_rank
+    from tinbergen.training.outer import outer_rank
 
     return outer_rank() > 0
 
