@@ -164,6 +164,23 @@ def test_convert_counts_trials_that_it_leaves_out(cli, folder, tmp_path):
     assert "not covered by 'spikes'  15: 14, 15" in said.out
 
 
+def test_encode_counts_the_time_that_behaviour_does_not_cover(cli, folder, tmp_path):
+    wheel(folder, 30)
+    settings = ("--set", "lags=[0,0]", "--set", "components=null", "--no-report")
+    said = cli("encode", folder, "--from", "wheel", "--out", tmp_path / "run", *settings)
+    assert said.code == 0, said.err
+    assert "599 bins" in said.out
+    assert "seconds without wheel: 29.9" in said.out or "seconds without wheel: 30" in said.out
+
+
+def test_decode_counts_trials_that_spikes_do_not_cover(cli, folder, tmp_path):
+    trials(folder, STARTS + 30)
+    said = cli("decode", folder, "--to", "side", "--out", tmp_path / "run", "--no-report")
+    assert said.code == 0, said.err
+    assert "14 trials" in said.out
+    assert "15" in said.out.split("left out")[1]
+
+
 def test_more_than_255_spikes_in_a_bin_are_counted(cli, folder, tmp_path):
     burst = np.linspace(30.001, 30.009, 300)
     spikes(folder, np.sort([0.0, *burst, 60.0]), np.zeros(302, int))

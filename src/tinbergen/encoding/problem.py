@@ -91,6 +91,7 @@ def plan(
         # A target that is not known somewhere is NaN there; counts would be zero instead.
         cover = {name: s for name, s in streams.items() if name != "target" or s.kind == "counts"}
         grid = _whole(recording, width, cover or streams)
+        grid = replace(grid, left_out=_uncovered(goal, sources, grid.width) | grid.left_out)
         grid = grid.in_trials(own[0]) if own else grid
     if any(trials is not own[0] for trials in own):
         raise DataError(
@@ -124,6 +125,15 @@ def _common(streams: Mapping[str, Source]) -> Intervals:
     for source in streams.values():
         valid = valid & source.valid  # type: ignore[operator]
     return valid
+
+
+def _uncovered(goal: Source, features: Mapping[str, Source], width: float) -> dict[str, float]:
+    """Time at which the target was recorded but a feature was not, s; below ``width`` is none."""
+    if goal.valid is None:
+        return {}
+    each = {n: s.valid for n, s in features.items() if s.valid is not None}
+    lost = {f"seconds without {n}": (goal.valid - valid).duration for n, valid in each.items()}
+    return {reason: seconds for reason, seconds in lost.items() if seconds > width}
 
 
 def _native_width(streams: Mapping[str, Source]) -> float | None:
