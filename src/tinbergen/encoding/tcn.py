@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from torch import nn
 
-from tinbergen.encoding.design import FeatureMap
 from tinbergen.encoding.heldout import FLOOR, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
 from tinbergen.encoding.sessions import listed, session_arrays, tables_of
 from tinbergen.encoding.tcn_networks import FacemapNet, SeparableNet
-from tinbergen.encoding.tcn_training import Sequences, SessionBatches, SessionData, TCNTask
+from tinbergen.encoding.tcn_session import PRESETS, Preset, TCNSession
+from tinbergen.encoding.tcn_training import (
+    Sequences,
+    SessionBatches,
+    SessionData,
+    TCNTask,
+    forward,
+)
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.recordings import smooth
 from tinbergen.training import FitResult, TrainConfig, fit
@@ -30,78 +35,10 @@ _PATIENCE = 3
 _ONWARD = 0.25  # share of the steps, and of the learning rate, of what follows on all rows
 _SMOOTH = 2.0  # bins
 _ROUGHNESS = 0.5
-_PREDICTED_AT_ONCE = 64
 _LOG_RATES = (-12.0, 6.0)
 
 _Found = tuple[Sequences, np.ndarray, np.ndarray]  # of a session, its inputs and targets
 Device = Literal["auto", "cpu", "cuda", "mps"]
-
-
-@dataclass(frozen=True)
-class Preset:
-    """What the presets of :class:`TCN` differ in, besides the network.
-
-    Attributes
-    ----------
-    components
-        Principal components of the features; None = the features, standardised.
-    filter_length
-        Bins; None = by the length of the segments.
-    epochs, learning_rate, weight_decay
-        Of AdamW.
-    poisson
-        Whether counts are learned by Poisson likelihood; else smoothed, by squared error.
-    early_stop
-        Whether the number of steps is chosen on the validation rows.
-    """
-
-    components: int | None
-    filter_length: int | None
-    epochs: int
-    learning_rate: float
-    weight_decay: float
-    poisson: bool
-    early_stop: bool
-
-
-PRESETS = {
-    "facemap": Preset(None, 201, 100, 1e-3, 1e-4, poisson=False, early_stop=False),
-    "tinbergen": Preset(32, None, 30, 1e-2, 1e-1, poisson=True, early_stop=True),
-}
-
-
-class TCNSession(Saved):
-    """What belongs to one session of a :class:`TCN`.
-
-    Attributes
-    ----------
-    features_
-        From raw features to the network's inputs.
-    units_
-        ``(unit,)`` bool: units of which something is known; the others are predicted as NaN.
-    mean_, scale_
-        ``(known unit,)`` of the targets that were fitted.
-    vector_
-        Whether the target had no unit axis.
-    """
-
-    features_: FeatureMap
-    units_: np.ndarray
-    mean_: np.ndarray
-    scale_: np.ndarray
-    vector_: bool
-    _parts: ClassVar[Mapping[str, type[Saved]]] = {"features_": FeatureMap}
-
-    @classmethod
-    def of(cls, table: Table, components: int | None) -> TCNSession:
-        """Fit inputs and outputs to the known rows."""
-        session = cls()
-        session.features_ = FeatureMap(components).fit(table.rows.x, table.known)
-        session.units_ = table.units
-        y = table.y[table.known][:, table.units]
-        session.mean_ = y.mean(axis=0, dtype=np.float64)
-        session.scale_ = np.ones(len(session.mean_))
-        return session
 
 
 class TCN(Saved):
@@ -258,7 +195,7 @@ class TCN(Saved):
         rows = Rows.of(X, segments)
         x, known = session.features_.transform(rows.x)
         sequences = Sequences.of(rows.segments, self.taps_ // 2)
-        out = _forward(self.network_, sequences, x.astype(np.float32), index)
+        out = forward(self.network_, sequences, x.astype(np.float32), index)
         full = np.full((len(rows.x), len(session.units_)), np.nan, np.float32)
         full[:, session.units_] = self._rates(out, session)
         full[~known] = np.nan
@@ -374,7 +311,7 @@ class TCN(Saved):
         def score(network: nn.Module) -> float:
             values = []
             for i, (table, place) in enumerate(zip(tables, places, strict=True)):
-                out = _forward(network, place, everything[i][1], i)[table.held]
+                out = forward(network, place, everything[i][1], i)[table.held]
                 values.append(scores[i](self._rates(out, self.sessions_[i])))
             return float(np.mean(values))
 
@@ -412,21 +349,3 @@ def _taps(tables: list[Table]) -> int:
     """Return an odd filter length: a fifth of the median segment, 5 to 21 bins."""
     lengths = np.concatenate([np.bincount(table.rows.segments) for table in tables])
     return int(np.clip(int(np.median(lengths)) // 10 * 2 + 1, 5, 21))
-
-
-@torch.inference_mode()
-def _forward(network: nn.Module, sequences: Sequences, x: np.ndarray, session: int) -> np.ndarray:
-    """Return the network's output of each row ``(row, unit)``; NaN of rows in no sequence."""
-    device = next(network.parameters()).device
-    whole = bool(sequences.inside.all())
-    found: np.ndarray | None = None
-    for start in range(0, len(sequences), _PREDICTED_AT_ONCE):
-        block = slice(start, start + _PREDICTED_AT_ONCE)
-        part = Sequences(sequences.rows[block], sequences.own[block])
-        inside = None if whole else torch.from_numpy(part.inside).to(device)
-        out = network(torch.from_numpy(part.take(x)).to(device), session, inside)
-        out = out.float().cpu().numpy()
-        if found is None:
-            found = np.full((len(x), out.shape[2]), np.nan, np.float32)
-        part.put(out, found)
-    return found if found is not None else np.empty((0, 0), np.float32)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tinbergen.training import Task, numpy_generator
 
+_PREDICTED_AT_ONCE = 64
 LONGEST = 256  # bins of a sequence that are scored; longer segments are cut
 
 
@@ -201,3 +202,21 @@ class TCNTask(Task):
     def validate(self, model: nn.Module) -> dict[str, float] | None:
         """Score the held-out rows."""
         return None if self.validation is None else {"held out": self.validation(model)}
+
+
+@torch.inference_mode()
+def forward(network: nn.Module, sequences: Sequences, x: np.ndarray, session: int) -> np.ndarray:
+    """Return the network's output of each row ``(row, unit)``; NaN of rows in no sequence."""
+    device = next(network.parameters()).device
+    whole = bool(sequences.inside.all())
+    found: np.ndarray | None = None
+    for start in range(0, len(sequences), _PREDICTED_AT_ONCE):
+        block = slice(start, start + _PREDICTED_AT_ONCE)
+        part = Sequences(sequences.rows[block], sequences.own[block])
+        inside = None if whole else torch.from_numpy(part.inside).to(device)
+        out = network(torch.from_numpy(part.take(x)).to(device), session, inside)
+        out = out.float().cpu().numpy()
+        if found is None:
+            found = np.full((len(x), out.shape[2]), np.nan, np.float32)
+        part.put(out, found)
+    return found if found is not None else np.empty((0, 0), np.float32)
