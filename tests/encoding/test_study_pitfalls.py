@@ -14,7 +14,8 @@ from test_study import SMALL, session, value, walk
 import tinbergen as tb
 from tinbergen.encoding import decode, encode, open_study
 from tinbergen.encoding.choices import fit_predict
-from tinbergen.encoding.problem import make_problem, plan
+from tinbergen.encoding.planning import plan
+from tinbergen.encoding.problem import make_problem
 from tinbergen.encoding.scoring import Predicted, shift_null
 from tinbergen.errors import ConfigError, DataError, NonFiniteError
 from tinbergen.metrics import null_interval, r2

@@ -32,7 +32,8 @@ from tinbergen.encoding.choices import (
 )
 from tinbergen.encoding.crossval import FoldKind
 from tinbergen.encoding.features import named_features
-from tinbergen.encoding.problem import Plan, Problem, make_problem, plan
+from tinbergen.encoding.planning import Plan, plan_all
+from tinbergen.encoding.problem import Problem, make_problem
 from tinbergen.encoding.scoring import Predicted
 from tinbergen.encoding.study_folder import StudyFolder
 from tinbergen.encoding.summary import StudyResult, summarise
@@ -94,7 +95,7 @@ def encode(
     out
         Run folder to make; None: nothing is written.
     bin
-        Width of the bins, s; see :func:`~tinbergen.encoding.problem.plan`.
+        Width of the bins, s; see :func:`~tinbergen.encoding.planning.plan`.
     align, before, after
         Windows of trials: column of the trials, and s before and after it.
     folds, fold_kind, gap
@@ -205,7 +206,7 @@ def _study(
         "options": dict(options or {}),
     }
     config = resolve(StudyConfig, chosen, settings)
-    plans, bad = _plans(dataset, named, target, settings, skip_bad)
+    plans, bad = plan_all(dataset, named, target, settings, skip_bad)
     kind = plans[0].target.kind
     if any(each.target.kind != kind for each in plans):
         kinds = "; ".join(f"{each.recording}: {each.target.kind}" for each in plans)
@@ -245,32 +246,6 @@ def _dataset(data: Any) -> Dataset:
     if isinstance(data, Recording):
         return Dataset([data])
     return Dataset.open(data)
-
-
-def _plans(
-    dataset: Dataset,
-    named: Mapping[str, Any],
-    target: Any,
-    settings: Mapping[str, Any],
-    skip: bool,
-) -> tuple[list[Plan], dict[str, str]]:
-    """Plan every recording before the first is computed, and gather what is wrong."""
-    cut = {key: settings.get(key) for key in ("align", "before", "after")}
-    plans, bad = [], {}
-    for name, recording in dataset.items():
-        try:
-            plans.append(plan(recording, named, target, width=settings.get("bin"), **cut))
-        except TinbergenError as error:
-            if isinstance(error, ConfigError) or len(dataset) == 1:
-                raise
-            bad[name] = str(error)
-    if bad and (not skip or not plans):
-        lines = "\n  ".join(bad.values())
-        raise DataError(
-            f"{len(bad)} of {len(dataset)} recordings cannot be used:\n  {lines}\nRepair or "
-            "remove them, or go on without them: --skip-bad (skip_bad=True)."
-        )
-    return plans, bad
 
 
 @dataclass
