@@ -227,7 +227,7 @@ def paired_test(
 
     If neither model were better, each difference could as well have had the other sign. With
     groups whole groups are flipped: then the p value speaks of new sessions, not of new units of
-    these. All flips are tried where there are no more than ``n`` [1]_; its smallest p is
+    these. All flips are tried where there are no more than ``n`` (Good 2005); its smallest p is
     therefore ``2 / 2**groups``: 0.03 for six sessions.
 
     Parameters
@@ -246,7 +246,7 @@ def paired_test(
 
     References
     ----------
-    .. [1] Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005, chapter 3.
+    Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005, chapter 3.
 
     Examples
     --------

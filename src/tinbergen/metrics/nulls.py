@@ -1,15 +1,15 @@
 """Null distributions: what a prediction scores when its time, or its trials, are the wrong ones.
 
 Neural activity and behaviour are both smooth in time, so two unrelated recordings correlate:
-shifting one against the other keeps that smoothness and breaks the link [1]_. Shuffling trials
-keeps what every trial has in common. A score is worth what it has beyond these.
+shifting one against the other keeps that smoothness and breaks the link (Harris 2020).
+Shuffling trials keeps what every trial has in common. A score is worth what it has beyond these.
 
 Draws are index arrays into the first axis: ``prediction[index]`` is the prediction under the null.
 A draw scores a fitted model again, without fitting it anew.
 
 References
 ----------
-.. [1] Harris, "Nonsense correlations in neuroscience", bioRxiv 2020.402719.
+Harris, "Nonsense correlations in neuroscience", bioRxiv 2020.402719.
 """
 
 from __future__ import annotations

@@ -145,8 +145,8 @@ def bits_per_spike(
 ) -> np.ndarray:
     """Bits per spike of each unit: what the rates tell beyond the null.
 
-    ``(NLL_null - NLL_model) / (spikes ln 2)``, summed over all bins of a unit [1]_. 0 is the
-    null; there is no upper bound but that of the data.
+    ``(NLL_null - NLL_model) / (spikes ln 2)``, summed over all bins of a unit (Pei et al.
+    2021). 0 is the null; there is no upper bound but that of the data.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def bits_per_spike(
 
     References
     ----------
-    .. [1] Pei et al., "Neural Latents Benchmark '21", NeurIPS Datasets 2021, equation 1.
+    Pei et al., "Neural Latents Benchmark '21", NeurIPS Datasets 2021, equation 1.
 
     Examples
     --------

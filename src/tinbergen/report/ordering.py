@@ -12,8 +12,8 @@ def spectral_order(rows: np.ndarray) -> np.ndarray:
     """Order rows by the second eigenvector of their neighbour graph.
 
     The graph joins each row with the five it correlates with most; its Fiedler vector is the
-    smoothest way to lay it on a line, of which spectral clustering keeps the signs [1]_. The end
-    whose rows peak earlier comes first.
+    smoothest way to lay it on a line, of which spectral clustering keeps the signs (von Luxburg
+    2007). The end whose rows peak earlier comes first.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def spectral_order(rows: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    .. [1] von Luxburg, "A tutorial on spectral clustering", Statistics and Computing 2007.
+    von Luxburg, "A tutorial on spectral clustering", Statistics and Computing 2007.
     """
     x = np.asarray(rows, dtype=np.float64)
     n_known = np.maximum(np.isfinite(x).sum(axis=1, keepdims=True), 1)
