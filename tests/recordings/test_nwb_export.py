@@ -142,6 +142,32 @@ def test_the_file_is_valid_and_says_it_in_nwb_terms(written):
         assert file.processing["predictions"]["rates"].unit == "spikes/bin"
 
 
+def test_calcium_traces_are_those_of_cells(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"iscell": [True, False], "pixel_mask": [1.0, np.nan]})
+    traces = Series(T, rng.normal(size=(60, 2)).astype(np.float32), unit="dF/F", table=table)
+    streams = {"calcium": traces, "plane/2": Series(T, rng.normal(size=(60, 3)), unit="dF/F")}
+    path = tmp_path / "a.nwb"
+    write_nwb(path, Recording("m", streams), predictions={"calcium": traces})
+    assert not pynwb.validate(path=str(path))
+    back = read_nwb(path)
+    assert back.notes == ("units: there is no table of units",)
+    for name, stream in streams.items():
+        same(stream, back[name])
+    same(traces, back["predictions/calcium"])
+    with pynwb.NWBHDF5IO(str(path), "r") as io:
+        file = io.read()
+        response = file.processing["ophys"]["DfOverF"]["calcium"]
+        assert isinstance(response, pynwb.ophys.RoiResponseSeries)
+        assert list(response.rois.table["iscell"].data) == [True, False]
+        assert "calcium" in file.processing["predictions"].data_interfaces
+    with h5py.File(path, "a") as file:
+        del file["scratch/tinbergen"]  # what other programs see
+    again = read_nwb(path, streams=["DfOverF/calcium"])["DfOverF/calcium"]
+    np.testing.assert_array_equal(again.values, traces.values)
+    assert list(again.table["iscell"]) == [True, False]
+
+
 def test_pynapple_opens_it(written):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -16,9 +16,11 @@ import pandas as pd
 from tinbergen.errors import DataError
 from tinbergen.recordings import nwb_file as nwb
 from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.intervals import Intervals
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.labels import Labels
 from tinbergen.recordings.nwb_hdf5 import SCRATCH
+from tinbergen.recordings.nwb_ophys import add_traces
 from tinbergen.recordings.recording import Recording
 from tinbergen.recordings.series import Series
 from tinbergen.recordings.spikes import Spikes
@@ -62,6 +64,7 @@ def write_nwb(
     :class:`Trials`          ``trials`` or, under other names, TimeIntervals
     :class:`Labels`          TimeIntervals with label and individual; an empty label: observed
     :class:`Series`          TimeSeries in the module ``behavior``, with a table of its channels
+    the same in dF/F         RoiResponseSeries in DfOverF, with a table of its cells
     :class:`Keypoints`       PoseEstimation of ndx-pose with confidence, one per individual
     :class:`Video`           ImageSeries that names the file by its path from here
     other frames             ImageSeries that holds the frames
@@ -211,7 +214,7 @@ class _Writer:
         return own | {"kind": "trials", "path": path}
 
     def _labels(self, name: str, labels: Labels) -> dict[str, Any]:
-        quiet = labels.observed - _as_intervals(labels.table)
+        quiet = labels.observed - Intervals(labels.table["start"], labels.table["stop"])
         empty = pd.DataFrame({"start": quiet.starts, "stop": quiet.stops})
         rows = [labels.table, empty.assign(label="", individual="")]
         both: Any = pd.concat([part for part in rows if len(part)] or rows[:1])
@@ -243,43 +246,38 @@ class _Writer:
         return f"intervals/{free}"
 
     def _series(self, name: str, series: Series) -> dict[str, Any]:
-        module, free = self._module(name, "behavior")
         values = series.values
-        own: dict[str, Any] = {"unit": series.unit, "valid": _pairs(series)}
+        own: dict[str, Any] = {"kind": "series", "unit": series.unit, "valid": _pairs(series)}
         if values.dtype in (np.dtype(bool), np.dtype(np.float16)):
             own["dtype"] = str(values.dtype)
             values = values.astype(np.uint8 if values.dtype == bool else np.float32)
+        traces = series.unit == "dF/F" and not name.startswith("predictions/")
         known = series.table is not None or series.channels != _default(values.shape[1])
+        columns: list[Any] = []
+        if known or traces:
+            columns, facts = nwb.channel_columns(series)
+            own |= facts | {"has_table": series.table is not None}
+        if traces:
+            path, table = add_traces(self.file, name, series, values, columns)
+            return own | {"path": path, "table": table}
+        module, free = self._module(name, "behavior")
         shown = ", ".join(series.channels[:20])
         text = f"Channels: {shown}{' ...' if len(series.channels) > 20 else ''}"
         module.add(nwb.time_series(free, values, series.times, series.unit, text))
-        path = f"processing/{module.name}/{free}"
+        place = f"processing/{module.name}"
         if known:
-            table = pd.DataFrame(index=series.channels) if series.table is None else series.table
-            columns, facts = nwb.table_columns(
-                table.reset_index(drop=True), ("id", "channel", "table")
-            )
-            own |= self._channels(module, f"{free}_channels", series.channels, columns)
-            own |= {key: facts[key] for key in ("order", "columns", "dtypes")}
-            own["has_table"] = series.table is not None
-        return own | {"kind": "series", "path": path}
+            own["table"] = f"{place}/{self._table(module, f'{free}_channels', columns)}"
+        return own | {"path": f"{place}/{free}"}
 
-    def _channels(self, module: Any, name: str, channels: tuple, columns: list) -> dict[str, Any]:
-        from hdmf.common import DynamicTable, VectorData
+    def _table(self, module: Any, name: str, columns: list) -> str:
+        from hdmf.common import DynamicTable
 
-        column: Any = VectorData
         make: Any = DynamicTable
         free = nwb.object_name(name, list(module.data_interfaces))
-        names = column(name="channel", description="Name", data=np.array(channels, dtype=object))
-        module.add(
-            make(
-                name=free,
-                description="A row for each column of the series' data",
-                columns=[names, *columns],
-                id=np.arange(len(channels)),
-            )
-        )
-        return {"table": f"processing/{module.name}/{free}"}
+        text = "A row for each column of the series' data"
+        rows = np.arange(len(columns[0].data))
+        module.add(make(name=free, description=text, columns=columns, id=rows))
+        return free
 
     def _keypoints(self, name: str, keypoints: Keypoints) -> dict[str, Any]:
         try:
@@ -375,12 +373,6 @@ def _ragged(name: str, description: str, values: np.ndarray, ends: np.ndarray) -
     index: Any = VectorIndex
     data = column(name=name, description=description, data=values)
     return [data, index(name=f"{name}_index", target=data, data=ends)]
-
-
-def _as_intervals(table: pd.DataFrame) -> Any:
-    from tinbergen.recordings.intervals import Intervals
-
-    return Intervals(table["start"], table["stop"])
 
 
 def _pairs(stream: Any) -> list[list[float]]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from tinbergen.errors import DataError, OutputError
 from tinbergen.files import ensure_output_folder, explain_os_errors, fsync_folder
+from tinbergen.recordings.series import Series
 
 _ROWS = 1024  # written at a time
 _OVERHEAD = 1_000_000  # bytes of the schema that every file carries, and of padding
@@ -68,14 +69,21 @@ def new_file(
         raise DataError(f"The metadata is not what NWB knows: {error}") from error
 
 
-def time_series(name: str, data: Any, timestamps: np.ndarray, unit: str, description: str) -> Any:
-    """Return a TimeSeries; ``data`` ``(time, ...)`` may be a memory map, and is read in parts."""
+def time_series(
+    name: str, data: Any, timestamps: np.ndarray, unit: str, description: str, rois: Any = None
+) -> Any:
+    """Return a TimeSeries, or a RoiResponseSeries where ``rois`` are given.
+
+    ``data`` ``(time, ...)`` may be a memory map, and is read in parts.
+    """
     if len(data):
         from hdmf.data_utils import DataChunkIterator
 
         chunks: Any = DataChunkIterator
         data = chunks(data, buffer_size=_ROWS)
-    return pynwb().TimeSeries(
+    make = pynwb().TimeSeries if rois is None else pynwb().ophys.RoiResponseSeries
+    return make(
+        **({} if rois is None else {"rois": rois}),
         name=name,
         data=data,
         timestamps=np.asarray(timestamps),
@@ -108,6 +116,20 @@ def table_columns(table: pd.DataFrame, reserved: tuple[str, ...]) -> tuple[list,
             names[name] = str(given)
     order = [str(name) for name in table.columns]
     return columns, {"columns": names, "order": order, "dtypes": dtypes}
+
+
+def channel_columns(series: Series) -> tuple[list, dict[str, Any]]:
+    """Return names and table of a series' channels as :func:`table_columns` does."""
+    from hdmf.common import VectorData
+
+    make: Any = VectorData
+    names = np.array(series.channels, dtype=object)
+    table = pd.DataFrame(index=series.channels) if series.table is None else series.table
+    masks = ("image_mask", "pixel_mask", "voxel_mask")  # NWB means something else by these
+    columns, facts = table_columns(
+        table.reset_index(drop=True), ("id", "channel", "table", *masks)
+    )
+    return [make(name="channel", description="Name", data=names), *columns], facts
 
 
 def _plain(column: pd.Series, name: Any) -> tuple[np.ndarray, Any]:

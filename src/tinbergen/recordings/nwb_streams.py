@@ -26,6 +26,7 @@ from tinbergen.recordings.series import Series
 from tinbergen.recordings.video import VIDEO_SUFFIXES, Video
 
 MAX_BYTES = 1_000_000_000  # of a series that is read without being asked for by name
+_MASKS = ("image_mask", "pixel_mask", "voxel_mask")
 _UNITS = {"n.a.": "", "pixels": "px", "pixel": "px", "millimeters": "mm", "millimeter": "mm"}
 
 
@@ -36,7 +37,7 @@ def read_series_group(group: Any, source: Source, own: dict[str, Any], asked: bo
         raise DataError(
             f"{data.size * data.dtype.itemsize / 1e9:.1f} GB, read only if named in streams="
         )
-    table = _roi_table(group, source) if "rois" in group else None
+    table = _roi_table(group, source) if "rois" in group and not own else None
     values = _values(group)
     if table is not None and len(values) == len(table) != values.shape[-1]:
         source.note(group, f"stored as (roi, time) {values.shape}; turned round")
@@ -57,7 +58,7 @@ def read_series_group(group: Any, source: Source, own: dict[str, Any], asked: bo
     if "dtype" in own:
         values = values.astype(own["dtype"])
     if "table" in own:
-        table = read_frame(source.file[own["table"]], source)
+        table = read_frame(source.file[own["table"]], source, skip=_MASKS)
         channels = tuple(table.pop("channel"))
         table = own_columns(table, own) if own["has_table"] else None
     return Series(times, values, channels, unit, _valid(own), table)  # type: ignore[arg-type]
@@ -115,8 +116,7 @@ def _times(group: Any, n: int, source: Source) -> tuple[np.ndarray, np.ndarray |
 def _roi_table(group: Any, source: Source) -> pd.DataFrame:
     rois = group["rois"]
     target: Any = source.file[rois.attrs["table"]]
-    masks = ("image_mask", "pixel_mask", "voxel_mask")
-    table = read_frame(target, source, skip=masks)
+    table = read_frame(target, source, skip=_MASKS)
     table = table.assign(roi=target["id"][()] if "id" in target else np.arange(len(table)))
     plane = target.get("imaging_plane")
     if plane is not None and "location" in plane and "region" not in table:
