@@ -131,3 +131,29 @@ def test_pairs_with_nan_are_left_out_and_counted():
     nothing = paired_test([np.nan], [1.0])
     assert nothing.n == 0
     assert np.isnan([nothing.mean, nothing.p, *nothing.interval]).all()
+
+
+def test_units_tested_on_the_same_trials_share_their_luck():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(1, 1, size=(40, 1))  # what a trial does to all units
+    gain = shared + rng.normal(0, 0.1, size=(40, 300))
+    found = ratio_intervals(gain, np.ones_like(gain))
+    over_units = bootstrap_interval(gain.mean(axis=0))
+    expected = 2 * 1.96 * shared.std() / np.sqrt(40)
+    assert over_units.high - over_units.low < 0.05 * expected
+    assert found.population.high - found.population.low == pytest.approx(expected, rel=0.1)
+
+
+def test_units_that_differ_widen_the_interval_of_the_population():
+    gain = np.repeat(np.random.default_rng(0).normal(size=(1, 50)), 40, axis=0)
+    found = ratio_intervals(gain, np.ones_like(gain))
+    over_units = bootstrap_interval(gain[0])
+    assert found.mean.high - found.mean.low < 1e-9
+    assert np.allclose(found.population, over_units, atol=0.05)
+
+
+def test_a_unit_with_all_its_weight_in_one_trial():
+    gain, weight = np.zeros((5, 1)), np.zeros((5, 1))
+    gain[2], weight[2] = 0.5, 2.0
+    found = ratio_intervals(gain, weight)
+    assert found.mean == found.pooled == found.population == (0.25, 0.25)

@@ -209,14 +209,15 @@ def _interval(
     if kind == "classes":
         ends = rows[["low", "high"]].to_numpy(float)
         return (Interval(*ends[0]) if len(ends) else None), blocks
-    if kind == "counts" and len(rows) > 1:
-        return bootstrap_interval(rows["value"].to_numpy(), seed=seed), "units"
     y, guess = p.truth, p.models[own]
     if kind == "counts":
         parts = information_parts(y, guess, "mean", FLOOR, groups=p.blocks)
     else:
         parts = r2_parts(y, guess, groups=p.blocks)
-    return ratio_intervals(*parts, seed=seed).mean, blocks
+    intervals = ratio_intervals(*parts, seed=seed)
+    if kind == "counts" and len(rows) > 1:  # units share the noise of the time they were tested on
+        return intervals.population, f"units and {blocks}"
+    return intervals.mean, blocks
 
 
 def _method(kind: str, model: str) -> str:

@@ -145,11 +145,14 @@ class RatioIntervals(NamedTuple):
         ``(unit, 2)``: low and high of each unit's ratio.
     mean, pooled
         Of the mean over units, and of the ratio of the sums over units.
+    population
+        Of the mean over units when these are drawn as well, each draw its own.
     """
 
     units: np.ndarray
     mean: Interval
     pooled: Interval
+    population: Interval
 
 
 def ratio_intervals(gain: ArrayLike, weight: ArrayLike, *, seed: int = 0) -> RatioIntervals:
@@ -169,13 +172,17 @@ def ratio_intervals(gain: ArrayLike, weight: ArrayLike, *, seed: int = 0) -> Rat
     RatioIntervals
         NaN for units whose weight is 0, and for fewer than two trials. Draws without any weight
         (of a unit all of whose spikes lie in one trial) are left out.
+
+    References
+    ----------
+    Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007, for both at once.
     """
     gain, weight = np.asarray(gain, dtype=np.float64), np.asarray(weight, dtype=np.float64)
     n = len(gain)
     known = weight.sum(axis=0) > 0
     if n < 2 or not known.any():
         nothing = Interval(np.nan, np.nan)
-        return RatioIntervals(np.full((gain.shape[1], 2), np.nan), nothing, nothing)
+        return RatioIntervals(np.full((gain.shape[1], 2), np.nan), nothing, nothing, nothing)
     rng = np.random.default_rng(seed)
     times = rng.multinomial(n, np.full(n, 1 / n), size=_DRAWS).astype(np.float64)
     top, bottom = times @ gain[:, known], times @ weight[:, known]
@@ -184,8 +191,13 @@ def ratio_intervals(gain: ArrayLike, weight: ArrayLike, *, seed: int = 0) -> Rat
     units[known] = np.nanquantile(ratios, _TAILS, axis=0).T
     some = bottom.sum(axis=1) > 0  # draws of trials without any spike have no score
     pooled = top[some].sum(axis=1) / bottom[some].sum(axis=1)
-    means = np.nanmean(ratios[some], axis=1)
-    return RatioIntervals(units, _percentiles(means), _percentiles(pooled))
+    ratios = ratios[some]
+    means = np.nanmean(ratios, axis=1)
+    k = ratios.shape[1]
+    drawn = rng.multinomial(k, np.full(k, 1 / k), size=len(ratios)) * np.isfinite(ratios)
+    n_drawn = drawn.sum(axis=1)
+    both = (np.nan_to_num(ratios) * drawn).sum(axis=1)[n_drawn > 0] / n_drawn[n_drawn > 0]
+    return RatioIntervals(units, *map(_percentiles, (means, pooled, both)))
 
 
 class PairedTest(NamedTuple):
