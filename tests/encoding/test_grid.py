@@ -123,3 +123,13 @@ def test_taking_rows_parts_neighbours():
     rows[4] = False
     assert grid.take(rows).segment.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
     assert runs(np.array([], int), grid.segment).tolist() == []
+
+
+def test_small_changes_of_large_numbers_survive():
+    times = np.arange(100) * 0.1
+    values = (1e8 + np.sin(times))[:, None]  # steps of float32 at 1e8: 8
+    grid = Grid.over(Intervals([0.0], [10.0]), 0.1)
+    found = mean_on(grid, times, values, Intervals([0.0], [10.0]))
+    assert np.allclose(found, values, atol=1e-6)
+    embedding = values.astype(np.float32)
+    assert mean_on(grid, times, embedding, Intervals([0.0], [10.0])).dtype == np.float32

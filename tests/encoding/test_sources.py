@@ -12,6 +12,7 @@ from tinbergen.encoding.features import features_on, find_features, named_featur
 from tinbergen.encoding.grid import Grid
 from tinbergen.encoding.pixels import FramePixels, motion_energy
 from tinbergen.encoding.sources import find_source
+from tinbergen.encoding.streams import as_classes
 from tinbergen.errors import ConfigError, DataError, MissingFileError
 from tinbergen.recordings import (
     ArrayVideo,
@@ -227,3 +228,14 @@ def test_video_views(tmp_path):
     assert components.shape == (20, 63) or components.shape == (20, 59)
     assert features.columns("cam:motion", train).shape == (20, 1)
     assert features.known.sum() == 20
+
+
+def test_numbers_that_never_recur_are_no_classes():
+    times = pd.Series([0.31, 0.52, 0.44, np.nan, 0.9])
+    values, classes = as_classes(times)
+    assert classes == ()
+    assert np.isnan(values[3])
+    assert as_classes(pd.Series([0.25, 1.0, 0.25]))[1] == ("0.25", "1")
+    assert as_classes(pd.Series([0, 1]))[1] == ("0", "1")
+    whole = pd.Series([3, 1, 4, None], dtype="Int64")
+    assert as_classes(whole)[0][:3].tolist() == [3, 1, 4]

@@ -192,9 +192,11 @@ def mean_on(grid: Grid, times: np.ndarray, values: np.ndarray, valid: Intervals)
 
     Returns
     -------
-    ``(row, channel)`` float32; NaN where nothing is known.
+    ``(row, channel)``, float32 if the values fit into it, else float64; NaN where nothing is
+    known.
     """
-    out = np.full((len(grid), values.shape[1]), np.nan, np.float32)
+    kind = np.result_type(values.dtype, np.float32)
+    out = np.full((len(grid), values.shape[1]), np.nan, kind)
     if len(times) == 0:
         return out
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0

@@ -213,7 +213,7 @@ def _windows(
 def _shortest(recording: Recording, trials: Trials, align: str) -> float:
     """Return the shortest time from the event to the end of its trial, s."""
     events: Any = pd.to_numeric(trials.table[align], errors="coerce")
-    left = trials.stop - events.to_numpy(np.float64)
+    left = trials.stop - events.to_numpy(np.float64, na_value=np.nan)
     if not np.isfinite(left).any():
         raise DataError(
             f"Recording {recording.name!r}: the column {align!r} of its trials holds no times (s)."

@@ -14,7 +14,7 @@ Keypoints          keypoint                    ``all`` (positions and velocities
 Video              --                          ``pca`` (frames), ``motion`` (energy)
 Labels             class                       ``shares``
 column of Trials   --                          ``steps`` (the value while the trial lasts; up to
-                                               20 different ones are classes, 0 and 1 each),
+                                               20 that recur are classes, 0 and 1 each),
                                                ``numbers`` (never classes), ``events`` (1 in the
                                                bin of the column's time)
 folder             --                          kind of token: ``cls``, ``mean``, ``patch``

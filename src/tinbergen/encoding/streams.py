@@ -227,7 +227,7 @@ def trials_source(
     values: Any = trials.table[column]
     if view == "events":
         numbers: Any = pd.to_numeric(values, errors="coerce")
-        times = numbers.to_numpy(np.float64)
+        times = numbers.to_numpy(np.float64, na_value=np.nan)
 
         def impulses(grid: Grid) -> Columns:
             out = np.zeros((len(grid), 1))
@@ -257,7 +257,7 @@ def trials_source(
 
 
 def as_classes(values: Any, numbers: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read a column of trials (a pandas Series) as classes if it has few values, else numbers.
+    """Read a column of trials (a pandas Series) as classes if few values recur, else as numbers.
 
     Returns
     -------
@@ -268,8 +268,9 @@ def as_classes(values: Any, numbers: bool = False) -> tuple[np.ndarray, tuple[st
     kinds = values.dropna().unique()
     if numbers and not numeric:
         raise DataError(f"The column {values.name!r} holds names, not numbers: {kinds[:5]}.")
-    if numbers or (numeric and len(kinds) > MOST_CLASSES):
-        return values.to_numpy(np.float64), ()
+    unlike = len(kinds) == values.notna().sum() > 2  # what never comes twice is no class
+    if numbers or (numeric and (unlike or len(kinds) > MOST_CLASSES)):
+        return values.to_numpy(np.float64, na_value=np.nan), ()
     if len(kinds) > MOST_CLASSES:
         raise DataError(f"The column {values.name!r} has {len(kinds)} names; that is no class.")
     ordered = sorted(kinds) if numeric else sorted(kinds, key=str)
