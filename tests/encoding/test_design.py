@@ -8,8 +8,9 @@ from lagged_oracle import lag_matrix, standardised
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinbergen.encoding import raised_cosine_basis
-from tinbergen.encoding.design import FeatureMap, Lagged, lag_basis
+from tinbergen.encoding.design import FeatureMap, Lagged
 from tinbergen.encoding.inputs import Rows, consecutive
+from tinbergen.encoding.lag_functions import lag_basis
 from tinbergen.errors import ConfigError, DataError
 
 

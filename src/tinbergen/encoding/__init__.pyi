@@ -5,9 +5,9 @@ from .bilinear import BilinearRRR as BilinearRRR
 from .bilinear_decoder import BilinearDecoder as BilinearDecoder
 from .crossval import Fold as Fold
 from .crossval import make_folds as make_folds
-from .design import raised_cosine_basis as raised_cosine_basis
 from .glm import PoissonGLM as PoissonGLM
 from .kalman import LGAR1 as LGAR1
+from .lag_functions import raised_cosine_basis as raised_cosine_basis
 from .logistic import Logistic as Logistic
 from .mean_rate import PSTH as PSTH
 from .mean_rate import MeanRate as MeanRate

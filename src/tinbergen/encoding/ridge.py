@@ -10,9 +10,10 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
-from tinbergen.encoding.design import FeatureMap, Lagged, Scale, lag_basis, lag_range
+from tinbergen.encoding.design import FeatureMap, Lagged, Scale
 from tinbergen.encoding.heldout import Calibration, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
+from tinbergen.encoding.lag_functions import lag_basis, lag_range
 from tinbergen.encoding.saving import Saved
 from tinbergen.errors import ConfigError
 
