@@ -185,6 +185,21 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], tuple[str, ...], bool]] = {
         ("spikes left out", "no number of a cluster"),
         False,
     ),
+    "no such cluster": (
+        lambda f: save(f / P / "spikes.clusters.npy", np.full(6, 10**9)),
+        ("spikes left out", "1000000000"),
+        False,
+    ),
+    "text": (
+        lambda f: save(f / P / "spikes.clusters.npy", np.array(list("abcdef"))),
+        ("spikes.clusters left out: not numbers",),
+        False,
+    ),
+    "no byte": (
+        lambda f: (f / P / "spikes.times.npy").write_bytes(b""),
+        ("pykilosort/spikes.times.npy: left out",),
+        False,
+    ),
     "not numpy": (
         lambda f: (f / P / "spikes.times.npy").write_text("x"),
         ("pykilosort/spikes.times.npy: left out",),

@@ -195,6 +195,11 @@ class TestSeries:
         Series(np.zeros(1), np.ones((1, 1))).write(tmp_path / "old.npz")
         assert read_series(tmp_path / "old.npz").table is None
 
+    def test_a_single_value_is_no_series(self, tmp_path):
+        np.savez(tmp_path / "a.npz", v=3.0)
+        with pytest.raises(DataError, match="a single one"):
+            read_array_series(tmp_path / "a.npz", "v", fps=10)
+
     def test_table_of_other_channels(self):
         swapped = pd.DataFrame({"x": [1, 2]}, index=["b", "a"])
         with pytest.raises(DataError, match="2 channels, but a table of 3 rows"):
@@ -226,6 +231,11 @@ class TestTrials:
         assert len(series.valid) == 4 and series.values.dtype == np.uint8
         order = [1, 2, 0, 3]
         assert np.array_equal(series.values.reshape(4, 5, 3), values[order].transpose(0, 2, 1))
+
+    def test_a_single_trial_stays_on_its_clock(self, tmp_path):
+        np.savez(tmp_path / "a.npz", c=np.zeros((1, 5, 2)), t=100 + np.arange(5)[None] * 0.1)
+        series, trials = read_binned_trials(tmp_path / "a.npz", "c", times="t")
+        assert series.times[0] == trials.start[0] == 100
 
     def test_without_a_clock(self):
         series, trials = lay_out_trials(
@@ -316,6 +326,8 @@ class TestSpikes:
             ({"units": np.array([1, 2, 3])}, "1 spikes are of 1 units .*counted from 1"),
             ({"units": np.array([0, 1, 40])}, "1 spikes are of 1 units .*first 40"),
             ({"times": np.array([0.0, np.nan, 1])}, "1 of 3 spikes have no time"),
+            ({"units": np.array([0, 1, np.nan])}, "1 of 3 spikes have no unit"),
+            ({"ids": np.array([0, 1, 1])}, "some stand twice"),
             ({"ids": np.arange(4)}, "4 unit ids, but a table of 3"),
             ({"rate": -1.0}, "expected rate > 0"),
         ],

@@ -98,7 +98,7 @@ def test_broken_folders(plane, tmp_path):
     with pytest.raises(DataError, match="none of 5 ROIs is called a cell"):
         read_suite2p(plane, signal="F")
     np.save(plane / "iscell.npy", np.zeros((3, 2)))
-    with pytest.raises(DataError, match="3 rows for 5 ROIs"):
+    with pytest.raises(DataError, match=r"5 ROIs, found \(3, 2\)"):
         read_suite2p(plane, signal="F")
     second = plane.parent / "plane1"
     second.mkdir()

@@ -155,8 +155,8 @@ def _wheel(files: AlfFiles) -> dict[str, Series]:
     if not found:
         files.notes.append("wheel: none")
         return {}
-    position = files.load(found[0], "wheel", "position")
-    times = files.load(found[0], "wheel", "timestamps")
+    position = files.numbers(found[0], "wheel", "position")
+    times = files.numbers(found[0], "wheel", "timestamps")
     try:
         if position is None or times is None:
             raise DataError("position and timestamps are not both there")
@@ -188,7 +188,7 @@ def _wheel(files: AlfFiles) -> dict[str, Series]:
 
 def _licks(files: AlfFiles) -> dict[str, Spikes]:
     found = files.collections("licks", "times")
-    times = files.load(found[0], "licks", "times") if found else None
+    times = files.numbers(found[0], "licks", "times") if found else None
     if times is None:
         return {}
     times, n = np.sort(np.ravel(times)), np.size(times)
@@ -207,7 +207,7 @@ def _cameras(files: AlfFiles) -> dict[str, Any]:
         if not found:
             files.notes.append(f"{thing}: no times")
             continue
-        times = files.load(found[0], thing, "times")
+        times = files.numbers(found[0], thing, "times")
         if times is None:
             continue
         for name, stream in _camera_streams(files, thing):

@@ -61,6 +61,14 @@ class AlfFiles:
             self.notes.append(f"{self.name(path)}: left out: {error}")
             return None
 
+    def numbers(self, collection: str, thing: str, attribute: str) -> np.ndarray | None:
+        """Return an array as :meth:`load` does; None, with a note, if it holds no numbers."""
+        values = self.load(collection, thing, attribute)
+        if values is not None and np.asarray(values).dtype.kind not in "biuf":
+            self.notes.append(f"{collection}: {thing}.{attribute} left out: not numbers")
+            return None
+        return values
+
     def name(self, path: Path) -> str:
         """Return the path within the session."""
         return path.relative_to(self.folder).as_posix()

@@ -13,6 +13,7 @@ from tinbergen.recordings.alf_files import AlfFiles, snake
 from tinbergen.recordings.kilosort import UNLISTED, join_probes
 from tinbergen.recordings.spikes import Spikes
 
+_MOST = 10**6  # clusters, which have a row each
 _SORTERS = ("", "ks2_matlab", "kilosort", "pykilosort", "iblsorter")  # the last is the newest
 
 
@@ -48,15 +49,16 @@ def _rank(name: str) -> int:
 
 
 def _probe(files: AlfFiles, collection: str) -> Spikes:
-    times = files.load(collection, "spikes", "times")
-    clusters = files.load(collection, "spikes", "clusters")
+    times = files.numbers(collection, "spikes", "times")
+    clusters = files.numbers(collection, "spikes", "clusters")
     if times is None or clusters is None:
         raise DataError("spikes.times and spikes.clusters are not both there")
     times, clusters = np.ravel(times).astype(np.float64), np.ravel(clusters)
     if len(times) != len(clusters):
         raise DataError(f"{len(times)} spikes.times, but {len(clusters)} spikes.clusters")
-    if len(clusters) and (clusters.min() < 0 or (clusters != np.round(clusters)).any()):
-        raise DataError("spikes.clusters holds what is no number of a cluster")
+    wrong = (clusters < 0) | (clusters > _MOST) | (clusters != np.round(clusters))
+    if wrong.any():
+        raise DataError(f"{clusters[wrong][0]} in spikes.clusters is no number of a cluster")
     known = np.isfinite(times)
     if not known.all():
         files.notes.append(f"{collection}: {np.sum(~known)} of {len(times)} spikes have no time")
@@ -95,6 +97,7 @@ def _clusters(files: AlfFiles, collection: str, n_seen: int) -> pd.DataFrame:
         if numbers is None:
             files.notes.append(f"{collection}: clusters.metrics has no cluster_id; in order")
             numbers = pd.Series(range(len(metrics)))
+        metrics, numbers = metrics[numbers.notna()], numbers.dropna()
         metrics = metrics.set_axis(numbers.to_numpy(np.int64)).drop(
             columns=["cluster_id", "Unnamed: 0"], errors="ignore"
         )

@@ -128,7 +128,8 @@ def read_binned_trials(
     where = f"{path}, {values!r}" if isinstance(values, str) else str(path)
     array = _numbers(_get(path, values), where)
     rate = positive(rate, "rate", where)
-    at = None if times is None else _numbers(_get(path, times), f"{path}, times").squeeze() / rate
+    given = None if times is None else _numbers(_get(path, times), f"{path}, times") / rate
+    at = None if given is None else given.squeeze()
     begin = None if starts is None else _vector(_get(path, starts), f"{path}, starts") / rate
     index = None if trial is None else _vector(_get(path, trial), f"{path}, trial")
     known_of = columns if isinstance(columns, Mapping) else {name: name for name in columns}
@@ -144,6 +145,8 @@ def read_binned_trials(
         known["time"] = len(index)
         standard = ("time", "channel")
     array = _oriented(array, axes, standard, known, where)
+    if given is not None and given.shape == array.shape[:2] and event is None and begin is None:
+        at = given  # of one trial: on the clock of the session, as they would be of several
     return lay_out_trials(
         array,
         times=at,

@@ -109,9 +109,11 @@ def _plane(folder: Path) -> Path:
 def _table(plane: Path, n_rois: int) -> pd.DataFrame:
     table = pd.DataFrame(index=range(n_rois))
     if (plane / "iscell.npy").is_file():
-        cells = read_array(plane / "iscell.npy").reshape(-1, 2)
-        if len(cells) != n_rois:
-            raise DataError(f"{plane}/iscell.npy has {len(cells)} rows for {n_rois} ROIs.")
+        cells = read_array(plane / "iscell.npy")
+        if cells.shape != (n_rois, 2):
+            raise DataError(
+                f"{plane}/iscell.npy: expected (ROI, 2) for {n_rois} ROIs, found {cells.shape}."
+            )
         table["iscell"], table["probability"] = cells[:, 0] > 0, cells[:, 1]
     places = _places(plane, n_rois)
     return table if places is None else table.join(places)
