@@ -180,3 +180,12 @@ sys.exit("torch" in sys.modules)
     room = str(Path(__file__).parent)
     done = subprocess.run([sys.executable, "-c", code], cwd=room, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_samples_between_which_test_bins_are_drawn_do_not_teach(day):
+    slow = tb.Series(np.arange(0, 150, 5.0), np.arange(30.0), ("x",), "cm")
+    data = Recording("slow", {**day.streams, "slow": slow})
+    problem = make_problem(plan(data, {"counts": "counts"}, "slow"), n_folds=2, gap=0.5)
+    for fold in problem.folds:
+        apart = np.abs(problem.starts[fold.train][:, None] - problem.starts[fold.test])
+        assert apart.min() >= 5.0

@@ -150,6 +150,9 @@ def make_problem(
     target = planned.target.on(grid)
     known = {"target": known_rows(target)}
     known |= {name: known_rows(columns) for name, columns in features.sets.items()}
+    if (planned.target.step or 0.0) > grid.width:
+        # Bins between two samples are drawn from both: a test sample must not teach.
+        gap = max(gap, planned.target.step or 0.0)
     each = grid.per_trial or 1
     what = "bins" if grid.per_trial is None else "trials"
     left_out = dict(grid.left_out)
