@@ -197,6 +197,15 @@ class TestRefuses:
         path.write_bytes(path.read_bytes()[:-100])
         with pytest.raises(DataError, match=r"counts\.npy is damaged"):
             CountsCache(tmp_path / "cache").window(0)
+        path.write_bytes(b"")
+        with pytest.raises(DataError, match=r"counts\.npy is damaged"):
+            CountsCache(tmp_path / "cache").window(0)
+        (tmp_path / "cache/units.parquet").write_bytes(b"")
+        with pytest.raises(DataError, match=r"units\.parquet is damaged"):
+            _ = CountsCache(tmp_path / "cache").units
+        (tmp_path / "cache/meta.json").write_text('{"form')
+        with pytest.raises(DataError, match=r"meta\.json is damaged"):
+            CountsCache(tmp_path / "cache")
 
 
 def test_recordings_are_taken_one_at_a_time(tmp_path):

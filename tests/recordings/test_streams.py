@@ -75,6 +75,10 @@ class TestSeries:
         with pytest.raises(DataError, match=message):
             Series(times, values)
 
+    def test_text_is_no_series(self):
+        with pytest.raises(DataError, match="expected numbers"):
+            Series(np.arange(2.0), np.array(["a", "b"]))
+
     def test_not_a_series(self, tmp_path):
         (tmp_path / "s.npz").write_text("no")
         with pytest.raises(DataError, match="s.npz is not a series"):
@@ -179,6 +183,38 @@ class TestSpikes:
     def test_refuses(self):
         with pytest.raises(DataError, match="rows of the table, 0 to 0; found 0 to 3"):
             Spikes(np.array([0.1, 0.2]), np.array([0, 3]), pd.DataFrame(index=["a"]))
+
+    def test_refuses_units_that_are_none(self):
+        for units, message in (
+            ([0, np.nan], "1 of 2 spikes have no unit"),
+            ([0, 0.5], "whole numbers"),
+            (["a", "b"], "Spikes.of"),
+        ):
+            with pytest.raises(DataError, match=message):
+                Spikes(np.array([0.0, 1]), np.array(units))
+        table = pd.DataFrame(index=[1])
+        with pytest.raises(DataError, match=r"1 of 2 units are not in the table, the first is 5"):
+            Spikes.of({1: [0.0], 5: [1.0]}, table)
+        with pytest.raises(DataError, match="mask of 2 for 1 units"):
+            Spikes.of({1: [0.0]}, table).only(np.array([True, False]))
+
+    def test_what_is_not_known_is_stored_without_pickle(self, tmp_path):
+        table = pd.DataFrame(
+            {
+                "region": ["V1", None],
+                "n": pd.array([None, 3], dtype="Int64"),
+                "channels": [(1, 2), ()],
+                "group": pd.Categorical(["good", None]),
+            }
+        )
+        Spikes(np.array([0.0]), np.array([1]), table).write(tmp_path / "s.npz")
+        Series(np.arange(3), np.zeros((3, 2)), table=table).write(tmp_path / "x.npz")
+        for stream in (read_spikes(tmp_path / "s.npz"), read_series(tmp_path / "x.npz")):
+            assert stream.table is not None
+            assert stream.table["region"].tolist() == ["V1", ""]
+            assert stream.table["group"].tolist() == ["good", ""]
+            assert stream.table["channels"].tolist() == ["(1, 2)", "()"]
+            np.testing.assert_array_equal(stream.table["n"], [np.nan, 3])
 
 
 class TestTrials:
