@@ -196,7 +196,7 @@ def _study(
     folder = None if out is None else StudyFolder.prepare(out)
     dataset = _dataset(data)
     named = named_features(features)
-    if taken := sorted(set(named) & {OWN, PLAIN, *_NULL_MODELS.values()}):
+    if taken := sorted(set(named) & {OWN, PLAIN, ALONE, *_NULL_MODELS.values()}):
         raise ConfigError(f"features: {taken[0]!r} has a meaning of its own; choose another name.")
     chosen = {
         "direction": direction,
