@@ -216,7 +216,7 @@ def read_array_spikes(
     if lost := int((~np.isfinite(at)).sum()):
         raise DataError(f"{where}: {lost} of {len(at)} spikes have no time (NaN); leave them out.")
     columns = {name: _get(path, key).squeeze() for name, key in (table or {}).items()}
-    frame = _frame(columns, f"{path}, table")
+    frame = _frame(columns, f"{path}, table") if columns else None
     names: Any
     if ids is not None:
         names = unit_names(_vector(_get(path, ids), f"{path}, ids", text=True), f"{path}, ids")
@@ -276,9 +276,7 @@ def read_array_trials(
         end = _vector(_get(path, stop), f"{path}, stop") / rate
     known_of = columns if isinstance(columns, Mapping) else {name: name for name in columns}
     known = {name: _get(path, key).squeeze() for name, key in known_of.items()}
-    frame = _frame({"start": begin, "stop": end, **known}, f"{path}, trials")
-    assert frame is not None
-    return Trials(frame)
+    return Trials(_frame({"start": begin, "stop": end, **known}, f"{path}, trials"))
 
 
 def _get(path: str | os.PathLike, key: Key | None) -> np.ndarray:
@@ -313,14 +311,14 @@ def _channels(
 ) -> tuple[tuple[str, ...], pd.DataFrame | None]:
     names = () if channels is None else tuple(map(str, _get(path, channels).ravel()))
     columns = {name: _get(path, key).squeeze() for name, key in (table or {}).items()}
-    return names, _frame(columns, f"{path}, table")
+    return names, _frame(columns, f"{path}, table") if columns else None
 
 
-def _frame(columns: Mapping[str, np.ndarray], where: str) -> pd.DataFrame | None:
+def _frame(columns: Mapping[str, np.ndarray], where: str) -> pd.DataFrame:
     shapes = {name: np.atleast_1d(column).shape for name, column in columns.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise DataError(f"{where}: expected columns of one length, found {shapes}.")
-    return pd.DataFrame({k: np.atleast_1d(v) for k, v in columns.items()}) if columns else None
+    return pd.DataFrame({k: np.atleast_1d(v) for k, v in columns.items()})
 
 
 def _oriented(
