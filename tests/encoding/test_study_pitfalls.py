@@ -13,7 +13,7 @@ from test_study import SMALL, session, value, walk
 
 import tinbergen as tb
 from tinbergen.encoding import decode, encode, open_study
-from tinbergen.encoding.choices import fit_predict
+from tinbergen.encoding.choices import fit_predict, settings_for
 from tinbergen.encoding.planning import plan
 from tinbergen.encoding.problem import make_problem
 from tinbergen.encoding.scoring import Predicted, shift_null
@@ -189,3 +189,31 @@ def test_samples_between_which_test_bins_are_drawn_do_not_teach(day):
     for fold in problem.folds:
         apart = np.abs(problem.starts[fold.train][:, None] - problem.starts[fold.test])
         assert apart.min() >= 5.0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        tb.encoding.TCN(epochs=1, target="continuous"),
+        tb.encoding.BilinearRRR(rank=1, l2=1.0, target="continuous"),
+    ],
+)
+def test_whole_numbers_need_not_be_counts(model):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 20, 2))
+    model.fit(x, rng.integers(0, 9, size=(30, 20, 1)))
+    assert model.kind_ == "continuous"
+
+
+def test_a_study_tells_its_models_what_the_target_is(day):
+    whole = Recording("day", dict(day.streams))
+    position = tb.Series(day["wheel"].times, np.rint(5 + 4 * np.sin(day["wheel"].times)))
+    problem = make_problem(
+        plan(
+            Recording("day", {**whole.streams, "position": position}),
+            {"wheel": "wheel"},
+            "position",
+        )
+    )
+    for name in ("ridge", "rrr", "tcn"):
+        assert settings_for(name, problem, 1, {}, 0)["target"] == "continuous"

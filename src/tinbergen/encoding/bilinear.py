@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +19,7 @@ from tinbergen.encoding.bilinear_trials import (
 from tinbergen.encoding.heldout import FLOOR, Calibration, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
-from tinbergen.encoding.sessions import listed, session_arrays, tables_of
+from tinbergen.encoding.sessions import kind_of, listed, session_arrays, tables_of
 from tinbergen.errors import ConfigError, DataError
 
 
@@ -46,6 +46,8 @@ class BilinearRRR(Saved):
         rows. Without, rates are only kept above 0.001 spikes/bin, as in the papers.
     sweeps, tolerance
         Stop after so many alternations, or when one lowers the objective by a smaller share.
+    target
+        ``"auto"``: counts if all targets are whole numbers >= 0.
 
     Attributes
     ----------
@@ -93,6 +95,7 @@ class BilinearRRR(Saved):
         calibrate: bool = True,
         sweeps: int = 20,
         tolerance: float = 1e-4,
+        target: Literal["auto", "counts", "continuous"] = "auto",
     ):
         self.rank = rank
         self.l2 = l2
@@ -101,6 +104,7 @@ class BilinearRRR(Saved):
         self.calibrate = calibrate
         self.sweeps = sweeps
         self.tolerance = tolerance
+        self.target = target
 
     def fit(self, X: Any, Y: Any, *, segments: Any = None, validate: Any = None) -> Self:
         """Fit one session, or several at once.
@@ -130,7 +134,7 @@ class BilinearRRR(Saved):
             )
         self.several_ = isinstance(X, list | tuple)
         self.vector_ = [is_vector(y, t.rows) for y, t in zip(listed(Y), tables, strict=True)]
-        self.kind_ = "counts" if all(t.kind == "counts" for t in tables) else "continuous"
+        self.kind_ = kind_of(self.target, tables)
         self.n_left_out_ = sum(table.n_left_out for table in tables)
         candidates = list(itertools.product(*self._candidates(lengths[0])))
         self.rank_, self.l2_ = candidates[0]
@@ -174,7 +178,7 @@ class BilinearRRR(Saved):
         model = type(self)(**self.parameters)
         vars(model).update(self._fitted)
         model.several_, model.vector_ = False, [is_vector(Y, table.rows)]
-        model.kind_, model.n_left_out_ = table.kind, table.n_left_out
+        model.kind_, model.n_left_out_ = kind_of(self.target, [table]), table.n_left_out
         model.score_, calibration = None, None
         if model._calibrates:
             need_held_out(table, "the calibration")

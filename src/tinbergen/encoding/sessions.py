@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from tinbergen.encoding.inputs import Table
+from tinbergen.encoding.inputs import Kind, Table
 from tinbergen.errors import DataError
 
 
@@ -52,3 +53,11 @@ def session_arrays(X: Any, segments: Any, session: int | None, n: int, several: 
     if not 0 <= (session or 0) < n:
         raise DataError(f"session: expected 0 to {n - 1}, found {session}.")
     return [(X, segments, session or 0)]
+
+
+def kind_of(target: str, tables: Sequence[Table]) -> Kind:
+    """Return what the targets are: as given, or counts if those of all sessions look like it."""
+    counts = all(table.kind == "counts" for table in tables)
+    if target == "counts" or (target == "auto" and counts):
+        return "counts"
+    return "continuous"

@@ -12,7 +12,7 @@ from torch import nn
 from tinbergen.encoding.heldout import FLOOR, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
-from tinbergen.encoding.sessions import listed, session_arrays, tables_of
+from tinbergen.encoding.sessions import kind_of, listed, session_arrays, tables_of
 from tinbergen.encoding.tcn_networks import FacemapNet, SeparableNet
 from tinbergen.encoding.tcn_session import PRESETS, Preset, TCNSession
 from tinbergen.encoding.tcn_training import (
@@ -65,6 +65,8 @@ class TCN(Saved):
         Of the start and the order: the same seed gives the same network on a CPU.
     device
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``, for the training.
+    target
+        ``"auto"``: counts if all targets are whole numbers >= 0.
 
     Attributes
     ----------
@@ -107,6 +109,7 @@ class TCN(Saved):
         learning_rate: float | None = None,
         seed: int = 0,
         device: Device = "cpu",
+        target: Literal["auto", "counts", "continuous"] = "auto",
     ):
         self.preset = preset
         self.components = components
@@ -116,6 +119,7 @@ class TCN(Saved):
         self.learning_rate = learning_rate
         self.seed = seed
         self.device: Device = device
+        self.target = target
 
     def fit(self, X: Any, Y: Any, *, segments: Any = None, validate: Any = None) -> Self:
         """Fit one session, or several that share the network's middle.
@@ -136,7 +140,7 @@ class TCN(Saved):
             for table in tables:
                 need_held_out(table, "the number of steps")
         self.several_ = isinstance(X, list | tuple)
-        self.kind_ = "counts" if all(t.kind == "counts" for t in tables) else "continuous"
+        self.kind_ = kind_of(self.target, tables)
         self.n_left_out_ = sum(table.n_left_out for table in tables)
         self.taps_ = preset.filter_length or _taps(tables)
         self.sessions_ = [TCNSession.of(table, preset.components) for table in tables]
