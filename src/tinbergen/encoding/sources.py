@@ -6,7 +6,9 @@ A *selector* names it in one word: ``stream``, ``stream/channel`` or ``stream:vi
 stream             channel                     views (the first is the default)
 =================  ==========================  ==================================================
 Series             channel                     ``values``, ``circular`` (angles in rad, or in deg
-                                               if that is the unit: cosine and sine)
+                                               if that is the unit: cosine and sine), ``tuned``
+                                               (bumps over its range, of two channels over their
+                                               plane: features for tuning curves, place fields)
 Series of counts   unit, or ``column=value``   ``values`` (added up in each bin)
 Spikes             region, or ``column=value`` ``counts``
 Keypoints          keypoint                    ``all`` (positions and velocities),
@@ -47,7 +49,7 @@ from tinbergen.recordings import Intervals, Keypoints, Labels, Recording, Series
 from tinbergen.recordings.frames import FrameSource
 
 _VIEWS: dict[type, tuple[str, ...]] = {
-    Series: ("values", "circular"),
+    Series: ("values", "circular", "tuned"),
     Spikes: ("counts",),
     Keypoints: ("all", "positions", "velocities", "speed"),
     FrameSource: ("pca", "motion"),
@@ -131,7 +133,9 @@ def _stream_source(
         raise ConfigError(f"{text!r}: {stream or channel!r} has the views {', '.join(views)}.")
     where = f"{text!r} of recording {recording.name!r}"
     if isinstance(value, Series):
-        return series_source(text, value, channel, circular=view == "circular", where=where)
+        if view == "tuned" and target:
+            raise ConfigError(f"{text!r}: bumps are features; as a target take the values.")
+        return series_source(text, value, channel, view, where)
     if isinstance(value, Spikes):
         return spikes_source(text, value, channel, where)
     if isinstance(value, Keypoints):

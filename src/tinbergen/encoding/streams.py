@@ -11,6 +11,7 @@ import pandas as pd
 from tinbergen.encoding.columns import Columns, Source
 from tinbergen.encoding.grid import Grid, counts_on, mean_on
 from tinbergen.encoding.pixels import COMPONENTS, FramePixels, motion_energy
+from tinbergen.encoding.tuning import tuning_bumps
 from tinbergen.errors import DataError
 from tinbergen.recordings import Keypoints, Labels, Series, Spikes, Trials
 from tinbergen.recordings.frames import FrameSource
@@ -61,7 +62,7 @@ def bin_width(series: Series) -> float | None:
 
 
 def series_source(
-    text: str, series: Series, channel: str, *, circular: bool = False, where: str = ""
+    text: str, series: Series, channel: str, view: str = "values", where: str = ""
 ) -> Source:
     """Bring a series onto a grid by means, counts in bins by adding up, angles as two columns."""
     table = getattr(series, "table", None)
@@ -82,14 +83,19 @@ def series_source(
     def mean(grid: Grid) -> Columns:
         values = series.values[:, at]
         rows = None if table is None else table.iloc[at].reset_index(drop=True)
-        if not circular:
+        if view == "values":
             return Columns(mean_on(grid, series.times, values, series.valid), names, table=rows)
+        if view == "tuned":
+            bumps = tuning_bumps(np.asarray(values, np.float64))
+            label = ", ".join(names)
+            labels = tuple(f"{label} bump {k}" for k in range(bumps.shape[1]))
+            return Columns(mean_on(grid, series.times, bumps, series.valid), labels)
         radians = np.deg2rad(values) if series.unit.lower().startswith("deg") else values
         both = np.stack([np.cos(radians), np.sin(radians)], axis=2).reshape(len(values), -1)
         both_names = tuple(f"{f} {name}" for name in names for f in ("cos", "sin"))
         return Columns(mean_on(grid, series.times, both, series.valid), both_names, "angle")
 
-    kind = "angle" if circular else "continuous"
+    kind = "angle" if view == "circular" else "continuous"
     return Source(text, kind, series.valid, mean, step=step)
 
 
