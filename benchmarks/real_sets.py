@@ -464,7 +464,7 @@ SETS: dict[str, RealSet] = {
             Target("position", "continuous", 0.10, "0.10 to 0.18: a negative control"),
             Target("speed", "continuous", 0.0, "a negative control"),
         ),
-        ("head_direction:circular", "position:tuned", "speed"),
+        ("head_direction:circular", "position", "speed"),
         bin=0.1,
         lags=(-5, 5),
     ),
