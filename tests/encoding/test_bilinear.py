@@ -118,7 +118,8 @@ def smooth_basis(bins=30):
 
 
 def test_sessions_with_a_shared_basis_help_each_other():
-    data = [counts(seed, 30, basis=smooth_basis()) for seed in range(5)]
+    # Few trials each, where one time course for all is worth most.
+    data = [counts(seed, 16, basis=smooth_basis()) for seed in range(5)]
     tests = [counts(seed, 150, basis=smooth_basis()) for seed in range(5)]  # the same animals
     options = {"rank": 2, "l2": (3.0, 30.0), "smooth": 2.0}
     xs, ys, _ = (list(part) for part in zip(*data, strict=True))
@@ -129,7 +130,7 @@ def test_sessions_with_a_shared_basis_help_each_other():
         alone = BilinearRRR(**options).fit(x, y).predict(test[0])
         own, joint = (bits_per_spike(test[1], r, "mean").mean() for r in (alone, rates))
         gains.append(joint - own)
-    assert np.mean(gains) > 0.004
+    assert np.mean(gains) > 0.01
     assert sum(gain > 0 for gain in gains) >= 4
 
 
