@@ -24,6 +24,7 @@ import numpy as np
 
 from tinbergen import simulate
 from tinbergen.encoding import PoissonGLM
+from tinbergen.metrics import bits_per_spike
 from tinbergen.recordings import Dataset, FrameSource, Recording
 from tinbergen.recordings.intervals import Bins
 from tinbergen.simulation import (
@@ -36,6 +37,7 @@ from tinbergen.simulation import (
 )
 
 UNITS, BLOCK_S, COMPONENTS = 36, 10.0, 32
+FLOOR = 1e-4  # spikes/bin
 
 
 def inputs(recording: Recording, embeddings: Path | None) -> dict[str, np.ndarray]:
@@ -65,10 +67,9 @@ def pixels(video: FrameSource) -> np.ndarray:
     return np.concatenate(frames).reshape(video.n_frames, -1).astype(float)
 
 
-def bits_per_spike(counts: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    mean = counts.mean(axis=0)
-    gain = (counts * np.log(np.maximum(rates, 1e-4) / mean)).sum(axis=0) - (rates - mean).sum(0)
-    return gain / (counts.sum(axis=0) * np.log(2))
+def score(counts: np.ndarray, rates: np.ndarray) -> float:
+    """Mean over units of the bits/spike beyond each unit's mean on the test data."""
+    return float(bits_per_spike(counts, rates, "mean", FLOOR).mean())
 
 
 def measure(recording: Recording, embeddings: Path | None) -> dict:
@@ -84,7 +85,7 @@ def measure(recording: Recording, embeddings: Path | None) -> dict:
     counts = draw_spikes(rates, generator).bin(bins)[:n].astype(float)
     block = (video.times[:n] // BLOCK_S).astype(int)
     test, train = block % 4 == 3, block % 4 != 3
-    ceiling = bits_per_spike(counts[test], expected[test]).mean()
+    ceiling = score(counts[test], expected[test])
     shares = {}
     for name, values in inputs(recording, embeddings).items():
         values = values[:n][:, values.std(axis=0) > 0]
@@ -96,7 +97,7 @@ def measure(recording: Recording, embeddings: Path | None) -> dict:
         model = PoissonGLM(lags=(0, 3), components=None)
         model.fit(values[train], counts[train], segments=block[train])
         predicted = np.asarray(model.predict(values[test], segments=block[test]))
-        shares[name] = round(float(bits_per_spike(counts[test], predicted).mean() / ceiling), 3)
+        shares[name] = round(score(counts[test], predicted) / ceiling, 3)
     return {"recording": recording.name, "ceiling": round(ceiling, 3), "shares": shares} | {
         "frames": video.n_frames,
         "cpu_s_of_the_drives": round(seconds, 2),
