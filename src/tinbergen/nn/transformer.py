@@ -6,17 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinbergen.nn.rotary import rotate
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention over ``(batch, head, token, channel)``, without dropout or mask.
+
+def attend(query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Softmax attention over ``(batch, head, token, channel)``, without dropout.
+
+    ``seen`` ``(batch, 1, 1, token)`` bool says which tokens are there; default: all.
 
     On an accelerator this is the fused kernel. On a CPU the backward of the fused kernel costs a
     third of a training step at the few hundred tokens of a masked autoencoder, so while gradients
     are recorded the three products are written out there.
     """
     if query.device.type != "cpu" or not torch.is_grad_enabled():
-        return F.scaled_dot_product_attention(query, key, value)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    if seen is not None:
+        scores = scores.masked_fill(~seen, float("-inf"))
     return scores.softmax(dim=-1) @ value
 
 
@@ -31,28 +37,52 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, token, width)`` to the same shape."""
+    def forward(
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor] | None = None,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """Map ``(batch, token, width)`` to the same shape.
+
+        ``turn`` holds rotary positions, see :func:`tinbergen.nn.rotary.rotation`; ``seen`` says
+        which tokens are there, see :func:`attend`.
+        """
         batch, tokens, width = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        return self.out(attend(query, key, value).transpose(1, 2).reshape(batch, tokens, width))
+        if turn is not None:
+            query, key = rotate(query, turn), rotate(key, turn)
+        mixed = attend(query, key, value, seen)
+        return self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``."""
+    """Pre-norm transformer block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``.
 
-    def __init__(self, width: int, heads: int, hidden: int, norm_eps: float):
+    ``dropout`` is of what the two branches add, not of attention weights: the fused kernels have
+    none for these.
+    """
+
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm_eps: float, dropout: float = 0.0
+    ):
         super().__init__()
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.norm1 = nn.LayerNorm(width, eps=norm_eps)
         self.attention = SelfAttention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, token, width)`` to the same shape."""
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+    def forward(
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor] | None = None,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """Map ``(batch, token, width)`` to the same shape; see :class:`SelfAttention`."""
+        x = x + self.dropout(self.attention(self.norm1(x), turn, seen))
+        return x + self.dropout(self.mlp(self.norm2(x)))
 
 
 def init_transformer(module: nn.Module, depth: int) -> None:

@@ -1,0 +1,190 @@
+"""Masked modelling of populations as a task for the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tinbergen.errors import ConfigError
+from tinbergen.nn.poisson import masked_mean, poisson_nll
+from tinbergen.population.batch import Batch
+from tinbergen.population.config import PopulationConfig
+from tinbergen.population.corpus import Corpus
+from tinbergen.population.masks import Hidden, draw_masks
+from tinbergen.population.model import PopulationModel, Prediction
+from tinbergen.training import EpochSampler, Sampler, Task
+from tinbergen.training.config import TrainConfig
+from tinbergen.training.optim import adamw
+
+_VALIDATION_DRAWS = 3
+_VALIDATION_BATCH = 64
+TABLES = ("unit_in", "unit_out", "linear_in", "linear_out")
+
+
+class PopulationTask(Task):
+    """Hide a part of each window, predict it, and be scored there alone.
+
+    Parameters
+    ----------
+    corpus
+        All sessions.
+    train, validation
+        Windows of the corpus; without validation windows the last weights are kept.
+    weights
+        To start from, by name; what they lack starts at random.
+    frozen
+        Names of weights, or beginnings of names, that are not trained.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        train: np.ndarray,
+        validation: np.ndarray,
+        weights: Mapping[str, Tensor] | None = None,
+        frozen: tuple[str, ...] = (),
+    ):
+        self.corpus, self.config = corpus, corpus.config
+        self.train, self.validation = np.asarray(train), np.asarray(validation)
+        self.weights, self.frozen = weights or {}, frozen
+        self.score = ("validation_loss", "min") if len(self.validation) else None
+        if not len(self.train):
+            raise ConfigError("There is no window to train on.")
+
+    def build(self) -> nn.Module:
+        """Return the network, from the given weights where they fit."""
+        model = PopulationModel(self.config, self.corpus.vocabulary)
+        own = model.state_dict()
+        model.load_state_dict({name: self.weights.get(name, value) for name, value in own.items()})
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not name.startswith(self.frozen) if self.frozen else True)
+        return model
+
+    def batches(self) -> Sampler:
+        """Return every training window once an epoch."""
+        train = self.config.train
+        return _Rows(self.train, train.batch_size, train.seed)
+
+    def fetch(self, indices: np.ndarray, step: int) -> Batch:
+        """Return the windows of a batch."""
+        return self.corpus.batch(np.asarray(indices))
+
+    def loss(
+        self, model: nn.Module, batch: Any, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Draw masks, predict, and compare with what was hidden."""
+        batch = as_tensors(batch)
+        if self.config.units.dropout:
+            batch = _without_some_units(batch, self.config.units.dropout, generator)
+        hidden, scheme = self.masks(batch, generator)
+        return population_loss(model(batch, hidden, scheme), batch, hidden, self.config)
+
+    def masks(self, batch: Batch, generator: torch.Generator) -> tuple[Hidden, Tensor]:
+        """Draw the masks of the settings."""
+        masks = self.config.masks
+        future = max(1, round(masks.future_share * batch.n_bins))
+        return draw_masks(batch, masks.weights, masks.ratio, future, generator)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Score the validation windows under masks that are the same each time."""
+        if not len(self.validation):
+            return {}
+        device = next(model.parameters()).device
+        sums: dict[str, float] = {}
+        total = 0
+        for draw in range(_VALIDATION_DRAWS):
+            generator = torch.Generator(device=device).manual_seed(draw)
+            for start in range(0, len(self.validation), _VALIDATION_BATCH):
+                rows = self.validation[start : start + _VALIDATION_BATCH]
+                batch = as_tensors(self.corpus.batch(rows), device)
+                hidden, scheme = self.masks(batch, generator)
+                prediction = model(batch, hidden, scheme)
+                losses = population_loss(prediction, batch, hidden, self.config)
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
+                total += len(rows)
+        return {f"validation_{name}": value / total for name, value in sums.items()}
+
+    def describe(self, indices: np.ndarray) -> str:
+        """Name the windows of a batch."""
+        names = [s.name for s in self.corpus.vocabulary.sessions]
+        return "; ".join(
+            f"{names[self.corpus.session[i]]} window {i}" for i in np.asarray(indices).ravel()
+        )
+
+    def optimizer(self, model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+        """AdamW whose tables of units have a weight decay of their own."""
+        optimizer = adamw(model, config)
+        tables = {
+            id(p) for n, p in model.named_parameters() if n.rpartition(".")[2] in TABLES
+        }
+        split = []
+        for group in optimizer.param_groups:
+            own = [p for p in group["params"] if id(p) in tables]
+            rest = [p for p in group["params"] if id(p) not in tables]
+            split += [{**group, "params": rest}]
+            split += [{**group, "params": own, "weight_decay": self.config.units.decay}]
+        optimizer.param_groups.clear()
+        for group in split:
+            if group["params"]:
+                optimizer.add_param_group(group)
+        return optimizer
+
+
+def population_loss(
+    prediction: Prediction, batch: Batch, hidden: Hidden, config: PopulationConfig
+) -> dict[str, Tensor]:
+    """Return the weighted sum over modalities of the mean loss over what was hidden and scored."""
+    _, scored = hidden.counts(batch)
+    losses = {
+        "loss_spikes": masked_mean(poisson_nll(prediction.log_rates, batch.counts), scored)
+    }
+    total = config.spikes_weight * losses["loss_spikes"]
+    for name, modality in config.modalities.items():
+        predicted, target = prediction.values[name], batch.values[name]
+        keep = hidden.values_scored[name] & batch.there[name]
+        if modality.kind == "categorical":
+            each = F.cross_entropy(predicted.flatten(0, -2), target.flatten(), reduction="none")
+            each = each.view_as(target)
+        elif modality.kind == "counts":
+            each = poisson_nll(predicted, target).mean(dim=-1)
+        else:
+            each = (predicted - target).square().mean(dim=-1)
+        losses[f"loss_{name}"] = masked_mean(each, keep)
+        total = total + modality.weight * losses[f"loss_{name}"]
+    return {"loss": total, **losses}
+
+
+def as_tensors(batch: Any, device: Any = "cpu") -> Batch:
+    """Return a batch of tensors; arrays are not copied on the CPU."""
+
+    def tensor(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: tensor(each) for name, each in value.items()}
+        if isinstance(value, np.ndarray) and value.dtype == np.uint16:
+            value = value.astype(np.int32)
+        return torch.as_tensor(value).to(device)
+
+    return Batch(**{name: tensor(value) for name, value in vars(batch).items()})
+
+
+def _without_some_units(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """Let some units be absent: neither seen nor predicted."""
+    noise = torch.rand(batch.present.shape, generator=generator, device=batch.present.device)
+    return Batch(**{**vars(batch), "present": batch.present & (noise >= share)})
+
+
+class _Rows(EpochSampler):
+    """Every training window once an epoch."""
+
+    def __init__(self, rows: np.ndarray, batch_size: int, seed: int):
+        super().__init__(len(rows), batch_size, seed=seed)
+        self.rows = rows
+
+    def epoch(self, number: int) -> np.ndarray:
+        return self.rows[super().epoch(number)]

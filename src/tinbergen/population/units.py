@@ -1,0 +1,197 @@
+"""How single units enter the network and leave it: a few vectors a unit, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tinbergen.population.batch import Batch
+from tinbergen.population.config import UnitsConfig
+
+_TABLE_SCALE = 0.05
+_LEAST_MEAN = 0.05
+
+
+class UnitTables(nn.Module):
+    """Vectors and numbers of each unit of all sessions.
+
+    A window's units are summed into its tokens, ``sum_n x_n(t) e_n / sqrt(number visible)``, and
+    read from them, ``log rate_n(t) = h(t) . u_n + b_n + log mean rate``. Beside the network runs
+    a linear path of low rank from the visible units to all, which makes reduced-rank regression
+    the floor: ``log rate_n(t) += (sum_m x_m(t) a_m) . c_n``, with x averaged over a few bins.
+
+    The units of a session fill blocks of their own, so that what a batch needs are whole blocks
+    of a table; rows of the last block that no unit fills are never used.
+
+    Parameters
+    ----------
+    rates
+        ``(block, unit)`` mean spikes/bin in training; 1 where no unit is.
+    width
+        Of the network.
+    """
+
+    rate: Tensor
+
+    def __init__(self, rates: Tensor, width: int, config: UnitsConfig):
+        super().__init__()
+        self.config = config
+        shape, rank = tuple(rates.shape), config.linear_rank
+        self.register_buffer("rate", rates.float())
+        self.unit_in = nn.Parameter(torch.randn(*shape, width) * _TABLE_SCALE)
+        self.unit_out = nn.Parameter(torch.randn(*shape, width) * _TABLE_SCALE)
+        self.unit_bias = nn.Parameter(torch.zeros(shape))
+        if rank:
+            self.linear_in = nn.Parameter(torch.randn(*shape, rank) * _TABLE_SCALE)
+            self.linear_out = nn.Parameter(torch.zeros(*shape, rank))
+        if config.recent:
+            self.recent_gain = nn.Parameter(torch.tensor(0.5))
+            self.recent_mix = nn.Linear(width, width, bias=False)
+
+    def read(self, batch: Batch, visible: Tensor) -> Tensor:
+        """Return what is read of counts, ``(slot, time, unit)`` float32; 0 where hidden."""
+        counts = batch.counts.float()
+        if self.config.transform == "root":
+            mean = self.of_slots(self.rate, batch)[:, None, :]
+            spread = torch.rsqrt(mean + _LEAST_MEAN)
+            counts = ((counts + 0.375).sqrt() - (mean + 0.375).sqrt()) * spread
+        return counts * visible
+
+    def tokens(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
+        """Return the sum over the visible units of each bin, ``(sample, time, width)``."""
+        summed = over_slots(through(x, rows(self.unit_in, batch), batch), batch)
+        number = over_slots(visible.sum(dim=2, keepdim=True).to(summed.dtype), batch)
+        return summed * torch.rsqrt(number.clamp(min=1.0)) / _TABLE_SCALE
+
+    def slow_state(self, batch: Batch) -> Tensor:
+        """Return what the rates of the windows before say of all bins, ``(sample, width)``."""
+        x = batch.recent[:, None, :].float()
+        summed = over_slots(through(x, rows(self.unit_in, batch), batch), batch)[:, 0]
+        number = over_slots(batch.present.sum(dim=1, keepdim=True).float(), batch)
+        return self.recent_mix(summed * torch.rsqrt(number.clamp(min=1.0)) / _TABLE_SCALE)
+
+    def log_rates(self, state: Tensor, batch: Batch) -> Tensor:
+        """Return log spikes/bin of every unit, ``(slot, time, unit)``.
+
+        ``state`` is ``(sample, time, width)``, or ``(slot, time, width)`` with a token a slot.
+        """
+        if len(state) != len(batch.sample):
+            state = state[batch.sample]
+        out = through(state, rows(self.unit_out, batch).transpose(1, 2), batch)
+        base = self.of_slots(self.unit_bias + self.rate.log(), batch)
+        if self.config.recent:
+            base = base + self.recent_gain * batch.recent
+        return out.float() + base[:, None, :]
+
+    def linear(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
+        """Return what the linear path adds to the log rates, ``(slot, time, unit)``."""
+        summed = over_slots(through(x, rows(self.linear_in, batch), batch), batch)
+        number = over_slots(visible.sum(dim=2, keepdim=True).to(summed.dtype), batch)
+        latent = summed * torch.rsqrt(number.clamp(min=1.0)) / _TABLE_SCALE
+        # Bins without any visible unit say nothing, and their neighbours then count in full.
+        there = (number > 0).to(latent.dtype)
+        latent = _around(latent * there, self.config.linear_bins) / _around(
+            there, self.config.linear_bins
+        ).clamp(min=1.0 / self.config.linear_bins)
+        out = rows(self.linear_out, batch).transpose(1, 2)
+        return through(latent[batch.sample], out, batch).float()
+
+    def of_slots(self, table: Tensor, batch: Batch) -> Tensor:
+        """Return a number a unit for every slot, ``(slot, unit)``."""
+        return rows(table, batch).repeat_interleave(batch.per_row, dim=0)
+
+
+def rows(table: Tensor, batch: Batch) -> Tensor:
+    """Return the blocks of a table that a batch needs, ``(row, unit, ...)``.
+
+    An embedding of whole blocks: its gradient is added up block by block, not number by number.
+    """
+    return F.embedding(batch.block, table.flatten(1)).unflatten(1, table.shape[1:])
+
+
+def through(x: Tensor, weights: Tensor, batch: Batch) -> Tensor:
+    """Multiply ``(slot, time, a)`` by the ``(row, a, b)`` of its row: ``(slot, time, b)``."""
+    time = x.shape[1]
+    out = x.reshape(len(batch.block), batch.per_row * time, -1) @ weights
+    return out.view(len(batch.sample), time, -1)
+
+
+def over_slots(values: Tensor, batch: Batch) -> Tensor:
+    """Add up the slots of each sample, ``(slot, ...)`` to ``(sample, ...)``."""
+    out = values.new_zeros(batch.n_samples, *values.shape[1:])
+    return out.index_add(0, batch.sample, values)
+
+
+def _around(values: Tensor, bins: int) -> Tensor:
+    """Average over ``bins`` bins around each, ``(sample, time, channel)``; nothing beyond ends."""
+    padded = F.pad(values.transpose(1, 2), (bins // 2, bins // 2))
+    return F.avg_pool1d(padded, bins, stride=1).transpose(1, 2)
+
+
+def stitch_size(units: int, width: int) -> int:
+    """Return the weights of NEDS' way into and out of the network, for one session.
+
+    ``2 N^2 + 2 N + 2 N H + H + H N + N`` (two linear layers in, one out).
+    """
+    return 2 * units * units + 2 * units + 2 * units * width + width + width * units + units
+
+
+class Stitch(nn.Module):
+    """A network a session from counts to tokens, as NEDS and MtM have it.
+
+    NEDS: ``Linear(N, 2 N) -> softsign -> Linear(2 N, H)``. MtM: ``Linear(N, 668) -> Linear(668,
+    1336) -> softsign -> Linear(1336, H)`` of which the first is the session's. Out is
+    ``Linear(H, N)``. Kept for comparison: it takes a loop over the sessions of a batch, and its
+    weights grow with the square of the units.
+    """
+
+    def __init__(self, units: list[int], width: int, shared: int | None = None):
+        super().__init__()
+        if shared:
+            self.first = nn.ModuleList(nn.Linear(n, shared) for n in units)
+            self.second = nn.Sequential(
+                nn.Linear(shared, 2 * shared), nn.Softsign(), nn.Linear(2 * shared, width)
+            )
+        else:
+            self.first = nn.ModuleList(
+                nn.Sequential(nn.Linear(n, 2 * n), nn.Softsign(), nn.Linear(2 * n, width))
+                for n in units
+            )
+            self.second = nn.Identity()
+        self.out = nn.ModuleList(nn.Linear(width, n) for n in units)
+        self.units = units
+
+    def tokens(self, x: Tensor, batch: Batch) -> Tensor:
+        """Map visible counts ``(slot, time, unit)`` to ``(sample, time, width)``."""
+        parts = []
+        for number, slots, samples in self._sessions(batch):
+            dense = x[slots].transpose(1, 2).flatten(2)[:, :, : self.units[number]]
+            parts.append((samples, self.second(self.first[number](dense))))
+        width = parts[0][1].shape[-1]
+        out = parts[0][1].new_zeros(batch.n_samples, x.shape[1], width)
+        for samples, tokens in parts:
+            out = out.index_copy(0, samples, tokens)
+        return out
+
+    def log_rates(self, state: Tensor, batch: Batch) -> Tensor:
+        """Map ``(sample, time, width)`` to ``(slot, time, unit)``."""
+        out = torch.zeros(batch.counts.shape, device=state.device)
+        size = batch.present.shape[1]
+        for number, slots, samples in self._sessions(batch):
+            dense = self.out[number](state[samples]).float()
+            padded = F.pad(dense, (0, -dense.shape[2] % size))
+            blocks = padded.unflatten(2, (-1, size)).transpose(1, 2)
+            out = out.index_copy(0, slots.flatten(), blocks.flatten(0, 1))
+        return out
+
+    def _sessions(self, batch: Batch) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yield the number of a session, its slots ``(sample, block)``, and its samples."""
+        filled = batch.present.any(dim=1)
+        for number in batch.session.unique().tolist():
+            samples = torch.nonzero(batch.session == number)[:, 0]
+            mine = torch.nonzero(filled & torch.isin(batch.sample, samples))[:, 0]
+            by_sample = torch.argsort(batch.sample[mine], stable=True)
+            yield number, mine[by_sample].view(len(samples), -1), samples
