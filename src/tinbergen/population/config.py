@@ -118,6 +118,16 @@ class MasksConfig(Config):
         return {name: value for name, value in values.items() if value > 0}
 
 
+class AdaptingConfig(Config):
+    """How a trained core meets new sessions; without a core none of it matters."""
+
+    strategy: Literal["frozen", "gradual", "full"] = "gradual"
+    frozen_share: float = Field(default=0.3, ge=0.0, le=1.0)
+    """Share of the steps for which ``gradual`` leaves the core as it is."""
+    core_rate: float = Field(default=0.3, gt=0.0)
+    """Learning rate of the core, relative to that of the new weights."""
+
+
 class PopulationConfig(Config):
     """Everything that a population model depends on."""
 
@@ -128,6 +138,7 @@ class PopulationConfig(Config):
     units: UnitsConfig = UnitsConfig()
     masks: MasksConfig = MasksConfig(neuron=1.0)
     spikes_weight: float = Field(default=1.0, ge=0.0)
+    adapting: AdaptingConfig = AdaptingConfig()
     train: TrainConfig = TrainConfig()
 
     @pydantic.model_validator(mode="after")

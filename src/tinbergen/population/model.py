@@ -12,7 +12,7 @@ from tinbergen.nn.transformer import Block, init_transformer
 from tinbergen.population.batch import Batch
 from tinbergen.population.config import PopulationConfig
 from tinbergen.population.masks import SCHEMES, Hidden
-from tinbergen.population.units import Stitch, UnitTables
+from tinbergen.population.units import Stitch, UnitTables, over_slots
 from tinbergen.population.vocabulary import Vocabulary
 
 _MTM_STITCH = 668
@@ -49,6 +49,8 @@ class PopulationModel(nn.Module):
         Its sessions are those that there are tables for.
     """
 
+    first_block: Tensor
+
     def __init__(self, config: PopulationConfig, vocabulary: Vocabulary):
         super().__init__()
         self.config = config
@@ -62,6 +64,10 @@ class PopulationModel(nn.Module):
         sizes = [s.n_units for s in vocabulary.sessions]
         shared = _MTM_STITCH if config.units.read == "stitch-mtm" else None
         self.stitch = None if config.units.read == "table" else Stitch(sizes, width, shared)
+        if net.layout == "patches":
+            first = torch.as_tensor(vocabulary.first_block)
+            self.register_buffer("first_block", first, persistent=False)
+            self.patch_embedding = nn.Parameter(torch.randn(int(first[-1]), width) * 0.02)
         self.token_dropout = nn.Dropout(net.token_dropout)
         self.read, self.out = nn.ModuleDict(), nn.ModuleDict()
         self.mask_token = nn.ParameterDict({"spikes": nn.Parameter(torch.zeros(width))})
@@ -97,40 +103,112 @@ class PopulationModel(nn.Module):
         """
         visible, _ = hidden.counts(batch)
         x = self.tables.read(batch, visible)
-        tokens = [self._spikes(x, visible, batch)]
-        tokens += [self._behaviour(name, batch, hidden) for name in self.dynamic]
-        n_bins = batch.n_bins
-        sequence = torch.cat(tokens, dim=1)
-        sequence, positions = self._with_statics(sequence, n_bins, batch, hidden, scheme)
-        turn = None
-        if self.config.network.rotary:
-            head = self.config.network.width // self.config.network.heads
-            turn = rotation(positions, head)
-        for block in self.blocks:
-            sequence = block(sequence, turn)
-        sequence = self.norm(sequence)
-        state = sequence[:, :n_bins]
-        source = self.stitch or self.tables
-        log_rates = source.log_rates(state, batch)
+        slow = self.tables.slow_state(batch) if self.config.units.recent else None
+        if self.config.network.layout == "patches":
+            return self._from_patches(x, visible, batch, hidden, slow, scheme)
+        if self.stitch is None:
+            spikes = self.tables.tokens(x, visible, batch)
+        else:
+            spikes = self.stitch.tokens(x, batch)
+        seen = over_slots(visible.any(dim=2, keepdim=True).float(), batch) > 0
+        sequence = self.encode(spikes, seen, batch, hidden, slow, scheme)
+        state = sequence[:, : batch.n_bins]
+        log_rates = (self.stitch or self.tables).log_rates(state, batch)
         if self.config.units.linear_rank:
             log_rates = log_rates + self.tables.linear(x, visible, batch)
-        return Prediction(log_rates, self._values(sequence, n_bins), state)
+        return Prediction(log_rates, self._values(sequence, batch), state)
+
+    def _from_patches(
+        self,
+        x: Tensor,
+        visible: Tensor,
+        batch: Batch,
+        hidden: Hidden,
+        slow: Tensor | None,
+        scheme: Tensor | None,
+    ) -> Prediction:
+        """Predict with a token a bin of each block of units (NDT2)."""
+        own = self.tables.patches(x, visible, batch)
+        within = batch.block - self.first_block[batch.session[batch.sample[:: batch.per_row]]]
+        within = within.repeat_interleave(batch.per_row)
+        filled = batch.present.any(dim=1)
+        at = batch.sample[filled], within[filled]
+        n = int(within.max()) + 1
+        tokens = own.new_zeros(batch.n_samples, n, batch.n_bins, own.shape[-1])
+        tokens[at] = own[filled]
+        seen = torch.zeros(tokens.shape[:3], dtype=torch.bool, device=x.device)
+        seen[at] = visible.any(dim=2)[filled]
+        there = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=x.device)
+        there[at] = True
+        where = own.new_zeros(tokens.shape[0], n, own.shape[-1])
+        where[at] = self.patch_embedding[batch.block].repeat_interleave(batch.per_row, 0)[filled]
+        sequence = self.encode(
+            tokens.flatten(1, 2),
+            seen.flatten(1)[..., None],
+            batch,
+            hidden,
+            slow,
+            scheme,
+            where.repeat_interleave(batch.n_bins, dim=1),
+            there.repeat_interleave(batch.n_bins, dim=1),
+        )
+        state = sequence[:, : n * batch.n_bins].unflatten(1, (n, batch.n_bins))
+        log_rates = self.tables.log_rates(state[batch.sample, within], batch)
+        if self.config.units.linear_rank:
+            log_rates = log_rates + self.tables.linear(x, visible, batch)
+        share = there.to(state.dtype)[..., None, None]
+        mean = (state * share).sum(dim=1) / share.sum(dim=1)
+        return Prediction(log_rates, self._values(sequence, batch, n), mean)
+
+    def encode(
+        self,
+        spikes: Tensor,
+        seen: Tensor,
+        batch: Batch,
+        hidden: Hidden,
+        slow: Tensor | None = None,
+        scheme: Tensor | None = None,
+        where: Tensor | None = None,
+        there: Tensor | None = None,
+    ) -> Tensor:
+        """Return all tokens after the last layer, ``(sample, token, width)``.
+
+        Parameters
+        ----------
+        spikes
+            ``(sample, token, width)``: what the visible units of each bin add up to; in one token
+            a bin, or in one a bin and block of units, block after block.
+        seen
+            ``(sample, token, 1)`` bool: whether there is any.
+        batch, hidden
+            Behaviours, sessions, and what is hidden of them; units are not looked at.
+        slow
+            ``(sample, width)``, see :meth:`UnitTables.slow_state`.
+        where, there
+            With several blocks: embedding of each, ``(sample, token, width)``, and ``(sample,
+            token)`` bool, whether it is one of the sample's.
+        """
+        spikes = torch.where(seen, spikes, self.mask_token["spikes"].to(spikes.dtype))
+        spikes = self.token_dropout(spikes) + self.modality_embedding[0]
+        if slow is not None:
+            spikes = spikes + slow[:, None]
+        if where is not None:
+            spikes = spikes + where
+        tokens = [self._placed(spikes, batch)]
+        tokens += [self._behaviour(name, batch, hidden) for name in self.dynamic]
+        sequence = torch.cat(tokens, dim=1)
+        sequence, positions = self._with_statics(sequence, batch, hidden, scheme)
+        turn = None
+        if self.config.network.rotary:
+            turn = rotation(positions, self.config.network.width // self.config.network.heads)
+        if there is not None:
+            others = there.new_ones(len(there), sequence.shape[1] - there.shape[1])
+            there = torch.cat([there, others], dim=1)[:, None, None]
+        for block in self.blocks:
+            sequence = block(sequence, turn, there)
+        return self.norm(sequence)
 
     # --- ways in --------------------------------------------------------------------------
-
-    def _spikes(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
-        """Return a token a bin, ``(sample, time, width)``."""
-        if self.stitch is None:
-            tokens = self.tables.tokens(x, visible, batch)
-        else:
-            tokens = self.stitch.tokens(x, batch)
-        seen = torch.zeros(batch.n_samples, batch.n_bins, device=x.device)
-        seen = seen.index_add(0, batch.sample, visible.any(dim=2).float()) > 0
-        tokens = torch.where(seen[:, :, None], tokens, self.mask_token["spikes"])
-        tokens = self.token_dropout(tokens) + self.modality_embedding[0]
-        if self.config.units.recent:
-            tokens = tokens + self.tables.slow_state(batch)[:, None]
-        return self._placed(tokens, batch)
 
     def _behaviour(self, name: str, batch: Batch, hidden: Hidden) -> Tensor:
         """Return a token a bin, ``(sample, time, width)``, or one of a static modality."""
@@ -146,7 +224,8 @@ class PopulationModel(nn.Module):
 
     def _placed(self, tokens: Tensor, batch: Batch) -> Tensor:
         if self.config.network.time_embedding:
-            tokens = tokens + self.time_embedding
+            blocks = tokens.shape[1] // batch.n_bins
+            tokens = tokens + self.time_embedding.repeat(blocks, 1)
         return self._of_session(tokens, batch)
 
     def _of_session(self, tokens: Tensor, batch: Batch) -> Tensor:
@@ -158,7 +237,6 @@ class PopulationModel(nn.Module):
     def _with_statics(
         self,
         sequence: Tensor,
-        n_bins: int,
         batch: Batch,
         hidden: Hidden,
         scheme: Tensor | None,
@@ -167,7 +245,8 @@ class PopulationModel(nn.Module):
         single = [self._behaviour(name, batch, hidden) for name in self.static]
         if self.config.network.prompt:
             single.append(self.prompt_embedding[self._prompts(batch, scheme)])
-        at = torch.arange(n_bins, device=sequence.device).repeat(sequence.shape[1] // n_bins)
+        bins = torch.arange(batch.n_bins, device=sequence.device)
+        at = bins.repeat(sequence.shape[1] // batch.n_bins)
         if single:
             sequence = torch.cat([sequence, torch.stack(single, dim=1)], dim=1)
             at = torch.cat([at, at.new_zeros(len(single))])
@@ -181,15 +260,15 @@ class PopulationModel(nn.Module):
 
     # --- ways out -------------------------------------------------------------------------
 
-    def _values(self, sequence: Tensor, n_bins: int) -> dict[str, Tensor]:
+    def _values(self, sequence: Tensor, batch: Batch, patches: int = 1) -> dict[str, Tensor]:
         """Return what each modality's own tokens say of it."""
-        out = {}
-        for i, name in enumerate(self.dynamic, start=1):
+        out, n_bins = {}, batch.n_bins
+        for i, name in enumerate(self.dynamic, start=patches):
             tokens = sequence[:, i * n_bins : (i + 1) * n_bins]
             if self.config.modalities[name].static:  # repeated in every bin
                 tokens = tokens.mean(dim=1)
             out[name] = self.out[name](tokens).float()
-        first = (1 + len(self.dynamic)) * n_bins
+        first = (patches + len(self.dynamic)) * n_bins
         for i, name in enumerate(self.static):
             out[name] = self.out[name](sequence[:, first + i]).float()
         return out

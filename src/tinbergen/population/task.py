@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tinbergen.errors import ConfigError
+from tinbergen.errors import ConfigError, WeightsError
 from tinbergen.nn.poisson import masked_mean, poisson_nll
 from tinbergen.population.batch import Batch
 from tinbergen.population.config import PopulationConfig
@@ -35,10 +35,9 @@ class PopulationTask(Task):
         All sessions.
     train, validation
         Windows of the corpus; without validation windows the last weights are kept.
-    weights
-        To start from, by name; what they lack starts at random.
-    frozen
-        Names of weights, or beginnings of names, that are not trained.
+    core
+        Trained weights to start from, by name: of a model of other sessions. How they go on is
+        for ``adapting`` in the settings to say.
     """
 
     def __init__(
@@ -46,23 +45,25 @@ class PopulationTask(Task):
         corpus: Corpus,
         train: np.ndarray,
         validation: np.ndarray,
-        weights: Mapping[str, Tensor] | None = None,
-        frozen: tuple[str, ...] = (),
+        core: Mapping[str, Tensor] | None = None,
     ):
         self.corpus, self.config = corpus, corpus.config
         self.train, self.validation = np.asarray(train), np.asarray(validation)
-        self.weights, self.frozen = weights or {}, frozen
+        self.core = dict(core or {})
         self.score = ("validation_loss", "min") if len(self.validation) else None
         if not len(self.train):
             raise ConfigError("There is no window to train on.")
 
     def build(self) -> nn.Module:
-        """Return the network, from the given weights where they fit."""
+        """Return the network, its core from the given weights."""
         model = PopulationModel(self.config, self.corpus.vocabulary)
         own = model.state_dict()
-        model.load_state_dict({name: self.weights.get(name, value) for name, value in own.items()})
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(not name.startswith(self.frozen) if self.frozen else True)
+        if unknown := [n for n, v in self.core.items() if n not in own or own[n].shape != v.shape]:
+            raise WeightsError(f"The core does not fit the network: {', '.join(unknown[:5])}.")
+        model.load_state_dict(own | self.core)
+        if self.core and self.config.adapting.strategy == "frozen":
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(name not in self.core)
         return model
 
     def batches(self) -> Sampler:
@@ -106,7 +107,7 @@ class PopulationTask(Task):
                 prediction = model(batch, hidden, scheme)
                 losses = population_loss(prediction, batch, hidden, self.config)
                 for name, value in losses.items():
-                    sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
+                    sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(rows)
                 total += len(rows)
         return {f"validation_{name}": value / total for name, value in sums.items()}
 
@@ -118,21 +119,31 @@ class PopulationTask(Task):
         )
 
     def optimizer(self, model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-        """AdamW whose tables of units have a weight decay of their own."""
+        """AdamW whose tables of units have a weight decay of their own.
+
+        A core that is carried over learns more slowly, and with ``gradual`` only after a while.
+        """
         optimizer = adamw(model, config)
-        tables = {
-            id(p) for n, p in model.named_parameters() if n.rpartition(".")[2] in TABLES
-        }
-        split = []
+        names = {id(p): n for n, p in model.named_parameters()}
+        adapting, groups = self.config.adapting, []
         for group in optimizer.param_groups:
-            own = [p for p in group["params"] if id(p) in tables]
-            rest = [p for p in group["params"] if id(p) not in tables]
-            split += [{**group, "params": rest}]
-            split += [{**group, "params": own, "weight_decay": self.config.units.decay}]
+            kinds: dict[str, list] = {"core": [], "tables": [], "new": []}
+            for parameter in group["params"]:
+                name = names[id(parameter)]
+                is_table = name.rpartition(".")[2] in TABLES
+                kinds["core" if name in self.core else "tables" if is_table else "new"].append(
+                    parameter
+                )
+            core = {"lr": group["lr"] * adapting.core_rate}
+            if adapting.strategy == "gradual":
+                core["first_step"] = round(adapting.frozen_share * config.steps)
+            changes = {"core": core, "tables": {"weight_decay": self.config.units.decay}, "new": {}}
+            groups += [
+                {**group, **changes[kind], "params": own} for kind, own in kinds.items() if own
+            ]
         optimizer.param_groups.clear()
-        for group in split:
-            if group["params"]:
-                optimizer.add_param_group(group)
+        for group in groups:
+            optimizer.add_param_group(group)
         return optimizer
 
 

@@ -20,8 +20,9 @@ class UnitTables(nn.Module):
 
     A window's units are summed into its tokens, ``sum_n x_n(t) e_n / sqrt(number visible)``, and
     read from them, ``log rate_n(t) = h(t) . u_n + b_n + log mean rate``. Beside the network runs
-    a linear path of low rank from the visible units to all, which makes reduced-rank regression
-    the floor: ``log rate_n(t) += (sum_m x_m(t) a_m) . c_n``, with x averaged over a few bins.
+    a linear path, ``log rate_n(t) += c_n . z(t)``, whose few factors z are inferred from the
+    visible units as in factor analysis, ``z = (I + sum_m a_m a_m')^-1 sum_m a_m x_m`` with x
+    averaged over a few bins. So it knows what a part of the units can tell, whichever part.
 
     The units of a session fill blocks of their own, so that what a batch needs are whole blocks
     of a table; rows of the last block that no unit fills are never used.
@@ -62,16 +63,28 @@ class UnitTables(nn.Module):
 
     def tokens(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
         """Return the sum over the visible units of each bin, ``(sample, time, width)``."""
-        summed = over_slots(through(x, rows(self.unit_in, batch), batch), batch)
+        return balanced(*self.sums(self.unit_in, x, visible, batch))
+
+    def patches(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
+        """Return the sum over the visible units of each bin and slot, ``(slot, time, width)``."""
+        summed = through(x, rows(self.unit_in, batch), batch)
+        return balanced(summed, visible.sum(dim=2, keepdim=True).to(summed.dtype))
+
+    def sums(
+        self, table: Tensor, x: Tensor, visible: Tensor, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """Return the sum of the visible units' vectors, and how many there are.
+
+        ``(sample, time, width)`` and ``(sample, time, 1)``.
+        """
+        summed = over_slots(through(x, rows(table, batch), batch), batch)
         number = over_slots(visible.sum(dim=2, keepdim=True).to(summed.dtype), batch)
-        return summed * torch.rsqrt(number.clamp(min=1.0)) / _TABLE_SCALE
+        return summed, number
 
     def slow_state(self, batch: Batch) -> Tensor:
         """Return what the rates of the windows before say of all bins, ``(sample, width)``."""
-        x = batch.recent[:, None, :].float()
-        summed = over_slots(through(x, rows(self.unit_in, batch), batch), batch)[:, 0]
-        number = over_slots(batch.present.sum(dim=1, keepdim=True).float(), batch)
-        return self.recent_mix(summed * torch.rsqrt(number.clamp(min=1.0)) / _TABLE_SCALE)
+        x, there = batch.recent[:, None, :].float(), batch.present[:, None, :]
+        return self.recent_mix(balanced(*self.sums(self.unit_in, x, there, batch)))[:, 0]
 
     def log_rates(self, state: Tensor, batch: Batch) -> Tensor:
         """Return log spikes/bin of every unit, ``(slot, time, unit)``.
@@ -81,23 +94,35 @@ class UnitTables(nn.Module):
         if len(state) != len(batch.sample):
             state = state[batch.sample]
         out = through(state, rows(self.unit_out, batch).transpose(1, 2), batch)
-        base = self.of_slots(self.unit_bias + self.rate.log(), batch)
-        if self.config.recent:
-            base = base + self.recent_gain * batch.recent
-        return out.float() + base[:, None, :]
+        return out.float() + self.base(batch)[:, None, :]
 
     def linear(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
         """Return what the linear path adds to the log rates, ``(slot, time, unit)``."""
-        summed = over_slots(through(x, rows(self.linear_in, batch), batch), batch)
-        number = over_slots(visible.sum(dim=2, keepdim=True).to(summed.dtype), batch)
-        latent = summed * torch.rsqrt(number.clamp(min=1.0)) / _TABLE_SCALE
-        # Bins without any visible unit say nothing, and their neighbours then count in full.
-        there = (number > 0).to(latent.dtype)
-        latent = _around(latent * there, self.config.linear_bins) / _around(
-            there, self.config.linear_bins
-        ).clamp(min=1.0 / self.config.linear_bins)
+        summed, precision = self.evidence(x, visible, batch)
+        latent = torch.linalg.solve(precision, summed.transpose(1, 2)).transpose(1, 2)
         out = rows(self.linear_out, batch).transpose(1, 2)
         return through(latent[batch.sample], out, batch).float()
+
+    def evidence(self, x: Tensor, visible: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return what the visible units say of the factors, and how sure that is.
+
+        ``sum_n a_n x_n(t)`` averaged over the bins around each, ``(sample, time, rank)``, and ``I
+        + sum_n a_n a_n'``, ``(sample, rank, rank)``.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            loading = rows(self.linear_in, batch)
+            summed = over_slots(through(x.float(), loading, batch), batch)
+            there = over_slots(visible.any(dim=2, keepdim=True).float(), batch).clamp(max=1.0)
+            summed = averaged(summed, there, self.config.linear_bins)
+            shown = visible.any(dim=1).float().view(len(batch.block), batch.per_row, -1, 1)
+            squares = loading[:, None].transpose(2, 3) @ (loading[:, None] * shown)
+            precision = over_slots(squares.flatten(0, 1), batch)
+            return summed, precision + torch.eye(loading.shape[2], device=x.device)
+
+    def base(self, batch: Batch) -> Tensor:
+        """Return the log rate of every unit before anything is read, ``(slot, unit)``."""
+        base = self.of_slots(self.unit_bias + self.rate.log(), batch)
+        return base + self.recent_gain * batch.recent if self.config.recent else base
 
     def of_slots(self, table: Tensor, batch: Batch) -> Tensor:
         """Return a number a unit for every slot, ``(slot, unit)``."""
@@ -112,6 +137,14 @@ def rows(table: Tensor, batch: Batch) -> Tensor:
     return F.embedding(batch.block, table.flatten(1)).unflatten(1, table.shape[1:])
 
 
+def balanced(summed: Tensor, number: Tensor) -> Tensor:
+    """Divide a sum over units by the root of their number: its spread then does not depend on it.
+
+    The tables start small, so that weight decay and learning rate suit them; here that is undone.
+    """
+    return summed * torch.rsqrt(number.clamp(min=1.0)) / _TABLE_SCALE
+
+
 def through(x: Tensor, weights: Tensor, batch: Batch) -> Tensor:
     """Multiply ``(slot, time, a)`` by the ``(row, a, b)`` of its row: ``(slot, time, b)``."""
     time = x.shape[1]
@@ -123,6 +156,11 @@ def over_slots(values: Tensor, batch: Batch) -> Tensor:
     """Add up the slots of each sample, ``(slot, ...)`` to ``(sample, ...)``."""
     out = values.new_zeros(batch.n_samples, *values.shape[1:])
     return out.index_add(0, batch.sample, values)
+
+
+def averaged(values: Tensor, there: Tensor, bins: int) -> Tensor:
+    """Average over the bins around each that are ``there``: ``(sample, time, channel)``."""
+    return _around(values, bins) / _around(there, bins).clamp(min=1.0 / bins)
 
 
 def _around(values: Tensor, bins: int) -> Tensor:

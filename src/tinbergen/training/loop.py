@@ -109,7 +109,9 @@ class Loop:
         reseed_everything(config.seed, "step", step, rank)
         self.generator.manual_seed(derive_seed(config.seed, "loss", step, rank))
         for group in state.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * learning_rate_factor(step, config)
+            held = step < group.get("first_step", 0)  # weights that are to wait
+            factor = 0.0 if held else learning_rate_factor(step, config)
+            group["lr"] = group["peak_lr"] * factor
         losses = self.task.loss(state.model, batch, self.generator)
         self.fabric.backward(losses["loss"])
         limit = config.grad_clip or float("inf")
