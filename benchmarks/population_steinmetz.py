@@ -122,22 +122,21 @@ def ask_all(run: PopulationRun, session: Session, tasks: Sequence[str] = TASKS) 
     return found
 
 
-def ridge(session: Session, task: str) -> np.ndarray:
-    """Scores of the linear models of units from units, with rates made as ours are scored."""
+def ridge(session: Session, task: str, calibrate: bool = False) -> np.ndarray:
+    """Scores of the linear models of units from units."""
     from tinbergen.encoding import ForwardRidge, PeerRidge
 
     parts = {name: rows[session.name] for name, rows in split_windows([session]).items()}
-    train, validation, test = (
-        session.counts[parts[name]].astype(float) for name in ("train", "validation", "test")
-    )
+    known = np.concatenate([parts["train"], parts["validation"]])
+    choose = np.isin(known, parts["validation"])
+    counts, test = session.counts[known].astype(float), session.counts[parts["test"]].astype(float)
     if task == "forward":
-        model = ForwardRidge(FUTURE, calibrate=False)
-        rates = model.fit(train, validate=validation).predict(test)
-    else:
-        peers = {"co_smoothing": "all", "intra_region": "own_region"}.get(task, "other_regions")
-        model = PeerRidge(peers, calibrate=False)
-        rates = model.fit(train, regions=session.regions, validate=validation).predict(test)
-    return unit_scores(session, rates, task)
+        model = ForwardRidge(FUTURE, calibrate=calibrate).fit(counts, validate=choose)
+        return unit_scores(session, model.predict(test), task)
+    peers = {"co_smoothing": "all", "intra_region": "own_region"}.get(task, "other_regions")
+    peer_model = PeerRidge(peers, calibrate=calibrate)  # type: ignore[arg-type]
+    peer_model.fit(counts, session.regions, validate=choose)
+    return unit_scores(session, peer_model.predict(test), task)
 
 
 # ---- runs
@@ -185,10 +184,11 @@ def single(seeds: Sequence[int], variants: Mapping[str, Mapping[str, Any]]) -> l
     for number in SESSIONS:
         session = load(number)
         linear = {task: ridge(session, task) for task in TASKS}
-        for task in TASKS:
-            rows.append(
-                {"session": number, "model": "ridge", "task": task, "score": mean(linear[task])}
-            )
+        calibrated = {task: ridge(session, task, calibrate=True) for task in TASKS}
+        for name, scores in (("ridge", linear), ("ridge, calibrated", calibrated)):
+            for task in TASKS:
+                score = mean(scores[task])
+                rows.append({"session": number, "model": name, "task": task, "score": score})
         for name, overrides in variants.items():
             for seed in seeds:
                 found, seconds = trained([session], seed, overrides, lambda r, _: ask_all(r, session))
@@ -198,6 +198,7 @@ def single(seeds: Sequence[int], variants: Mapping[str, Mapping[str, Any]]) -> l
                             "session": number, "model": name, "seed": seed, "task": task,
                             "score": mean(found[task]), "cpu_s": round(seconds, 1),
                             "to_ridge": compare(found[task], linear[task]),
+                            "to_calibrated": compare(found[task], calibrated[task]),
                         }
                     )  # fmt: skip
                 print(json.dumps(rows[-len(TASKS) :]), flush=True)
@@ -301,7 +302,9 @@ def decode(seeds: Sequence[int]) -> list[dict]:
     for number in SESSIONS:
         session = load(number)
         parts = {name: each[session.name] for name, each in split_windows([session]).items()}
-        counts = {name: session.counts[at].astype(float) for name, at in parts.items()}
+        counts = session.counts.astype(float)
+        known = np.concatenate([parts["train"], parts["validation"]])
+        choose = np.isin(known, parts["validation"])
         for seed in seeds:
 
             def ask(run: PopulationRun, _: Path) -> dict[str, float]:
@@ -320,11 +323,9 @@ def decode(seeds: Sequence[int]) -> list[dict]:
         plain = {}
         for name in LABELS:
             labels = session.values[name].astype(str)
-            model = WindowLogistic().fit(
-                counts["train"], labels[parts["train"]],
-                validate=(counts["validation"], labels[parts["validation"]]),
-            )  # fmt: skip
-            plain[name] = balanced_accuracy(labels[parts["test"]], model.predict(counts["test"]))
+            model = WindowLogistic().fit(counts[known], labels[known], validate=choose)
+            predicted = np.asarray(model.predict(counts[parts["test"]])).astype(str)
+            plain[name] = balanced_accuracy(labels[parts["test"]], predicted)
         rows.append({"session": number, "model": "logistic", **plain})
         print(json.dumps(rows[-len(seeds) - 1 :]), flush=True)
     return rows

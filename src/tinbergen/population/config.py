@@ -188,12 +188,13 @@ _RELEASED: dict[str, Any] = {
 _PRESETS: dict[Preset, dict[str, Any]] = {
     "tinbergen": {
         "masks": {**_MIXTURE, **_BEHAVIOUR},
+        "network": {"dropout": 0.3},
         "train": {
-            "learning_rate": 2e-3,
+            "learning_rate": 5e-4,
             "weight_decay": 0.05,
             "betas": (0.9, 0.98),
             "batch_size": 32,
-            "steps": 600,
+            "steps": 300,
             "warmup": 0.1,
             "validate_every": 50,
         },

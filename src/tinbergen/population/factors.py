@@ -19,7 +19,7 @@ from tinbergen.population.config import UnitsConfig
 from tinbergen.population.sessions import Session
 from tinbergen.population.vocabulary import LEAST_MEAN, KnownSession
 
-_STEPS, _STEPS_IN_TIME = 40, 5
+_STEPS, _STEPS_IN_TIME = 40, 2
 _LEAST_NOISE = 0.1
 _PRIOR_SAMPLES = 200.0
 _LEAST_EIGENVALUE = 1e-3
