@@ -67,10 +67,16 @@ class Corpus:
 
     def rows(self, name: str, windows: np.ndarray | None = None) -> np.ndarray:
         """Return the numbers here of windows of a session (default: all)."""
-        names = [s.name for s in self.sessions]
-        i = names.index(name)
+        i = self._position(name)
         inside = np.arange(len(self.sessions[i])) if windows is None else np.asarray(windows)
         return self.first_window[i] + inside
+
+    def _position(self, name: str) -> int:
+        self.vocabulary.number(name)  # says what is known if it is not
+        names = [s.name for s in self.sessions]
+        if name not in names:
+            raise DataError(f"Session {name!r} is not here; here are {', '.join(names[:10])}.")
+        return names.index(name)
 
     def batch(self, windows: np.ndarray) -> Batch:
         """Return a batch of windows, as arrays."""
@@ -135,7 +141,7 @@ class Corpus:
 
     def counts(self, name: str) -> np.ndarray:
         """Return all counts of a session, ``(window, time, unit)``."""
-        return next(s.counts for s in self.sessions if s.name == name)
+        return self.sessions[self._position(name)].counts
 
     def _modalities(
         self, numbers: Sequence[int]
