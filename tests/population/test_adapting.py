@@ -88,7 +88,9 @@ def test_regions_keep_their_vectors_by_name(base, tmp_path):
     old, found = base.load_weights(), run.load_weights()
     names, before = load_vocabulary(run).regions, load_vocabulary(base).regions
     for name in ("tables.region_in", "tables.region_out"):
-        np.testing.assert_array_equal(found[name][names.index("VISp")], old[name][before.index("VISp")])
+        np.testing.assert_array_equal(
+            found[name][names.index("VISp")], old[name][before.index("VISp")]
+        )
         assert not found[name][names.index("BLA")].any()
 
 

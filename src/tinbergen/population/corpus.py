@@ -58,7 +58,9 @@ class Corpus:
             memory = config.units.recent_windows
             known = vocabulary.sessions
             rates = [np.array(known[n].rates) for n in numbers]
-            parts = [recent_rates(s.counts, r, memory) for s, r in zip(sessions, rates)]
+            parts = [
+                recent_rates(s.counts, r, memory) for s, r in zip(sessions, rates, strict=True)
+            ]
             self._recent = np.concatenate([part.ravel() for part in parts])
         self._values, self._there = self._modalities(numbers)
 
@@ -148,7 +150,9 @@ class Corpus:
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         values, there = {}, {}
         for name in self.config.modalities:
-            parts = [self._modality(s, n, name) for s, n in zip(self.sessions, numbers, strict=True)]
+            parts = [
+                self._modality(s, n, name) for s, n in zip(self.sessions, numbers, strict=True)
+            ]
             values[name] = np.concatenate([part[0] for part in parts])
             there[name] = np.concatenate([part[1] for part in parts])
         return values, there
@@ -166,7 +170,7 @@ class Corpus:
         if name not in known.mean:
             return np.zeros((*shape, width), np.float32), np.zeros(shape, bool)
         raw = np.asarray(session.values[name], np.float64)
-        there = np.isfinite(raw).all(axis=-1)
+        there = np.asarray(np.isfinite(raw).all(axis=-1))
         if modality.kind == "continuous":
             raw = (raw - np.array(known.mean[name])) / np.array(known.scale[name])
         return np.where(there[..., None], raw, 0).astype(np.float32), there

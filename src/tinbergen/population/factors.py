@@ -62,9 +62,7 @@ def roots(counts: np.ndarray, known: KnownSession) -> np.ndarray:
     return (np.sqrt(counts + 0.375) - np.array(known.roots)) / spread
 
 
-def smooth_factor_analysis(
-    x: np.ndarray, rank: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def smooth_factor_analysis(x: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fit factors that are smooth in time to ``(window, time, unit)`` of zero mean.
 
     Factor analysis of slightly smoothed data gives loadings, and these the temporal covariance;

@@ -148,9 +148,7 @@ def cut(recording: Recording, windows: WindowsConfig) -> Windows:
     stream = recording[windows.spikes]
     if windows.align is None:
         length = windows.before + windows.after
-        return sliding_windows(
-            stream.valid, length=length, width=windows.width, step=windows.step
-        )
+        return sliding_windows(stream.valid, length=length, width=windows.width, step=windows.step)
     return trial_windows(
         recording[windows.trials],
         windows.align,
@@ -177,7 +175,7 @@ def _compact(counts: np.ndarray, where: str) -> np.ndarray:
 def _regions(table: pd.DataFrame | None, n: int) -> np.ndarray:
     for column in REGION_COLUMNS:
         if table is not None and column in table:
-            return _region_names(table[column])
+            return _region_names(pd.Series(table[column]))
     return np.full(n, UNKNOWN_REGION, dtype=object)
 
 
@@ -211,9 +209,7 @@ def _channel(stream: Any, channel: str, where: str) -> Any:
     return Series(stream.times, stream.values[:, at], (channel,), stream.unit, stream.valid)
 
 
-def _of_trials(
-    windows: Windows, column: str, modality: ModalityConfig, where: str
-) -> np.ndarray:
+def _of_trials(windows: Windows, column: str, modality: ModalityConfig, where: str) -> np.ndarray:
     if column not in windows.table:
         raise DataError(
             f"{where}: the trials have no column {column!r}; they have: "
