@@ -13,9 +13,9 @@ import time
 import pytest
 
 HEAVY = ["torch", "lightning_fabric", "pandas", "sklearn", "scipy", "cv2", "av", "matplotlib"]
-HEAVY += ["pyarrow", "h5py", "pynwb", "transformers", "tensorboard"]
+HEAVY += ["pyarrow", "h5py", "pynwb", "transformers", "tensorboard", "optuna", "submitit"]
 VERBS = ["demo", "simulate", "check", "convert", "pretrain", "embed", "encode", "decode"]
-VERBS += ["report", "doctor"]
+VERBS += ["population", "report", "doctor"]
 
 
 def heavy_modules_after(code: str) -> list[str]:

@@ -12,7 +12,7 @@ from tinbergen.errors import TinbergenError
 
 VERBS = (
     *("demo", "simulate", "check", "convert", "pretrain", "embed", "encode", "decode"),
-    *("report", "doctor"),
+    *("population", "report", "doctor"),
 )
 
 
@@ -52,7 +52,11 @@ def _main(
 
 
 for _verb in VERBS:
-    app.command(_verb)(getattr(importlib.import_module(f"tinbergen.cli.{_verb}"), _verb))
+    _found = getattr(importlib.import_module(f"tinbergen.cli.{_verb}"), _verb)
+    if isinstance(_found, typer.Typer):  # a verb with verbs of its own
+        app.add_typer(_found, name=_verb)
+    else:
+        app.command(_verb)(_found)
 
 
 if __name__ == "__main__":

@@ -8,4 +8,8 @@ from .run import RunFolder as RunFolder
 from .sampler import EpochSampler as EpochSampler
 from .sampler import Sampler as Sampler
 from .sampler import shard as shard
+from .sweep_results import SweepResult as SweepResult
+from .sweeping import Trainer as Trainer
+from .sweeping import sweep as sweep
 from .task import Task as Task
+from .watching import watched as watched

@@ -18,6 +18,7 @@ from tinbergen.training.randomness import caller_randomness_kept, reseed_everyth
 from tinbergen.training.run import RunFolder
 from tinbergen.training.signals import StopRequest
 from tinbergen.training.task import Task
+from tinbergen.training.watching import Watch, present_watch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -84,7 +85,8 @@ def fit(
     with caller_randomness_kept():
         if run is not None and resume and run.status["state"] == "done":
             return _read_finished(task, config, run)
-        outcome = launch(_train, hardware, task, config, hardware, run, resume)
+        watch = present_watch()
+        outcome = launch(_train, hardware, task, config, hardware, run, resume, watch)
         if outcome.stopped_by:
             raise PreemptedError(
                 f"Stopped by {outcome.stopped_by} after step {outcome.step} of {config.steps}; "
@@ -105,6 +107,7 @@ def _train(
     hardware: Hardware,
     run: RunFolder | None,
     resume: bool,
+    watch: Watch | None,
 ) -> Outcome:
     """Train in one process; all of them run this."""
     team = Team(fabric)
@@ -116,7 +119,7 @@ def _train(
     keeping = heap_kept(fabric.device.type == "cpu")
     with writing, keeping, StopRequest(enabled=run is not None) as stop:
         try:
-            outcome = Loop(fabric, team, task, config, hardware, run).run(stop)
+            outcome = Loop(fabric, team, task, config, hardware, run, watch).run(stop)
         except BaseException as error:
             if run is not None and not team.first:
                 run.mark_failed(error)

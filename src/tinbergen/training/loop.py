@@ -25,6 +25,7 @@ from tinbergen.training.sampler import shard
 from tinbergen.training.signals import StopRequest
 from tinbergen.training.state import TrainState
 from tinbergen.training.task import Task
+from tinbergen.training.watching import Watch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -43,11 +44,12 @@ class Loop:
         config: TrainConfig,
         hardware: Hardware,
         run: RunFolder | None,
+        watch: Watch | None = None,
     ):
         if config.patience and task.score is None:
             raise ConfigError("patience needs a task with a score to watch; set patience to 0.")
         self.fabric, self.team, self.task, self.config = fabric, team, task, config
-        self.hardware, self.run_folder = hardware, run
+        self.hardware, self.run_folder, self.watch = hardware, run, watch
         self.sampler = task.batches()
         self.generator = torch.Generator(device=fabric.device)
         self.first_bad = torch.full((), -1, device=fabric.device)
@@ -202,6 +204,7 @@ class Loop:
                         self._write(values)
                     if self.task.score is not None:
                         self._compare(values, *self.task.score)
+                        self._ask_watch()
             if self.team.any(position.ended is not None):
                 position.ended = position.ended or "early stop"
 
@@ -224,6 +227,13 @@ class Loop:
                 f"early stop after step {position.step}: {name} was best ({best:.6g}) after step "
                 f"{position.best_step}"
             )
+
+    def _ask_watch(self) -> None:
+        """Show the best score to whoever watches, who may say why to end here."""
+        position = self.state.position
+        open_end = position.ended is None and position.step < self.config.steps
+        if self.watch is not None and open_end and position.best_score is not None:
+            position.ended = self.watch(position.step, position.best_score)
 
     # --- saving ---------------------------------------------------------------------------
 

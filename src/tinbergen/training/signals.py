@@ -1,4 +1,4 @@
-"""A request to stop (SIGTERM, SIGUSR1, SIGINT) is a flag that the loop reads between steps."""
+"""A request to stop (SIGTERM, SIGUSR1, SIGUSR2, SIGINT): a flag that the loop reads each step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from tinbergen.errors import PreemptedError
 
-_NAMES = ("SIGTERM", "SIGUSR1", "SIGINT")
+_NAMES = ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT")
 
 
 class StopRequest:
@@ -62,7 +62,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def preemptible(how: str) -> Iterator[None]:
-    """Turn SIGTERM and SIGUSR1 into :class:`PreemptedError` at once, for resumable work.
+    """Turn SIGTERM, SIGUSR1 and SIGUSR2 into :class:`PreemptedError` at once, for resumable work.
 
     For what comes before and after training: caching, embedding, scoring. Training itself sets a
     :class:`StopRequest` over it.
@@ -78,7 +78,7 @@ def preemptible(how: str) -> Iterator[None]:
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGUSR1"):
+        for name in _NAMES[:-1]:
             if hasattr(signal, name):
                 before[getattr(signal, name)] = signal.signal(getattr(signal, name), stop)
     try:
