@@ -114,6 +114,31 @@ def plain_settings(name: str, problem: Problem, n_columns: int) -> dict[str, Any
     return {"lags": (0, 0), "components": components, "calibrate": False, "target": kind}
 
 
+def training(
+    problem: Problem, fold: Fold, x: np.ndarray, y: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what ``fit`` is given for a fold, and what ``predict`` is: windows as trials.
+
+    Parameters
+    ----------
+    x, y
+        ``(item, feature)`` and ``(item, column)``.
+    """
+    train, test = fold.train, fold.test
+    validate = fold.validate[train]
+    trials = problem.windows
+    if trials is None:
+        fitted = {"segments": problem.runs(train), "validate": validate}
+        asked = {"X": x[test], "segments": problem.runs(test)}
+        return {"X": x[train], "Y": y[train], **fitted}, asked
+
+    def cut(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return values[mask].reshape(-1, trials, values.shape[1])
+
+    given = {"X": cut(x, train), "Y": cut(y, train), "validate": validate[::trials]}
+    return given, {"X": cut(x, test)}
+
+
 def fit_predict(
     make: Callable[[], Any], problem: Problem, fold: Fold, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, Any]:
@@ -131,7 +156,9 @@ def fit_predict(
         If a prediction is no number: scores would leave it out.
     """
     try:
-        predicted, model = _fit_predict(make, problem, fold, x, y)
+        given, asked = training(problem, fold, x, y)
+        model = make().fit(**given)
+        predicted = np.asarray(model.predict(**asked)).reshape(int(fold.test.sum()), -1)
     except DataError as error:
         raise DataError(f"Recording {problem.recording!r}: {error}") from None
     if lost := int((~np.isfinite(predicted)).sum()):
@@ -142,24 +169,9 @@ def fit_predict(
     return predicted, model
 
 
-def _fit_predict(
-    make: Callable[[], Any], problem: Problem, fold: Fold, x: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, Any]:
-    train, test = fold.train, fold.test
-    validate = fold.validate[train]
-    trials = problem.grid.per_trial
-    if trials is not None and trials > 1 and not problem.per_trial:
-
-        def cut(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-            return values[mask].reshape(-1, trials, values.shape[1])
-
-        model = make().fit(cut(x, train), cut(y, train), validate=validate[::trials])
-        predicted = np.asarray(model.predict(cut(x, test)))
-        return predicted.reshape(int(test.sum()), -1), model
-    segments = problem.runs(train)
-    model = make().fit(x[train], y[train], segments=segments, validate=validate)
-    predicted = np.asarray(model.predict(x[test], segments=problem.runs(test)))
-    return predicted.reshape(int(test.sum()), -1), model
+def fit_whole(make: Callable[[], Any], problem: Problem, x: np.ndarray, y: np.ndarray) -> Any:
+    """Fit on all items of a recording, settings chosen on a part of them."""
+    return make().fit(**training(problem, problem.whole, x, y)[0])
 
 
 def null_predictions(problem: Problem, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -168,8 +180,7 @@ def null_predictions(problem: Problem, y: np.ndarray) -> dict[str, np.ndarray]:
     Of classes the most frequent one.
     """
     nulls = {"train mean": np.full_like(y, np.nan)}
-    trials = problem.grid.per_trial
-    if trials is not None and trials > 1 and not problem.per_trial:
+    if problem.windows is not None:
         nulls["train PSTH"] = np.full_like(y, np.nan)
     for fold in problem.folds:
         known = y[fold.train & problem.scored]
@@ -183,10 +194,11 @@ def null_predictions(problem: Problem, y: np.ndarray) -> dict[str, np.ndarray]:
     return nulls
 
 
-def plausible(rates: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Keep rates within what the training counts ``(row, unit)`` can tell of.
+def rate_limits(train: np.ndarray) -> np.ndarray:
+    """Return the least and largest rate ``(2, unit)`` that counts ``(row, unit)`` can tell of.
 
     No lower than half a spike in all of them (a rate of zero where a spike comes after all costs
     without bound), no higher than the largest count that a bin held.
     """
-    return np.clip(rates, 0.5 / len(train), np.maximum(train.max(axis=0), 0.5))
+    highest = np.maximum(train.max(axis=0), 0.5)
+    return np.stack([np.full_like(highest, 0.5 / len(train)), highest])
