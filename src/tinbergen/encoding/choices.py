@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ _HOMES = {
     "bilinear": ("bilinear", "BilinearRRR"),
     "logistic": ("logistic", "Logistic"),
 }
+SHARING = ("tcn", "bilinear")  # can be fitted to several recordings at once
 _MOST_COLUMNS = 2500
 _COMPONENTS = 200
 _SHORT = 3
@@ -161,12 +162,54 @@ def fit_predict(
         predicted = np.asarray(model.predict(**asked)).reshape(int(fold.test.sum()), -1)
     except DataError as error:
         raise DataError(f"Recording {problem.recording!r}: {error}") from None
+    _check_finite(problem, predicted)
+    return predicted, model
+
+
+def fit_shared(
+    make: Callable[[], Any],
+    problems: Sequence[Problem],
+    folds: Sequence[Fold],
+    x: Sequence[np.ndarray],
+    y: Sequence[np.ndarray],
+) -> tuple[list[np.ndarray], Any]:
+    """Fit one model on a fold of each recording, and predict the test items of each.
+
+    Returns
+    -------
+    predictions ``(test item, column)`` of each recording, and the fitted model.
+
+    Raises
+    ------
+    DataError, NonFiniteError
+        As :func:`fit_predict`.
+    """
+    pairs = [training(*each) for each in zip(problems, folds, x, y, strict=True)]
+    given, asked = (
+        {key: [part[key] for part in parts] for key in parts[0]}
+        for parts in zip(*pairs, strict=True)
+    )
+    try:
+        model = make().fit(**given)
+    except DataError as error:
+        raise DataError(f"All recordings together: {error}") from None
+    tested = [int(fold.test.sum()) for fold in folds]
+    if not any(tested):
+        return [], model
+    parts = [
+        np.asarray(p).reshape(n, -1) for n, p in zip(tested, model.predict(**asked), strict=True)
+    ]
+    for problem, predicted in zip(problems, parts, strict=True):
+        _check_finite(problem, predicted)
+    return parts, model
+
+
+def _check_finite(problem: Problem, predicted: np.ndarray) -> None:
     if lost := int((~np.isfinite(predicted)).sum()):
         raise NonFiniteError(
             f"Recording {problem.recording!r}: {lost} of {predicted.size} predictions of one fold "
             "are not finite. Are there extreme values in the features?"
         )
-    return predicted, model
 
 
 def fit_whole(make: Callable[[], Any], problem: Problem, x: np.ndarray, y: np.ndarray) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from tinbergen.encoding.choices import (
     fit_predict,
+    fit_shared,
     fit_whole,
     model_class,
     null_predictions,
@@ -22,7 +23,7 @@ from tinbergen.encoding.choices import (
 from tinbergen.encoding.fitted import FittedModel
 from tinbergen.encoding.planning import Plan
 from tinbergen.encoding.problem import Problem, make_problem
-from tinbergen.encoding.scoring import Predicted
+from tinbergen.encoding.scoring import BY_ITSELF, Predicted
 from tinbergen.encoding.trial_smoothing import smooth_trials
 from tinbergen.errors import ConfigError
 from tinbergen.progress import Progress
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 OWN = "all"
 PLAIN = "plain linear"
 ALONE = "each trial by itself"
+TOGETHER = "together"
 NULL_MODELS = {"mean": "train mean", "psth": "train PSTH"}
 
 
@@ -70,10 +72,10 @@ class Runner:
         sets = list(self.named) if alone and len(self.named) > 1 else []
         return [own, *sets]
 
-    def run(self, planned: Plan, progress: Progress) -> None:
-        """Cross-validate one recording."""
+    def prepare(self, planned: Plan) -> Problem:
+        """Read a recording, and make its folds."""
         config = self.config
-        problem = make_problem(
+        return make_problem(
             planned,
             n_folds=config.folds,
             fold_kind=config.fold_kind,
@@ -81,13 +83,21 @@ class Runner:
             min_rate=config.min_rate,
             seed=config.seed,
         )
-        y = problem.truth()
+
+    def run(self, problems: Sequence[Problem], progress: Progress) -> None:
+        """Cross-validate one recording, or several that share a model."""
+        truths = [problem.truth() for problem in problems]
+        found = self._models(problems, truths, progress)
+        for problem, y, models in zip(problems, truths, found, strict=True):
+            self._note(problem, y, self._with_nulls(problem, y, models))
+        if self.keep and self.config.model not in NULL_MODELS:
+            self._keep(problems, truths)
+
+    def _note(self, problem: Problem, y: np.ndarray, predicted: Mapping[str, np.ndarray]) -> None:
+        """Keep what was predicted of a recording."""
         scored = problem.scored
         dtype = np.int64 if problem.target.kind == "classes" else np.float64
-        models = {
-            name: values[scored].astype(dtype)
-            for name, values in self._predict(problem, y, progress).items()
-        }
+        models = {name: values[scored].astype(dtype) for name, values in predicted.items()}
         fold_of = np.zeros(problem.n, dtype=int)
         for number, fold in enumerate(problem.folds):
             fold_of[fold.test] = number
@@ -117,15 +127,13 @@ class Runner:
         )
         self.left_out[problem.recording] = problem.left_out
         self.splits[problem.recording] = problem.split
-        if self.keep and config.model not in NULL_MODELS:
-            self._keep(problem, y)
         self.hashes[problem.recording] = hashlib.sha256(y.tobytes()).hexdigest()
 
-    def _predict(
-        self, problem: Problem, y: np.ndarray, progress: Progress
+    def _with_nulls(
+        self, problem: Problem, y: np.ndarray, models: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Return name -> out-of-fold predictions, of models, baseline and nulls."""
-        models = self._models(problem, y, progress) | null_predictions(problem, y)
+        """Add predictions of the nulls, and keep all rates within what can be known."""
+        models = models | null_predictions(problem, y)
         if wanted := NULL_MODELS.get(self.config.model):
             if wanted not in models:
                 raise ConfigError("model: 'psth' needs windows of trials; give align.")
@@ -138,25 +146,49 @@ class Runner:
         return models
 
     def _models(
-        self, problem: Problem, y: np.ndarray, progress: Progress
-    ) -> dict[str, np.ndarray]:
+        self, problems: Sequence[Problem], truths: Sequence[np.ndarray], progress: Progress
+    ) -> list[dict[str, np.ndarray]]:
+        """Return name -> out-of-fold predictions of models and baseline, for each recording."""
         if self.config.model in NULL_MODELS:
-            return {}
-        plain = self.config.direction == "encode" or problem.target.kind != "classes"
-        names = [*self.names, PLAIN] if plain else self.names
-        smooth = self.config.smooth
-        models = {name: np.full_like(y, np.nan) for name in names}
-        for number, fold in enumerate(problem.folds):
-            parts = problem.inputs(fold.train)
+            return [{} for _ in problems]
+        several = len(problems) > 1
+        plain = self.config.direction == "encode" or problems[0].target.kind != "classes"
+        names = [*self.names, *([BY_ITSELF] if several else []), *([PLAIN] if plain else [])]
+        found = [{name: np.full_like(y, np.nan) for name in names} for y in truths]
+        for number in range(self.config.folds):
+            parts = [p.inputs(p.folds[number].train) for p in problems]
             for name in names:
-                x = _columns(parts, name)
-                alone, again = self._fit(problem, number, name, x, y)
-                models[name][fold.test] = alone
-                if smooth and name == self.names[0]:
-                    models.setdefault(ALONE, np.full_like(y, np.nan))[fold.test] = alone
-                    models[name][fold.test] = again()
-            progress.advance(note=problem.recording)
-        return models
+                inputs = [_columns(each, name) for each in parts]
+                if several and name in self.names:
+                    predicted = self._fit_shared(problems, number, name, inputs, truths)
+                    for problem, models, values in zip(problems, found, predicted, strict=True):
+                        models[name][problem.folds[number].test] = values
+                    continue
+                for problem, models, x, y in zip(problems, found, inputs, truths, strict=True):
+                    test = problem.folds[number].test
+                    models[name][test], again = self._fit(problem, number, name, x, y)
+                    if self.config.smooth and name == self.names[0]:
+                        alone = models.setdefault(ALONE, np.full_like(y, np.nan))
+                        alone[test] = models[name][test]
+                        models[name][test] = again()
+            progress.advance(len(problems), note=problems[0].recording if not several else "")
+        return found
+
+    def _fit_shared(
+        self,
+        problems: Sequence[Problem],
+        number: int,
+        name: str,
+        inputs: Sequence[np.ndarray],
+        truths: Sequence[np.ndarray],
+    ) -> list[np.ndarray]:
+        """Fit one model on a fold of all recordings, and predict the test items of each."""
+        began = time.perf_counter()
+        new = self._maker(problems[0], name, max(x.shape[1] for x in inputs))
+        folds = [problem.folds[number] for problem in problems]
+        predicted, fitted = fit_shared(new, problems, folds, inputs, truths)
+        self._log(TOGETHER, number, name, inputs[0].shape[1], began, fitted)
+        return predicted
 
     def _fit(
         self, problem: Problem, number: int, name: str, x: np.ndarray, y: np.ndarray
@@ -170,14 +202,20 @@ class Runner:
         began = time.perf_counter()
         fold, new = problem.folds[number], self._maker(problem, name, x.shape[1])
         predicted, fitted = fit_predict(new, problem, fold, x, y)
-        row = {"recording": problem.recording, "fold": number, "features": name}
-        row |= {"columns": x.shape[1], "seconds": round(time.perf_counter() - began, 3)}
+        self._log(problem.recording, number, name, x.shape[1], began, fitted)
+        return predicted, lambda: smooth_trials(new, problem, fold, x, y, fitted)
+
+    def _log(
+        self, recording: str, number: int, name: str, columns: int, began: float, fitted: Any
+    ) -> None:
+        """Note what a fit has chosen."""
+        row = {"recording": recording, "fold": number, "features": name, "columns": columns}
+        row["seconds"] = round(time.perf_counter() - began, 3)
         for attribute in ("alpha_", "rank_", "validation_score_"):
             value = getattr(fitted, attribute, None)
             if isinstance(value, int | float | np.number):
                 row[attribute.rstrip("_")] = float(value)
         self.fits.append(row)
-        return predicted, lambda: smooth_trials(new, problem, fold, x, y, fitted)
 
     def _maker(self, problem: Problem, name: str, n_columns: int) -> Callable[[], Any]:
         """Return what makes a new model for a predictor."""
@@ -189,16 +227,23 @@ class Runner:
             settings = settings_for(choice, problem, n_columns, config.options, config.seed)
         return lambda: model_class(choice)(**settings)
 
-    def _keep(self, problem: Problem, y: np.ndarray) -> None:
-        """Fit the model with all features on the whole recording."""
-        everything = np.ones(problem.n, dtype=bool)
-        x = _columns(problem.inputs(everything), self.names[0])
-        model = fit_whole(self._maker(problem, self.names[0], x.shape[1]), problem, x, y)
-        limits = rate_limits(y[problem.scored]) if problem.target.kind == "counts" else None
+    def _keep(self, problems: Sequence[Problem], truths: Sequence[np.ndarray]) -> None:
+        """Fit the model with all features on the whole of each recording, or of all at once."""
+        own = self.names[0]
+        inputs = [_columns(p.inputs(np.ones(p.n, dtype=bool)), own) for p in problems]
+        new = self._maker(problems[0], own, max(x.shape[1] for x in inputs))
+        if len(problems) == 1:
+            models = [fit_whole(new, problems[0], inputs[0], truths[0])]
+        else:
+            wholes = [problem.whole for problem in problems]
+            shared = fit_shared(new, problems, wholes, inputs, truths)[1]
+            models = [shared.only(session) for session in range(len(problems))]
         window = {key: getattr(self.config, key) for key in ("align", "before", "after", "bin")}
-        self.models[problem.recording] = FittedModel.of(
-            model, self.config.model, problem, self.named, window, limits
-        )
+        for problem, y, model in zip(problems, truths, models, strict=True):
+            limits = rate_limits(y[problem.scored]) if problem.target.kind == "counts" else None
+            self.models[problem.recording] = FittedModel.of(
+                model, self.config.model, problem, self.named, window, limits
+            )
 
 
 def _columns(parts: Mapping[str, np.ndarray], name: str) -> np.ndarray:

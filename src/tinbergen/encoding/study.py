@@ -18,11 +18,12 @@ import pandas as pd
 from pydantic import Field
 
 from tinbergen.configuration import Config, resolve
-from tinbergen.encoding.choices import check_choice
+from tinbergen.encoding.choices import SHARING, check_choice
 from tinbergen.encoding.crossval import FoldKind
 from tinbergen.encoding.features import named_features
-from tinbergen.encoding.planning import plan_all
+from tinbergen.encoding.planning import Plan, plan_all
 from tinbergen.encoding.runner import ALONE, NULL_MODELS, OWN, PLAIN, Runner
+from tinbergen.encoding.scoring import BY_ITSELF
 from tinbergen.encoding.study_folder import StudyFolder
 from tinbergen.encoding.summary import StudyResult, summarise
 from tinbergen.errors import ConfigError, DataError, TinbergenError
@@ -48,6 +49,7 @@ class StudyConfig(Config):
     min_rate: float = Field(0.5, ge=0)  # Hz
     compare: bool = False
     smooth: bool = False
+    together: bool = False
     seed: int = Field(0, ge=0)
 
 
@@ -88,6 +90,10 @@ def encode(
         Units below are left out and counted, Hz: a handful of spikes gives no score.
     compare
         Also score each feature set by itself, on the same bins.
+    together
+        Fit one model to all recordings at once (``bilinear`` shares the time courses of the
+        window, ``tcn`` the middle of its network), and score it beside fits of the same model to
+        each recording by itself, unit by unit.
     seed
         Of everything that is drawn.
     skip_bad
@@ -179,7 +185,7 @@ def _study(
     folder = None if out is None else StudyFolder.prepare(out)
     dataset = _dataset(data)
     named = named_features(features)
-    if taken := sorted(set(named) & {OWN, PLAIN, ALONE, *NULL_MODELS.values()}):
+    if taken := sorted(set(named) & {OWN, PLAIN, ALONE, BY_ITSELF, *NULL_MODELS.values()}):
         raise ConfigError(f"features: {taken[0]!r} has a meaning of its own; choose another name.")
     chosen = {
         "direction": direction,
@@ -200,15 +206,11 @@ def _study(
     model = model or ("logistic" if kind == "classes" else "ridge")
     config = config.updated(model=model)
     check_choice(model, direction, kind, config.options)
+    if config.together:
+        _check_together(config, len(plans))
     runner = Runner(config, dict(named), keep=folder is not None)
     with Progress(len(plans) * config.folds, f"{direction} with {model}", "folds") as progress:
-        for each in plans:
-            try:
-                runner.run(each, progress)
-            except TinbergenError as error:
-                if not skip_bad:
-                    raise
-                bad[each.recording] = str(error)
+        _run_all(runner, plans, bad, skip_bad, progress)
     if not runner.predicted:
         raise DataError("No recording could be used:\n  " + "\n  ".join(bad.values()))
     result = summarise(
@@ -223,6 +225,39 @@ def _study(
     if folder is not None:
         result = folder.write(config, result, runner.splits, runner.hashes, runner.models)
     return result
+
+
+def _check_together(config: StudyConfig, n: int) -> None:
+    if config.model not in SHARING:
+        raise ConfigError(
+            f"together: models that share something between recordings are {' and '.join(SHARING)}"
+            f", found {config.model!r}."
+        )
+    if config.smooth:
+        raise ConfigError("together: it cannot be joined with smooth; choose one.")
+    if n < 2:
+        raise ConfigError(f"together: expected two recordings or more, found {n}.")
+
+
+def _run_all(
+    runner: Runner, plans: list[Plan], bad: dict[str, str], skip_bad: bool, progress: Progress
+) -> None:
+    """Cross-validate one recording after the other, or all together; note those that are bad."""
+    together = []
+    for each in plans:
+        try:
+            problem = runner.prepare(each)
+            if runner.config.together:
+                together.append(problem)
+            else:
+                runner.run([problem], progress)
+        except TinbergenError as error:
+            if not skip_bad:
+                raise
+            bad[each.recording] = str(error)
+    if together:
+        _check_together(runner.config, len(together))
+        runner.run(together, progress)
 
 
 def _dataset(data: Any) -> Dataset:

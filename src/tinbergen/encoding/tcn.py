@@ -12,8 +12,8 @@ from torch import nn
 from tinbergen.encoding.heldout import FLOOR, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
-from tinbergen.encoding.sessions import kind_of, listed, session_arrays, tables_of
-from tinbergen.encoding.tcn_networks import FacemapNet, SeparableNet
+from tinbergen.encoding.sessions import kind_of, listed, one_of, session_arrays, tables_of
+from tinbergen.encoding.tcn_networks import FacemapNet, SeparableNet, weights_of_session
 from tinbergen.encoding.tcn_session import PRESETS, Preset, TCNSession
 from tinbergen.encoding.tcn_training import (
     Sequences,
@@ -174,6 +174,23 @@ class TCN(Saved):
             for found, table in zip(everything, tables, strict=True)
         ]
         return self._train(parts, preset, validation=self._validation(tables, everything))
+
+    def only(self, session: int) -> Self:
+        """Return the model of one of several sessions alone: its own layers, and the shared ones.
+
+        Raises
+        ------
+        DataError
+            If there is no such session.
+        """
+        self._check_fitted()
+        own = one_of(session, len(self.sessions_))
+        model = type(self)(**self.parameters)
+        vars(model).update(self._fitted)
+        model.several_, model.sessions_ = False, self.sessions_[own]
+        model.network_ = model._network().eval()
+        model.network_.load_state_dict(weights_of_session(self.network_, session))
+        return model
 
     def predict(self, X: Any, *, segments: Any = None, session: int | None = None) -> Any:
         """Predict rates (spikes/bin) or continuous targets.
