@@ -86,7 +86,7 @@ def series_source(
 
         return Source(text, "counts", series.valid, count, (series.times, step), step)
     at = _chosen(series.channels, channel, where)
-    names = tuple(series.channels[i] for i in at)
+    names = _channel_names(series, at, text.split(":")[0].split("/")[0])
 
     def mean(grid: Grid) -> Columns:
         values = series.values[:, at]
@@ -107,6 +107,13 @@ def series_source(
 
     kind = "angle" if view == "circular" else "continuous"
     return Source(text, kind, series.valid, mean, step=step)
+
+
+def _channel_names(series: Series, at: np.ndarray, stream: str) -> tuple[str, ...]:
+    """Return the channels' names; those that have none but a number are called by the stream."""
+    if series.channels != tuple(str(i) for i in range(len(series.channels))):
+        return tuple(series.channels[i] for i in at)
+    return (stream,) if len(series.channels) == 1 else tuple(f"{stream} {i}" for i in at)
 
 
 def spikes_source(text: str, spikes: Spikes, channel: str, where: str) -> Source:
