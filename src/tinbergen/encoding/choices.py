@@ -77,9 +77,13 @@ def check_choice(name: str, direction: str, kind: str, options: Mapping[str, Any
 
 
 def settings_for(
-    name: str, problem: Problem, n_columns: int, options: Mapping[str, Any], seed: int
+    name: str, problem: Problem, widths: Sequence[int], options: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
-    """Return settings that suit a problem, those that were asked for on top."""
+    """Return settings that suit a problem, those that were asked for on top.
+
+    ``widths`` are the numbers of columns of the feature sets, as they lie side by side.
+    """
+    n_columns = sum(widths)
     takes = inspect.signature(model_class(name)).parameters
     lonely = problem.per_trial or (problem.grid.per_trial or _SHORT) < _SHORT
     lags = (0, 0) if lonely else (-5, 5)
@@ -102,6 +106,8 @@ def settings_for(
         settings.pop("components", None)
     if all(columns.kind == "counts" for columns in problem.features.sets.values()):
         settings["scale"] = "common"
+    if len(widths) > 1:
+        settings["groups"] = tuple(widths)
     settings |= {"seed": seed, "random_state": seed, "balanced": True}
     return {k: v for k, v in settings.items() if k in takes} | dict(options)
 

@@ -158,15 +158,15 @@ class Runner:
         for number in range(self.config.folds):
             parts = [p.inputs(p.folds[number].train) for p in problems]
             for name in names:
-                inputs = [_columns(each, name) for each in parts]
+                inputs = [_chosen(each, name) for each in parts]
                 if several and name in self.names:
                     predicted = self._fit_shared(problems, number, name, inputs, truths)
                     for problem, models, values in zip(problems, found, predicted, strict=True):
                         models[name][problem.folds[number].test] = values
                     continue
-                for problem, models, x, y in zip(problems, found, inputs, truths, strict=True):
+                for problem, models, sets, y in zip(problems, found, inputs, truths, strict=True):
                     test = problem.folds[number].test
-                    models[name][test], again = self._fit(problem, number, name, x, y)
+                    models[name][test], again = self._fit(problem, number, name, sets, y)
                     if self.config.smooth and name == self.names[0]:
                         alone = models.setdefault(ALONE, np.full_like(y, np.nan))
                         alone[test] = models[name][test]
@@ -179,19 +179,20 @@ class Runner:
         problems: Sequence[Problem],
         number: int,
         name: str,
-        inputs: Sequence[np.ndarray],
+        inputs: Sequence[list[np.ndarray]],
         truths: Sequence[np.ndarray],
     ) -> list[np.ndarray]:
         """Fit one model on a fold of all recordings, and predict the test items of each."""
         began = time.perf_counter()
-        new = self._maker(problems[0], name, max(x.shape[1] for x in inputs))
+        new = self._maker(problems[0], name, _common_widths(inputs))
         folds = [problem.folds[number] for problem in problems]
-        predicted, fitted = fit_shared(new, problems, folds, inputs, truths)
-        self._log(TOGETHER, number, name, inputs[0].shape[1], began, fitted)
+        xs = [np.concatenate(sets, axis=1) for sets in inputs]
+        predicted, fitted = fit_shared(new, problems, folds, xs, truths)
+        self._log(TOGETHER, number, name, xs[0].shape[1], began, fitted)
         return predicted
 
     def _fit(
-        self, problem: Problem, number: int, name: str, x: np.ndarray, y: np.ndarray
+        self, problem: Problem, number: int, name: str, sets: list[np.ndarray], y: np.ndarray
     ) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
         """Fit on one fold, note what was chosen, and predict its test items.
 
@@ -200,7 +201,8 @@ class Runner:
         predictions, and what gives those that neighbouring trials smooth.
         """
         began = time.perf_counter()
-        fold, new = problem.folds[number], self._maker(problem, name, x.shape[1])
+        fold, x = problem.folds[number], np.concatenate(sets, axis=1)
+        new = self._maker(problem, name, _common_widths([sets]))
         predicted, fitted = fit_predict(new, problem, fold, x, y)
         self._log(problem.recording, number, name, x.shape[1], began, fitted)
         return predicted, lambda: smooth_trials(new, problem, fold, x, y, fitted)
@@ -217,21 +219,22 @@ class Runner:
                 row[attribute.rstrip("_")] = float(value)
         self.fits.append(row)
 
-    def _maker(self, problem: Problem, name: str, n_columns: int) -> Callable[[], Any]:
-        """Return what makes a new model for a predictor."""
+    def _maker(self, problem: Problem, name: str, widths: Sequence[int]) -> Callable[[], Any]:
+        """Return what makes a new model for a predictor of feature sets of these widths."""
         config = self.config
         if name == PLAIN:
-            choice, settings = "ridge", plain_settings("ridge", problem, n_columns)
+            choice, settings = "ridge", plain_settings("ridge", problem, sum(widths))
         else:
             choice = config.model
-            settings = settings_for(choice, problem, n_columns, config.options, config.seed)
+            settings = settings_for(choice, problem, widths, config.options, config.seed)
         return lambda: model_class(choice)(**settings)
 
     def _keep(self, problems: Sequence[Problem], truths: Sequence[np.ndarray]) -> None:
         """Fit the model with all features on the whole of each recording, or of all at once."""
         own = self.names[0]
-        inputs = [_columns(p.inputs(np.ones(p.n, dtype=bool)), own) for p in problems]
-        new = self._maker(problems[0], own, max(x.shape[1] for x in inputs))
+        sets = [_chosen(p.inputs(np.ones(p.n, dtype=bool)), own) for p in problems]
+        new = self._maker(problems[0], own, _common_widths(sets))
+        inputs = [np.concatenate(each, axis=1) for each in sets]
         if len(problems) == 1:
             models = [fit_whole(new, problems[0], inputs[0], truths[0])]
         else:
@@ -246,7 +249,12 @@ class Runner:
             )
 
 
-def _columns(parts: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """Return the columns ``(item, column)`` of one feature set, or all of them side by side."""
-    chosen = [name] if name in parts else list(parts)
-    return np.concatenate([parts[each] for each in chosen], axis=1)
+def _chosen(parts: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
+    """Return the columns ``(item, column)`` of one feature set, or of each of them."""
+    return [parts[name]] if name in parts else list(parts.values())
+
+
+def _common_widths(inputs: Sequence[list[np.ndarray]]) -> list[int]:
+    """Return the number of columns of each set; if recordings differ, the largest sum of them."""
+    widths = [[part.shape[1] for part in sets] for sets in inputs]
+    return widths[0] if all(w == widths[0] for w in widths) else [max(map(sum, widths))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -67,6 +67,8 @@ class TCN(Saved):
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``, for the training.
     target
         ``"auto"``: counts if all targets are whole numbers >= 0.
+    groups
+        Of the features, see :class:`~tinbergen.encoding.design.FeatureMap`.
 
     Attributes
     ----------
@@ -110,6 +112,7 @@ class TCN(Saved):
         seed: int = 0,
         device: Device = "cpu",
         target: Literal["auto", "counts", "continuous"] = "auto",
+        groups: Sequence[int] | None = None,
     ):
         self.preset = preset
         self.components = components
@@ -120,6 +123,7 @@ class TCN(Saved):
         self.seed = seed
         self.device: Device = device
         self.target = target
+        self.groups = groups
 
     def fit(self, X: Any, Y: Any, *, segments: Any = None, validate: Any = None) -> Self:
         """Fit one session, or several that share the network's middle.
@@ -143,7 +147,7 @@ class TCN(Saved):
         self.kind_ = kind_of(self.target, tables)
         self.n_left_out_ = sum(table.n_left_out for table in tables)
         self.taps_ = preset.filter_length or _taps(tables)
-        self.sessions_ = [TCNSession.of(table, preset.components) for table in tables]
+        self.sessions_ = [TCNSession.of(table, preset.components, self.groups) for table in tables]
         for session, table, y in zip(self.sessions_, tables, listed(Y), strict=True):
             session.vector_ = is_vector(y, table.rows)
         inputs = [
