@@ -54,6 +54,18 @@ def test_encode_writes_a_run_and_its_page(cli, study, tmp_path):
     assert "nothing is overwritten" in again.err
 
 
+def test_one_model_for_all_recordings(cli, study, tmp_path):
+    command = ["encode", study / "good", "--from", "wheel", "--align", "start", "--bin", "0.1"]
+    said = cli(*command, "--model", "bilinear", "--together", "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "each recording by itself: " in said.out
+    assert "Gain over each recording by itself: " in said.out
+    assert "day1: " in said.out
+    said = cli(*command, "--together", "--out", tmp_path / "ridge")
+    assert said.code == 2
+    assert "tcn and bilinear" in said.err
+
+
 def test_decode_and_a_bad_recording(cli, study, tmp_path):
     command = ["decode", study / "bad", "--to", "side", "--after", "1", "--no-report"]
     said = cli(*command, "--out", tmp_path / "a")

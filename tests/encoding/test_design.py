@@ -8,7 +8,7 @@ from lagged_oracle import lag_matrix, standardised
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinbergen.encoding import raised_cosine_basis
-from tinbergen.encoding.design import FeatureMap, Lagged
+from tinbergen.encoding.design import FeatureMap, Lagged, shares
 from tinbergen.encoding.inputs import Rows, consecutive
 from tinbergen.encoding.lag_functions import lag_basis
 from tinbergen.errors import ConfigError, DataError
@@ -119,6 +119,35 @@ class TestFeatureMap:
         assert known.all() and np.isfinite(scores).all()
         x[4, 0] = np.nan
         assert not features.transform(x)[1][4]
+
+    @pytest.mark.parametrize("n", [200, 20])
+    def test_groups_are_reduced_each_by_itself(self, n):
+        rng = np.random.default_rng(4)
+        wide = rng.normal(size=(n, 3)) @ rng.normal(size=(3, 40)) + rng.normal(size=(n, 40))
+        narrow, rows = rng.normal(size=(n, 2)), np.ones(n, bool)
+        both = np.concatenate([wide, narrow], axis=1)
+        features = FeatureMap(6, groups=(40, 2)).fit(both, rows)
+        found = features.transform(both)[0]
+        for part, columns in ((wide, slice(0, 4)), (narrow, slice(4, 6))):
+            alone = FeatureMap(columns.stop - columns.start).fit(part, rows)
+            assert_allclose(found[:, columns], alone.transform(part)[0], atol=1e-9)
+        weights = rng.normal(size=(6, 3))
+        raw = (both - both.mean(axis=0)) @ features.back(weights)
+        assert_allclose(raw, found @ weights, atol=1e-8)
+
+    @given(st.integers(1, 60), st.lists(st.integers(1, 90), min_size=1, max_size=6))
+    def test_shares_are_even_and_no_more_than_there_are(self, components, groups):
+        found = shares(components, groups)
+        assert all(1 <= share <= width for share, width in zip(found, groups, strict=True))
+        if components >= len(groups):
+            assert sum(found) == min(components, sum(groups))
+        reduced = [f for f, width in zip(found, groups, strict=True) if f < width]
+        assert not reduced or max(reduced) - min(reduced) <= 1
+        assert not reduced or max(found) - max(reduced) <= 1
+
+    def test_groups_that_do_not_fit_are_refused(self):
+        with pytest.raises(DataError, match="the 3 features of X"):
+            FeatureMap(2, groups=(2, 2)).fit(np.eye(3), np.ones(3, bool))
 
     def test_another_number_of_features_is_refused(self):
         features = FeatureMap().fit(np.eye(3), np.ones(3, bool))

@@ -239,3 +239,20 @@ def test_numbers_that_never_recur_are_no_classes():
     assert as_classes(pd.Series([0, 1]))[1] == ("0", "1")
     whole = pd.Series([3, 1, 4, None], dtype="Int64")
     assert as_classes(whole)[0][:3].tolist() == [3, 1, 4]
+
+
+def test_channels_without_a_name_are_called_by_their_stream():
+    times = np.arange(0, 10, 0.1)
+    grid = Grid.over(Intervals([0.0], [10.0]), 0.5)
+    streams = {
+        "pupil": Series(times, np.sin(times)),
+        "pose": Series(times, np.zeros((100, 2))),
+        "wheel": Series(times, np.sin(times), ("speed",)),
+    }
+    recording = Recording("day", streams)
+    names = {s: find_source(recording, s).on(grid).names for s in (*streams, "pose/1")}
+    assert names == {
+        "pupil": ("pupil",), "pose": ("pose 0", "pose 1"), "wheel": ("speed",),
+        "pose/1": ("pose 1",),
+    }  # fmt: skip
+    assert find_source(recording, "pupil:circular").on(grid).names == ("cos pupil", "sin pupil")

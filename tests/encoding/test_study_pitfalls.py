@@ -134,11 +134,11 @@ def test_a_unit_with_all_spikes_in_one_block_is_scored(day):
 
 def test_predictions_must_be_numbers(day):
     class Broken:
-        def fit(self, x, y, **_):
+        def fit(self, X, Y, **_):
             return self
 
-        def predict(self, x, **_):
-            return np.full((len(x), 6), np.nan)
+        def predict(self, X, **_):
+            return np.full((len(X), 6), np.nan)
 
     problem = make_problem(plan(day, {"wheel": "wheel"}, "counts"), gap=0.5)
     y = problem.truth()
@@ -216,4 +216,4 @@ def test_a_study_tells_its_models_what_the_target_is(day):
         )
     )
     for name in ("ridge", "rrr", "tcn"):
-        assert settings_for(name, problem, 1, {}, 0)["target"] == "continuous"
+        assert settings_for(name, problem, [1], {}, 0)["target"] == "continuous"

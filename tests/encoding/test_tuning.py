@@ -50,3 +50,26 @@ def test_place_cells_are_explained_by_bumps_and_not_by_the_place_itself():
     assert tuned > plain + 0.2
     with pytest.raises(ConfigError, match="bumps are features"):
         tb.decode(track, features="counts", target="place:tuned")
+
+
+def test_tiles_of_a_plane_do_not_crowd_out_a_narrow_set():
+    rng = np.random.default_rng(0)
+    times = np.arange(0, 300, 0.1)
+    x, y, speed = (
+        np.convolve(rng.normal(size=len(times)), np.ones(20) / 4.5, "same") for _ in range(3)
+    )
+    counts = rng.poisson(np.exp(speed[:, None] * [0.8, -0.8] - 0.5))
+    streams = {
+        "place": tb.Series(times, np.stack([x, y], axis=1)),
+        "speed": tb.Series(times, speed),
+        "counts": tb.Series(times, counts, unit="spikes/bin"),
+    }
+    study = {"features": "place:tuned,speed", "target": "counts", "bin": 0.1, "folds": 3}
+    recording, options = tb.Recording("rat", streams), {"lags": (0, 0)}
+    result = tb.encode(recording, compare=True, options=options, **study)
+    mean = result.scores.groupby("features")["value"].mean()
+    assert mean["speed"] > 0.3
+    assert mean["all"] > 0.75 * mean["speed"]
+    joint = tb.encode(recording, options={**options, "groups": None}, **study)
+    assert joint.headline.value is not None
+    assert joint.headline.value < 0.5 * mean["all"]

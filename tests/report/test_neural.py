@@ -13,6 +13,7 @@ from neural_run import write_neural_run
 from tinbergen.errors import DataError
 from tinbergen.report import neural_figures as figures
 from tinbergen.report import write_report
+from tinbergen.report.neural_traces import decoded
 from tinbergen.report.ordering import spectral_order
 
 
@@ -151,18 +152,30 @@ def decoded_table(starts, n=5, segment=True):
 
 
 def test_segments_far_apart_are_laid_end_to_end():
-    drawn = figures.decoded(decoded_table([10.0, 500.0]), "", "speed")
+    drawn = decoded(decoded_table([10.0, 500.0]), "", "speed")
     assert [tick["text"] for tick in drawn["ticks"]] == ["10.0", "500.0"]
     assert drawn["x"][5] is None  # the pen is lifted
     assert drawn["series"][0]["y"][5] is None
     assert drawn["x"][-1] < 1
     assert drawn["at"][-1] == pytest.approx(500.4)
-    near = figures.decoded(decoded_table([10.0, 10.5]), "", "speed")
+    near = decoded(decoded_table([10.0, 10.5]), "", "speed")
     assert near["ticks"] == []
     assert near["x"][-1] == pytest.approx(10.9)
     assert near["x"][5] is None
-    assert figures.decoded(decoded_table([1.0]), "", "speed")["band"] is None
-    assert figures.decoded(decoded_table([1.0]).iloc[:0], "", "speed")["x"] == []
+    assert decoded(decoded_table([1.0]), "", "speed")["band"] is None
+    assert decoded(decoded_table([1.0]).iloc[:0], "", "speed")["x"] == []
+
+
+def test_an_angle_is_not_joined_where_it_passes_180_degrees():
+    truth = [160.0, 175.0, -170.0, -160.0, -150.0]
+    guess = [170.0, 180.0, -170.0, -175.0, 175.0]
+    turned = decoded_table([0.0]).assign(truth=truth, prediction=guess)
+    drawn = decoded(turned, "deg", "head")
+    assert drawn["x"] == [0.0, 0.1, 0.15, 0.2, 0.3, 0.35, 0.4]
+    first, second = (series["y"] for series in drawn["series"])
+    assert first == [160.0, 175.0, None, -170.0, -160.0, -155.0, -150.0]
+    assert second == [170.0, 180.0, None, -170.0, -175.0, None, 175.0]
+    assert None not in decoded(turned, "cm", "place")["series"][0]["y"]
 
 
 def test_classes_keep_their_order_and_counts():

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 def check(
     paths: Annotated[
-        list[Path], typer.Argument(help="Videos, folders, or a dataset.yaml.", metavar="PATH...")
+        list[Path],
+        typer.Argument(
+            help="Videos, folders, a dataset.yaml; NWB, Kilosort, phy or ALF as they are.",
+            metavar="PATH...",
+        ),
     ],
     json: Annotated[
         Path | None, typer.Option(help="Also write the rows to this file.", metavar="FILE")

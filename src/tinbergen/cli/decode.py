@@ -22,6 +22,7 @@ from tinbergen.cli.encode import (
     Seed,
     Settings,
     SkipBad,
+    Together,
     finish,
 )
 
@@ -57,6 +58,7 @@ def decode(
     settings: Settings = None,
     min_rate: MinRate = 0.5,
     compare: Compare = False,
+    together: Together = False,
     smooth: Annotated[
         bool, typer.Option("--smooth", help="Decode each trial with the help of those around it.")
     ] = False,
@@ -88,6 +90,7 @@ def decode(
         options=parse_overrides(settings or []),
         min_rate=min_rate,
         compare=compare,
+        together=together,
         smooth=smooth,
         seed=seed,
         skip_bad=skip_bad,

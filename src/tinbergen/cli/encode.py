@@ -37,6 +37,13 @@ Settings = Annotated[
     typer.Option("--set", help="A setting of the model, as key=value: lags=[-3,3]."),
 ]
 Compare = Annotated[bool, typer.Option("--compare", help="Also score each feature set by itself.")]
+Together = Annotated[
+    bool,
+    typer.Option(
+        "--together",
+        help="One bilinear or tcn model for all recordings, beside fits of each by itself.",
+    ),
+]
 MinRate = Annotated[
     float, typer.Option(help="Units that fire less are left out of the target, Hz.", min=0)
 ]
@@ -72,6 +79,7 @@ def encode(
     settings: Settings = None,
     min_rate: MinRate = 0.5,
     compare: Compare = False,
+    together: Together = False,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
     report: Report = True,
@@ -100,6 +108,7 @@ def encode(
         options=parse_overrides(settings or []),
         min_rate=min_rate,
         compare=compare,
+        together=together,
         seed=seed,
         skip_bad=skip_bad,
     )

@@ -19,7 +19,7 @@ from tinbergen.encoding.bilinear_trials import (
 from tinbergen.encoding.heldout import FLOOR, Calibration, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
-from tinbergen.encoding.sessions import kind_of, listed, session_arrays, tables_of
+from tinbergen.encoding.sessions import kind_of, listed, one_of, session_arrays, tables_of
 from tinbergen.errors import ConfigError, DataError
 
 
@@ -187,6 +187,22 @@ class BilinearRRR(Saved):
             model.score_, calibration = model._validated(trials, session, self.basis_)
         part = self._prepare(trials, trials.known)
         model.sessions_ = [part.session(part.data.loadings(self.basis_, self.l2_), calibration)]
+        return model
+
+    def only(self, session: int) -> Self:
+        """Return the model of one of several sessions alone: its own part, and the time courses.
+
+        Raises
+        ------
+        DataError
+            If there is no such session.
+        """
+        self._check_fitted()
+        own = one_of(session, len(self.sessions_))
+        model = type(self)(**self.parameters)
+        vars(model).update(self._fitted)
+        model.several_ = False
+        model.sessions_, model.vector_ = self.sessions_[own], self.vector_[own]
         return model
 
     def predict(self, X: Any, *, segments: Any = None, session: int | None = None) -> Any:

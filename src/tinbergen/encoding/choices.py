@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ _HOMES = {
     "bilinear": ("bilinear", "BilinearRRR"),
     "logistic": ("logistic", "Logistic"),
 }
+SHARING = ("tcn", "bilinear")  # can be fitted to several recordings at once
 _MOST_COLUMNS = 2500
 _COMPONENTS = 200
 _SHORT = 3
@@ -76,9 +77,13 @@ def check_choice(name: str, direction: str, kind: str, options: Mapping[str, Any
 
 
 def settings_for(
-    name: str, problem: Problem, n_columns: int, options: Mapping[str, Any], seed: int
+    name: str, problem: Problem, widths: Sequence[int], options: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
-    """Return settings that suit a problem, those that were asked for on top."""
+    """Return settings that suit a problem, those that were asked for on top.
+
+    ``widths`` are the numbers of columns of the feature sets, as they lie side by side.
+    """
+    n_columns = sum(widths)
     takes = inspect.signature(model_class(name)).parameters
     lonely = problem.per_trial or (problem.grid.per_trial or _SHORT) < _SHORT
     lags = (0, 0) if lonely else (-5, 5)
@@ -101,6 +106,8 @@ def settings_for(
         settings.pop("components", None)
     if all(columns.kind == "counts" for columns in problem.features.sets.values()):
         settings["scale"] = "common"
+    if len(widths) > 1:
+        settings["groups"] = tuple(widths)
     settings |= {"seed": seed, "random_state": seed, "balanced": True}
     return {k: v for k, v in settings.items() if k in takes} | dict(options)
 
@@ -112,6 +119,31 @@ def plain_settings(name: str, problem: Problem, n_columns: int) -> dict[str, Any
     kind = "counts" if problem.target.kind == "counts" else "continuous"
     components = _COMPONENTS if n_columns > _MOST_COLUMNS else None
     return {"lags": (0, 0), "components": components, "calibrate": False, "target": kind}
+
+
+def training(
+    problem: Problem, fold: Fold, x: np.ndarray, y: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what ``fit`` is given for a fold, and what ``predict`` is: windows as trials.
+
+    Parameters
+    ----------
+    x, y
+        ``(item, feature)`` and ``(item, column)``.
+    """
+    train, test = fold.train, fold.test
+    validate = fold.validate[train]
+    trials = problem.windows
+    if trials is None:
+        fitted = {"segments": problem.runs(train), "validate": validate}
+        asked = {"X": x[test], "segments": problem.runs(test)}
+        return {"X": x[train], "Y": y[train], **fitted}, asked
+
+    def cut(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return values[mask].reshape(-1, trials, values.shape[1])
+
+    given = {"X": cut(x, train), "Y": cut(y, train), "validate": validate[::trials]}
+    return given, {"X": cut(x, test)}
 
 
 def fit_predict(
@@ -131,35 +163,64 @@ def fit_predict(
         If a prediction is no number: scores would leave it out.
     """
     try:
-        predicted, model = _fit_predict(make, problem, fold, x, y)
+        given, asked = training(problem, fold, x, y)
+        model = make().fit(**given)
+        predicted = np.asarray(model.predict(**asked)).reshape(int(fold.test.sum()), -1)
     except DataError as error:
         raise DataError(f"Recording {problem.recording!r}: {error}") from None
+    _check_finite(problem, predicted)
+    return predicted, model
+
+
+def fit_shared(
+    make: Callable[[], Any],
+    problems: Sequence[Problem],
+    folds: Sequence[Fold],
+    x: Sequence[np.ndarray],
+    y: Sequence[np.ndarray],
+) -> tuple[list[np.ndarray], Any]:
+    """Fit one model on a fold of each recording, and predict the test items of each.
+
+    Returns
+    -------
+    predictions ``(test item, column)`` of each recording, and the fitted model.
+
+    Raises
+    ------
+    DataError, NonFiniteError
+        As :func:`fit_predict`.
+    """
+    pairs = [training(*each) for each in zip(problems, folds, x, y, strict=True)]
+    given, asked = (
+        {key: [part[key] for part in parts] for key in parts[0]}
+        for parts in zip(*pairs, strict=True)
+    )
+    try:
+        model = make().fit(**given)
+    except DataError as error:
+        raise DataError(f"All recordings together: {error}") from None
+    tested = [int(fold.test.sum()) for fold in folds]
+    if not any(tested):
+        return [], model
+    parts = [
+        np.asarray(p).reshape(n, -1) for n, p in zip(tested, model.predict(**asked), strict=True)
+    ]
+    for problem, predicted in zip(problems, parts, strict=True):
+        _check_finite(problem, predicted)
+    return parts, model
+
+
+def _check_finite(problem: Problem, predicted: np.ndarray) -> None:
     if lost := int((~np.isfinite(predicted)).sum()):
         raise NonFiniteError(
             f"Recording {problem.recording!r}: {lost} of {predicted.size} predictions of one fold "
             "are not finite. Are there extreme values in the features?"
         )
-    return predicted, model
 
 
-def _fit_predict(
-    make: Callable[[], Any], problem: Problem, fold: Fold, x: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, Any]:
-    train, test = fold.train, fold.test
-    validate = fold.validate[train]
-    trials = problem.grid.per_trial
-    if trials is not None and trials > 1 and not problem.per_trial:
-
-        def cut(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-            return values[mask].reshape(-1, trials, values.shape[1])
-
-        model = make().fit(cut(x, train), cut(y, train), validate=validate[::trials])
-        predicted = np.asarray(model.predict(cut(x, test)))
-        return predicted.reshape(int(test.sum()), -1), model
-    segments = problem.runs(train)
-    model = make().fit(x[train], y[train], segments=segments, validate=validate)
-    predicted = np.asarray(model.predict(x[test], segments=problem.runs(test)))
-    return predicted.reshape(int(test.sum()), -1), model
+def fit_whole(make: Callable[[], Any], problem: Problem, x: np.ndarray, y: np.ndarray) -> Any:
+    """Fit on all items of a recording, settings chosen on a part of them."""
+    return make().fit(**training(problem, problem.whole, x, y)[0])
 
 
 def null_predictions(problem: Problem, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -168,8 +229,7 @@ def null_predictions(problem: Problem, y: np.ndarray) -> dict[str, np.ndarray]:
     Of classes the most frequent one.
     """
     nulls = {"train mean": np.full_like(y, np.nan)}
-    trials = problem.grid.per_trial
-    if trials is not None and trials > 1 and not problem.per_trial:
+    if problem.windows is not None:
         nulls["train PSTH"] = np.full_like(y, np.nan)
     for fold in problem.folds:
         known = y[fold.train & problem.scored]
@@ -183,10 +243,11 @@ def null_predictions(problem: Problem, y: np.ndarray) -> dict[str, np.ndarray]:
     return nulls
 
 
-def plausible(rates: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Keep rates within what the training counts ``(row, unit)`` can tell of.
+def rate_limits(train: np.ndarray) -> np.ndarray:
+    """Return the least and largest rate ``(2, unit)`` that counts ``(row, unit)`` can tell of.
 
     No lower than half a spike in all of them (a rate of zero where a spike comes after all costs
     without bound), no higher than the largest count that a bin held.
     """
-    return np.clip(rates, 0.5 / len(train), np.maximum(train.max(axis=0), 0.5))
+    highest = np.maximum(train.max(axis=0), 0.5)
+    return np.stack([np.full_like(highest, 0.5 / len(train)), highest])

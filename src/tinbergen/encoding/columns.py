@@ -34,6 +34,8 @@ class Columns:
     project
         Where columns have to be fitted first: training rows ``(row,)`` -> ``(row, column)``.
         ``values`` then only says which rows are known.
+    ranges
+        ``(channel, 2)`` of the values that bumps were laid over; None where there are none.
     """
 
     values: np.ndarray
@@ -43,6 +45,7 @@ class Columns:
     table: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
     project: Callable[[np.ndarray], np.ndarray] | None = None
+    ranges: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,6 +96,17 @@ def make_folds(
     return folds
 
 
+def whole_fold(starts: np.ndarray, stops: np.ndarray, gap: float) -> Fold:
+    """Return the fold of a model that is to be used, not scored: it tests no item.
+
+    All items train but those closer than ``gap`` s to the ones that choose settings.
+    """
+    everything = np.ones(len(starts), dtype=bool)
+    validate = _validation_blocks(everything)
+    train = validate | ~_near(validate, starts, stops, gap)
+    return Fold(train, validate, ~everything)
+
+
 def _near(chosen: np.ndarray, starts: np.ndarray, stops: np.ndarray, gap: float) -> np.ndarray:
     """Which items are chosen, or closer than ``gap`` s to one that is."""
     at = np.flatnonzero(chosen)

@@ -6,7 +6,7 @@ come in blocks, and its Gram matrix from the products of one lag with all others
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,10 @@ class FeatureMap(Saved):
     ----------
     components
         Number of principal components, each scaled to unit variance; None = standardise only.
+    groups
+        ``(group,)`` numbers of features that belong together and lie side by side; None: one
+        group. Each is reduced by itself to its share of the ``components``, so that a group of
+        many features does not crowd out one of few: see :func:`shares`.
     scale
         ``"each"`` feature by its own deviation, for features of different units; or all by a
         ``"common"`` one, for spike counts: what a quick unit tells is surer than what a slow one
@@ -45,13 +49,19 @@ class FeatureMap(Saved):
     scale_: np.ndarray
     projection_: np.ndarray | None
 
-    def __init__(self, components: int | None = None, scale: Scale = "each"):
+    def __init__(
+        self,
+        components: int | None = None,
+        scale: Scale = "each",
+        groups: Sequence[int] | None = None,
+    ):
         if components is not None and components < 1:
             raise ConfigError(f"components: expected at least 1, found {components}.")
         if scale not in ("each", "common"):
             raise ConfigError(f"scale: expected 'each' or 'common', found {scale!r}.")
         self.components = components
         self.scale = scale
+        self.groups = groups
 
     def fit(self, x: np.ndarray, rows: np.ndarray) -> FeatureMap:
         """Fit on the ``rows`` (bool) of ``x`` ``(row, feature)``.
@@ -59,17 +69,27 @@ class FeatureMap(Saved):
         Raises
         ------
         DataError
-            If there is no feature.
+            If there is no feature, or the groups are of another number of features.
         """
         if x.shape[1] == 0:
             raise DataError("X: expected at least one feature, found none.")
+        groups = [x.shape[1]] if self.groups is None else list(self.groups)
+        if sum(groups) != x.shape[1]:
+            raise DataError(f"groups: expected the {x.shape[1]} features of X, found {groups}.")
         index = np.flatnonzero(rows)
         self.mean_, self.scale_ = _moments(x, index)
         if self.scale == "common" and (used := self.scale_ > 0).any():
             self.scale_[used] = np.sqrt(np.mean(self.scale_[used] ** 2))
         self.projection_ = None
         if self.components is not None:
-            self.projection_ = self._components(x, index)
+            stops = np.cumsum(groups)
+            parts = [
+                self._components(x, index, slice(stop - width, stop), count)
+                for stop, width, count in zip(
+                    stops, groups, shares(self.components, groups), strict=True
+                )
+            ]
+            self.projection_ = scipy.linalg.block_diag(*parts)
         return self
 
     @property
@@ -114,25 +134,28 @@ class FeatureMap(Saved):
             weights = self.projection_ @ weights
         return weights * _inverse(self.scale_)[:, None]
 
-    def _standardised(self, x: np.ndarray) -> np.ndarray:
+    def _standardised(self, x: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
         kind = working_type(x)
-        z = x.astype(kind)
-        z -= self.mean_.astype(kind)
-        z *= _inverse(self.scale_).astype(kind)
-        z[:, self.scale_ == 0] = 0
+        z = x[:, columns].astype(kind)
+        z -= self.mean_[columns].astype(kind)
+        z *= _inverse(self.scale_[columns]).astype(kind)
+        z[:, self.scale_[columns] == 0] = 0
         return z
 
-    def _components(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
-        n, width = len(index), x.shape[1]
-        count = min(self.components or width, width, max(n - 1, 1))
+    def _components(
+        self, x: np.ndarray, index: np.ndarray, columns: slice, count: int
+    ) -> np.ndarray:
+        """Return ``(column, component)`` of the standardised columns, ``count`` at most."""
+        n, width = len(index), columns.stop - columns.start
+        count = min(count, width, max(n - 1, 1))
         if width <= n:
             covariance = np.zeros((width, width))
             for block in blocks(n):
-                z = self._standardised(x[index[block]])
+                z = self._standardised(x[index[block]], columns)
                 covariance += z.T @ z
             values, vectors = _largest(covariance, count)
         else:
-            z = self._standardised(x[index])
+            z = self._standardised(x[index], columns)
             values, vectors = _largest((z @ z.T).astype(np.float64), count)
             vectors = z.T @ (vectors * _inverse(np.sqrt(np.maximum(values, 0))))
         kept = values > values[:1].max(initial=0) * width * np.finfo(working_type(x)).eps
@@ -285,6 +308,24 @@ class Lagged:
         for _, z in self.parts(index):
             product += z.T @ z
         return product
+
+
+def shares(components: int, groups: Sequence[int]) -> list[int]:
+    """Share components among groups of features: no group has more than it has features.
+
+    Narrow groups keep all of theirs, what is left is shared evenly; each has one at least.
+
+    Examples
+    --------
+    >>> shares(32, [2, 144, 1]), shares(32, [144, 64]), shares(32, [64])
+    ([2, 29, 1], [16, 16], [32])
+    """
+    found, left = [0] * len(groups), components
+    order = sorted(range(len(groups)), key=lambda group: groups[group])
+    for waiting, group in zip(range(len(groups), 0, -1), order, strict=True):
+        found[group] = min(groups[group], max(1, left // waiting))
+        left -= found[group]
+    return found
 
 
 def working_type(x: np.ndarray) -> np.dtype:

@@ -95,9 +95,17 @@ def named_features(features: Any) -> dict[str, Any]:
     return named
 
 
-def find_features(recording: Recording, named: Mapping[str, Any]) -> dict[str, Source]:
-    """Find the source of each feature set in one recording."""
-    return {name: find_source(recording, wanted) for name, wanted in named.items()}
+def find_features(
+    recording: Recording,
+    named: Mapping[str, Any],
+    ranges: Mapping[str, np.ndarray | None] | None = None,
+) -> dict[str, Source]:
+    """Find the source of each feature set in one recording; ``ranges`` as for one source."""
+    own = ranges or {}
+    return {
+        name: find_source(recording, wanted, ranges=own.get(name))
+        for name, wanted in named.items()
+    }
 
 
 def features_on(sources: Mapping[str, Source], grid: Grid) -> Features:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -29,7 +30,7 @@ class PoissonGLM(LinearModel):
     ----------
     alphas
         Penalties to choose from, by bits/spike of held-out rows; then all rows are fitted.
-    lags, components, basis
+    lags, components, basis, groups
         As for :class:`~tinbergen.encoding.ridge.Ridge`.
     tolerance
         Units are fitted until the gradient has shrunk to this share of that of a constant rate.
@@ -67,6 +68,7 @@ class PoissonGLM(LinearModel):
         basis: int | ArrayLike | None = None,
         tolerance: float = 1e-3,
         max_steps: int = 200,
+        groups: Sequence[int] | None = None,
     ):
         self.alphas = alphas
         self.lags = lags
@@ -74,6 +76,7 @@ class PoissonGLM(LinearModel):
         self.basis = basis
         self.tolerance = tolerance
         self.max_steps = max_steps
+        self.groups = groups
 
     def fit(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -32,7 +32,7 @@ class Logistic(Saved):
     ----------
     alphas
         Penalties to choose from, by the log-likelihood of held-out rows; then all are fitted.
-    lags, components, basis, scale
+    lags, components, basis, scale, groups
         As for :class:`~tinbergen.encoding.ridge.Ridge`; by default the features as they are.
     balanced
         Weight rows so that every class counts the same.
@@ -72,6 +72,7 @@ class Logistic(Saved):
         scale: Scale = "each",
         tolerance: float = 1e-5,
         max_steps: int = 1000,
+        groups: Sequence[int] | None = None,
     ):
         self.alphas = alphas
         self.lags = lags
@@ -81,10 +82,11 @@ class Logistic(Saved):
         self.scale: Scale = scale
         self.tolerance = tolerance
         self.max_steps = max_steps
+        self.groups = groups
 
     @property
     def _settings(self) -> LagSettings:
-        return LagSettings.of(self.lags, self.components, self.basis, self.scale)
+        return LagSettings.of(self.lags, self.components, self.basis, self.scale, self.groups)
 
     def fit(
         self,

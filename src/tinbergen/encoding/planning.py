@@ -50,6 +50,7 @@ def plan(
     align: str | None = None,
     before: float | None = None,
     after: float | None = None,
+    ranges: Mapping[str, np.ndarray | None] | None = None,
 ) -> Plan:
     """Find the streams and choose the bins.
 
@@ -58,13 +59,15 @@ def plan(
     recording
         The recording.
     features, target
-        What :func:`~tinbergen.encoding.sources.find_source` takes.
+        What :func:`~tinbergen.encoding.sources.find_source` takes; a target may be a Source.
     width
         Of a bin, s. Default: that of counts which come in bins; one bin a trial where the target
         is one value a trial; else 0.05.
     align
         Column of the trials with the time that windows are laid around; None: the whole recording
         (where the target is one value a trial: each trial as a whole, at its mean rate).
+    ranges
+        Feature set -> ranges over which bumps are laid, where they are not the recording's own.
     before, after
         The window, s; by default from the event itself to the end of the shortest trial.
 
@@ -73,8 +76,9 @@ def plan(
     DataError, ConfigError
         If something that was named is not there, or no time is common to all.
     """
-    sources = find_features(recording, features)
-    goal = find_source(recording, target, as_target=True)
+    sources = find_features(recording, features, ranges)
+    known = isinstance(target, Source)
+    goal = target if known else find_source(recording, target, as_target=True)
     streams = {n: s for n, s in [*sources.items(), ("target", goal)] if s.valid is not None}
     own = [s.trials for s in [goal, *sources.values()] if s.trials is not None]
     free = align is None and before is None and after is None and width is None
@@ -82,7 +86,7 @@ def plan(
         grid = Grid.whole_trials(goal.trials, _common(streams))
     elif goal.trials is not None or align is not None:
         align = align or "start"
-        trials = own[0] if own else _trials(recording, align)
+        trials = own[0] if own else trials_with(recording, align)
         grid = _windows(recording, trials, align, before, after, width, goal, streams)
     else:
         # A target that is not known somewhere is NaN there; counts would be zero instead.
@@ -144,7 +148,14 @@ def plan_all(
     return plans, bad
 
 
-def _trials(recording: Recording, column: str) -> Trials:
+def trials_with(recording: Recording, column: str) -> Trials:
+    """Return the trials that have a column.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
     tables = [s for s in recording.streams.values() if isinstance(s, Trials)]
     for trials in tables:
         if column in trials.table:

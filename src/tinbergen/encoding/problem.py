@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from tinbergen.encoding.columns import Columns
-from tinbergen.encoding.crossval import Fold, FoldKind, folds_to_dict, make_folds
+from tinbergen.encoding.crossval import (
+    Fold,
+    FoldKind,
+    folds_to_dict,
+    make_folds,
+    whole_fold,
+)
 from tinbergen.encoding.features import Features, features_on, known_rows
 from tinbergen.encoding.grid import Grid, runs
 from tinbergen.encoding.planning import Plan
@@ -36,6 +42,8 @@ class Problem:
         The kept rows.
     folds
         Over the kept rows, or over trials where the target is one value a trial.
+    whole
+        The fold that trains on all of them and tests none.
     per_trial
         Whether the target is one value a trial.
     left_out
@@ -51,6 +59,7 @@ class Problem:
     scored: np.ndarray
     grid: Grid
     folds: list[Fold]
+    whole: Fold
     per_trial: bool
     left_out: dict[str, float]
     split: dict[str, Any]
@@ -64,6 +73,11 @@ class Problem:
     def bins(self) -> int:
         """Bins of a trial's window, 1 where there are no windows."""
         return self.grid.per_trial or 1
+
+    @property
+    def windows(self) -> int | None:
+        """Bins of a window where each bin of a trial's window is predicted, else None."""
+        return None if self.per_trial or self.bins == 1 else self.bins
 
     @property
     def starts(self) -> np.ndarray:
@@ -174,15 +188,16 @@ def make_problem(
         target, slow = _without_slow(target, means, min_rate, grid.width)
         left_out |= {f"units below {min_rate:g} Hz": float(slow)} if slow else {}
     step = each if planned.target.trials is not None else 1
+    nothing = np.zeros(0, dtype=bool)
     problem = Problem(
         planned.recording, features, target, kept, scored[kept][::step], grid.take(kept), [],
-        planned.target.trials is not None, left_out, {},
+        Fold(nothing, nothing, nothing), planned.target.trials is not None, left_out, {},
     )  # fmt: skip
     try:
-        folds, split = _folds(problem, n_folds, fold_kind, gap, seed)
+        (*folds, whole), split = _folds(problem, n_folds, fold_kind, gap, seed)
     except DataError as error:
         raise DataError(f"Recording {planned.recording!r}: {error}") from None
-    return replace(problem, folds=folds, split=split)
+    return replace(problem, folds=folds, whole=whole, split=split)
 
 
 def _nearby(rows: np.ndarray, reach: int) -> np.ndarray:
@@ -195,7 +210,7 @@ def _nearby(rows: np.ndarray, reach: int) -> np.ndarray:
 def _folds(
     problem: Problem, n_folds: int, kind: FoldKind, gap: float, seed: int
 ) -> tuple[list[Fold], dict[str, Any]]:
-    """Make folds of bins that are scored, or of trials, and say which they are."""
+    """Make folds of bins that are scored, or of trials, the whole one last; say which they are."""
     grid, each = problem.grid, problem.grid.per_trial
     if kind == "random" and each is None:
         raise DataError(
@@ -212,6 +227,7 @@ def _folds(
     folds = make_folds(starts, stops, n_folds, gap=gap, kind=kind, strata=strata, seed=seed)
     unit = "bins" if each is None else "trials"
     split = folds_to_dict(folds, starts, stops, kind=kind, gap=gap, unit=unit)
+    folds.append(whole_fold(starts, stops, gap if kind == "blocks" else 0.0))
     if each is None:
         return [_with_context(fold, problem, gap) for fold in folds], split
     if problem.per_trial:
@@ -228,6 +244,8 @@ def _with_context(fold: Fold, problem: Problem, gap: float) -> Fold:
     masks = np.zeros((3, len(scored)), dtype=bool)
     masks[:, scored] = fold.train, fold.validate, fold.test
     train, validate, test = masks
+    if not test.any():
+        return Fold(train | ~scored, validate, test)
     first, last = starts[test][0], stops[test][-1]
     test |= ~scored & (starts >= first) & (stops <= last)
     train |= ~scored & ((stops <= first - gap) | (starts >= last + gap))

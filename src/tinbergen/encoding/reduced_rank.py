@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -29,7 +29,7 @@ class ReducedRank(Ridge):
     ----------
     ranks
         To choose from; those beyond the full rank stand for it.
-    alphas, lags, components, basis, calibrate, target
+    alphas, lags, components, basis, calibrate, target, scale, groups
         As for :class:`Ridge`.
 
     Attributes
@@ -58,8 +58,9 @@ class ReducedRank(Ridge):
         calibrate: bool = True,
         target: Literal["auto", "counts", "continuous"] = "auto",
         scale: Scale = "each",
+        groups: Sequence[int] | None = None,
     ):
-        super().__init__(alphas, lags, components, basis, calibrate, target, scale)
+        super().__init__(alphas, lags, components, basis, calibrate, target, scale, groups)
         self.ranks = ranks
 
     def fit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -98,7 +98,9 @@ class LinearPath:
     def fit(cls, settings: LagSettings, table: Table, rows: np.ndarray) -> LinearPath:
         """Fit on the ``rows`` (bool) of ``table``."""
         index = np.flatnonzero(rows)
-        features = FeatureMap(settings.components, settings.scale).fit(table.rows.x, rows)
+        features = FeatureMap(settings.components, settings.scale, settings.groups).fit(
+            table.rows.x, rows
+        )
         design = settings.design(features, table.rows)[0]
         y = table.values(index)
         mean = y.mean(axis=0, dtype=np.float64)
@@ -125,6 +127,7 @@ class LagSettings:
     components: int | None
     basis: np.ndarray | None
     scale: Scale
+    groups: Sequence[int] | None
 
     @classmethod
     def of(
@@ -133,10 +136,11 @@ class LagSettings:
         components: int | None,
         basis: int | ArrayLike | None,
         scale: Scale = "each",
+        groups: Sequence[int] | None = None,
     ) -> LagSettings:
         """Check what a model's constructor was given."""
         lags = lag_range(lags)
-        return cls(lags, components, lag_basis(basis, lags), scale)
+        return cls(lags, components, lag_basis(basis, lags), scale, groups)
 
     def design(self, features: FeatureMap, rows: Rows) -> tuple[Lagged, np.ndarray]:
         """Return the lagged features of ``rows``, and ``(row,)`` bool: which are known."""
@@ -173,6 +177,7 @@ class LinearModel(Saved):
     components: int | None
     basis: int | ArrayLike | None
     scale: Scale = "each"
+    groups: Sequence[int] | None
     features_: FeatureMap
     coef_: np.ndarray
     intercept_: np.ndarray
@@ -181,7 +186,7 @@ class LinearModel(Saved):
 
     @property
     def _settings(self) -> LagSettings:
-        return LagSettings.of(self.lags, self.components, self.basis, self.scale)
+        return LagSettings.of(self.lags, self.components, self.basis, self.scale, self.groups)
 
     def _set_weights(self, table: Table, weights: np.ndarray, intercept: np.ndarray) -> None:
         """Keep the weights of the known units; the others predict NaN."""
@@ -231,7 +236,7 @@ class Ridge(LinearModel):
         Make rates of predictions of counts; else they stay linear and may be negative.
     target
         ``"auto"``: counts if all targets are whole numbers >= 0.
-    scale
+    scale, groups
         Of the features, see :class:`~tinbergen.encoding.design.FeatureMap`.
 
     Attributes
@@ -265,6 +270,7 @@ class Ridge(LinearModel):
         calibrate: bool = True,
         target: Literal["auto", "counts", "continuous"] = "auto",
         scale: Scale = "each",
+        groups: Sequence[int] | None = None,
     ):
         self.alphas = alphas
         self.lags = lags
@@ -273,6 +279,7 @@ class Ridge(LinearModel):
         self.calibrate = calibrate
         self.target = target
         self.scale = scale
+        self.groups = groups
 
     def fit(
         self,

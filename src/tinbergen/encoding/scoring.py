@@ -30,7 +30,8 @@ MEASURES = {
     "angle": "R2",
     "classes": "balanced accuracy",
 }
-FLOOR = 1e-9  # spikes/bin; the rates of a study are above it, see choices.plausible
+BY_ITSELF = "each recording by itself"
+FLOOR = 1e-9  # spikes/bin; the rates of a study are above it, see choices.rate_limits
 _MIN_SHIFT_S = 10.0
 _MIN_TRIALS = 4  # of a fold: fewer can be shifted in too few ways
 _NUMBERS = 2e8

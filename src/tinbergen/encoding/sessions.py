@@ -50,9 +50,20 @@ def session_arrays(X: Any, segments: Any, session: int | None, n: int, several: 
         return list(zip(X, each, range(n), strict=True))
     if session is None and several:
         raise DataError("Several sessions were fitted: say which one with `session`.")
-    if not 0 <= (session or 0) < n:
+    return [(X, segments, one_of(session or 0, n).start)]
+
+
+def one_of(session: int, n: int) -> slice:
+    """Return where one of ``n`` sessions stands, as a slice.
+
+    Raises
+    ------
+    DataError
+        If there is no such session.
+    """
+    if not 0 <= session < n:
         raise DataError(f"session: expected 0 to {n - 1}, found {session}.")
-    return [(X, segments, session or 0)]
+    return slice(session, session + 1)
 
 
 def kind_of(target: str, tables: Sequence[Table]) -> Kind:

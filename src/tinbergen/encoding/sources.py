@@ -58,7 +58,13 @@ _VIEWS: dict[type, tuple[str, ...]] = {
 }
 
 
-def find_source(recording: Recording, wanted: Any, *, as_target: bool = False) -> Source:
+def find_source(
+    recording: Recording,
+    wanted: Any,
+    *,
+    as_target: bool = False,
+    ranges: np.ndarray | None = None,
+) -> Source:
     """Find what ``wanted`` names in a recording.
 
     Parameters
@@ -70,6 +76,8 @@ def find_source(recording: Recording, wanted: Any, *, as_target: bool = False) -
         folder of embeddings.
     as_target
         Whether it is to be decoded: labels and trial columns then come as classes.
+    ranges
+        ``(channel, 2)`` over which bumps are laid; by default those of the recording.
 
     Raises
     ------
@@ -93,7 +101,7 @@ def find_source(recording: Recording, wanted: Any, *, as_target: bool = False) -
             return _embedding_source(recording, Path(path), token, text)
     stream, channel, view = _parse(recording, text)
     value = recording[stream] if stream in recording else _trials_with(recording, channel)
-    return _stream_source(recording, text, stream, value, channel, view, as_target)
+    return _stream_source(recording, text, stream, value, channel, view, as_target, ranges)
 
 
 def _parse(recording: Recording, text: str) -> tuple[str, str, str]:
@@ -124,7 +132,14 @@ def _trials_with(recording: Recording, column: str) -> Trials:
 
 
 def _stream_source(
-    recording: Recording, text: str, stream: str, value: Any, channel: str, view: str, target: bool
+    recording: Recording,
+    text: str,
+    stream: str,
+    value: Any,
+    channel: str,
+    view: str,
+    target: bool,
+    ranges: np.ndarray | None,
 ) -> Source:
     kind = next(kind for kind in _VIEWS if isinstance(value, kind))
     views = _VIEWS[kind]
@@ -135,7 +150,7 @@ def _stream_source(
     if isinstance(value, Series):
         if view == "tuned" and target:
             raise ConfigError(f"{text!r}: bumps are features; as a target take the values.")
-        return series_source(text, value, channel, view, where)
+        return series_source(text, value, channel, view, where, ranges)
     if isinstance(value, Spikes):
         return spikes_source(text, value, channel, where)
     if isinstance(value, Keypoints):

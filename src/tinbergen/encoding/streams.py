@@ -11,7 +11,7 @@ import pandas as pd
 from tinbergen.encoding.columns import Columns, Source
 from tinbergen.encoding.grid import Grid, counts_on, mean_on
 from tinbergen.encoding.pixels import COMPONENTS, FramePixels, motion_energy
-from tinbergen.encoding.tuning import tuning_bumps
+from tinbergen.encoding.tuning import tuning_bumps, tuning_ranges
 from tinbergen.errors import DataError
 from tinbergen.recordings import Keypoints, Labels, Series, Spikes, Trials
 from tinbergen.recordings.frames import FrameSource
@@ -62,9 +62,17 @@ def bin_width(series: Series) -> float | None:
 
 
 def series_source(
-    text: str, series: Series, channel: str, view: str = "values", where: str = ""
+    text: str,
+    series: Series,
+    channel: str,
+    view: str = "values",
+    where: str = "",
+    ranges: np.ndarray | None = None,
 ) -> Source:
-    """Bring a series onto a grid by means, counts in bins by adding up, angles as two columns."""
+    """Bring a series onto a grid by means, counts in bins by adding up, angles as two columns.
+
+    ``ranges`` are those of other bumps, to lay the same ones.
+    """
     table = getattr(series, "table", None)
     step = float(np.median(np.diff(series.times))) if len(series) > 1 else None
     if is_counts(series) and (step := bin_width(series)) is not None:
@@ -78,7 +86,7 @@ def series_source(
 
         return Source(text, "counts", series.valid, count, (series.times, step), step)
     at = _chosen(series.channels, channel, where)
-    names = tuple(series.channels[i] for i in at)
+    names = _channel_names(series, at, text.split(":")[0].split("/")[0])
 
     def mean(grid: Grid) -> Columns:
         values = series.values[:, at]
@@ -86,10 +94,12 @@ def series_source(
         if view == "values":
             return Columns(mean_on(grid, series.times, values, series.valid), names, table=rows)
         if view == "tuned":
-            bumps = tuning_bumps(np.asarray(values, np.float64))
+            own = tuning_ranges(np.asarray(values, np.float64)) if ranges is None else ranges
+            bumps = tuning_bumps(np.asarray(values, np.float64), ranges=own)
             label = ", ".join(names)
             labels = tuple(f"{label} bump {k}" for k in range(bumps.shape[1]))
-            return Columns(mean_on(grid, series.times, bumps, series.valid), labels)
+            means = mean_on(grid, series.times, bumps, series.valid)
+            return Columns(means, labels, ranges=own)
         radians = np.deg2rad(values) if series.unit.lower().startswith("deg") else values
         both = np.stack([np.cos(radians), np.sin(radians)], axis=2).reshape(len(values), -1)
         both_names = tuple(f"{f} {name}" for name in names for f in ("cos", "sin"))
@@ -97,6 +107,13 @@ def series_source(
 
     kind = "angle" if view == "circular" else "continuous"
     return Source(text, kind, series.valid, mean, step=step)
+
+
+def _channel_names(series: Series, at: np.ndarray, stream: str) -> tuple[str, ...]:
+    """Return the channels' names; those that have none but a number are called by the stream."""
+    if series.channels != tuple(str(i) for i in range(len(series.channels))):
+        return tuple(series.channels[i] for i in at)
+    return (stream,) if len(series.channels) == 1 else tuple(f"{stream} {i}" for i in at)
 
 
 def spikes_source(text: str, spikes: Spikes, channel: str, where: str) -> Source:

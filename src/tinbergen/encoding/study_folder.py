@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.configuration import Config
+from tinbergen.encoding.fitted import FittedModel
 from tinbergen.encoding.scoring import Predicted
 from tinbergen.encoding.study_figures import write_figures
 from tinbergen.encoding.summary import StudyResult
@@ -64,6 +65,7 @@ class StudyFolder:
         result: StudyResult,
         splits: Mapping[str, Any],
         hashes: Mapping[str, str],
+        models: Mapping[str, FittedModel],
     ) -> StudyResult:
         """Write everything beside ``path``, then move it there."""
         parent = self.path.absolute().parent
@@ -80,6 +82,8 @@ class StudyFolder:
                 write_json(run.path / "summary.json", result.summary)
                 for name, part in safe_names(result.predicted).items():
                     write_predictions(run.predictions / part, result.predicted[name])
+                for name, part in safe_names(models).items():
+                    models[name].save(run.path / "models" / part)
                 write_figures(run.path / "diagnostics", result)
                 run.update_status(state="done")
                 os.replace(run.path, self.path)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.encoding.scoring import (
+    BY_ITSELF,
     FLOOR,
     MEASURES,
     Predicted,
@@ -75,7 +76,10 @@ class StudyResult:
         lines = [f"{self.summary['title']}; {self.summary['trained_on']}"]
         lines += [f"{repr(self)[len('StudyResult(') : -1]}"]
         lines += [f"  {b.name}: {b.value:.4f}" for b in h.baselines if b.value is not None]
-        lines += [f"  {s['name']}: {s['value']:.4g} {s['unit']}" for s in self.summary["scores"]]
+        for score in self.summary["scores"]:
+            low, high = score["interval"] or (None, None)
+            spread = "" if low is None else f" ({low:.4g} to {high:.4g})"
+            lines.append(f"  {score['name']}: {score['value']:.4g}{spread} {score['unit']}")
         return "\n".join([*lines, f"  ({h.split})", *self.summary["notes"]])
 
     def __repr__(self) -> str:
@@ -123,6 +127,9 @@ def summarise(
     nulls = _null_table(predicted, drawn)
     headline = _headline(config, predicted, scores, names, others, nulls)
     more = _more_scores(config, predicted, own)
+    gains = paired_gains(scores, own, MEASURES[predicted[0].kind])
+    if len(gains):
+        more.append(_gain_score(gains, predicted[0].kind, seed))
     summary = {
         "schema_version": 1,
         "room": "encoding",
@@ -133,7 +140,7 @@ def summarise(
         "scores": [score.to_dict() for score in more],
         "alarms": [],
         "left_out": dict(bad),
-        "notes": _notes(predicted, scores, own, left_out, bad),
+        "notes": [*_gain_lines(gains), *_notes(predicted, scores, own, left_out, bad)],
     }
     return StudyResult(headline, scores, summary, {p.recording: p for p in predicted}, fits, nulls)
 
@@ -260,6 +267,51 @@ def _more_scores(
             n_name="bins",
             method="Angle between the decoded and the true direction.",
         )
+    ]
+
+
+def paired_gains(scores: _Table, own: str, measure: str) -> _Table:
+    """Pair the units' scores of one model for all recordings with those of each by itself.
+
+    Returns
+    -------
+    DataFrame
+        ``recording, name, together, alone, gain``, a row a unit (or channel) that both score;
+        none where recordings were not fitted together.
+    """
+    rows = scores[scores["score"] == measure]
+    both = [
+        rows[rows["features"] == name][["recording", "name", "value"]] for name in (own, BY_ITSELF)
+    ]
+    table = both[0].merge(both[1], on=["recording", "name"], suffixes=("", "_alone")).dropna()
+    table = table.rename(columns={"value": "together", "value_alone": "alone"})
+    return table.assign(gain=table["together"] - table["alone"])
+
+
+def _gain_score(gains: _Table, kind: str, seed: int) -> Score:
+    value, sessions = gains["gain"].to_numpy(), gains["recording"].to_numpy(str)
+    what = "units" if kind == "counts" else "channels"
+    return Score(
+        f"Gain over {BY_ITSELF}",
+        float(value.mean()),
+        "bits/spike" if kind == "counts" else "",
+        null=0.0,
+        null_name="no gain",
+        interval=hierarchical_interval(value, sessions, seed=seed),
+        interval_name=f"95 % bootstrap over recordings and {what}",
+        n=len(value),
+        n_name=what,
+        method=f"{MEASURES[kind]} of one model for all recordings, minus that of the same model "
+        f"fitted to each; mean over {what}, paired.",
+    )
+
+
+def _gain_lines(gains: _Table) -> list[str]:
+    """Say for each recording what both models score."""
+    return [
+        f"{name}: {rows['together'].mean():.4f} together, {rows['alone'].mean():.4f} by itself; "
+        f"better together for {(rows['gain'] > 0).sum()} of {len(rows)}."
+        for name, rows in gains.groupby("recording", sort=False)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -12,8 +12,8 @@ from torch import nn
 from tinbergen.encoding.heldout import FLOOR, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
-from tinbergen.encoding.sessions import kind_of, listed, session_arrays, tables_of
-from tinbergen.encoding.tcn_networks import FacemapNet, SeparableNet
+from tinbergen.encoding.sessions import kind_of, listed, one_of, session_arrays, tables_of
+from tinbergen.encoding.tcn_networks import FacemapNet, SeparableNet, weights_of_session
 from tinbergen.encoding.tcn_session import PRESETS, Preset, TCNSession
 from tinbergen.encoding.tcn_training import (
     Sequences,
@@ -67,6 +67,8 @@ class TCN(Saved):
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``, for the training.
     target
         ``"auto"``: counts if all targets are whole numbers >= 0.
+    groups
+        Of the features, see :class:`~tinbergen.encoding.design.FeatureMap`.
 
     Attributes
     ----------
@@ -110,6 +112,7 @@ class TCN(Saved):
         seed: int = 0,
         device: Device = "cpu",
         target: Literal["auto", "counts", "continuous"] = "auto",
+        groups: Sequence[int] | None = None,
     ):
         self.preset = preset
         self.components = components
@@ -120,6 +123,7 @@ class TCN(Saved):
         self.seed = seed
         self.device: Device = device
         self.target = target
+        self.groups = groups
 
     def fit(self, X: Any, Y: Any, *, segments: Any = None, validate: Any = None) -> Self:
         """Fit one session, or several that share the network's middle.
@@ -143,7 +147,7 @@ class TCN(Saved):
         self.kind_ = kind_of(self.target, tables)
         self.n_left_out_ = sum(table.n_left_out for table in tables)
         self.taps_ = preset.filter_length or _taps(tables)
-        self.sessions_ = [TCNSession.of(table, preset.components) for table in tables]
+        self.sessions_ = [TCNSession.of(table, preset.components, self.groups) for table in tables]
         for session, table, y in zip(self.sessions_, tables, listed(Y), strict=True):
             session.vector_ = is_vector(y, table.rows)
         inputs = [
@@ -174,6 +178,23 @@ class TCN(Saved):
             for found, table in zip(everything, tables, strict=True)
         ]
         return self._train(parts, preset, validation=self._validation(tables, everything))
+
+    def only(self, session: int) -> Self:
+        """Return the model of one of several sessions alone: its own layers, and the shared ones.
+
+        Raises
+        ------
+        DataError
+            If there is no such session.
+        """
+        self._check_fitted()
+        own = one_of(session, len(self.sessions_))
+        model = type(self)(**self.parameters)
+        vars(model).update(self._fitted)
+        model.several_, model.sessions_ = False, self.sessions_[own]
+        model.network_ = model._network().eval()
+        model.network_.load_state_dict(weights_of_session(self.network_, session))
+        return model
 
     def predict(self, X: Any, *, segments: Any = None, session: int | None = None) -> Any:
         """Predict rates (spikes/bin) or continuous targets.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -131,6 +132,18 @@ class SeparableNet(nn.Module):
         if self.terms > 1:
             terms = terms.unflatten(2, (-1, self.terms)).sum(dim=3)
         return terms + self.biases[session]
+
+
+def weights_of_session(network: nn.Module, session: int) -> dict[str, Tensor]:
+    """Return the weights of a network that has only one of its sessions."""
+    weights = {}
+    for name, value in network.state_dict().items():
+        layer = re.fullmatch(r"(\w+)\.(\d+)(\.\w+)?", name)  # a list has an item a session
+        if layer is None:
+            weights[name] = value
+        elif int(layer[2]) == session:
+            weights[f"{layer[1]}.0{layer[3] or ''}"] = value
+    return weights
 
 
 def _bumps(n: int, taps: int) -> nn.Parameter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -69,10 +69,10 @@ class TCNSession(Saved):
     _parts: ClassVar[Mapping[str, type[Saved]]] = {"features_": FeatureMap}
 
     @classmethod
-    def of(cls, table: Table, components: int | None) -> TCNSession:
+    def of(cls, table: Table, components: int | None, groups: Sequence[int] | None) -> TCNSession:
         """Fit inputs and outputs to the known rows."""
         session = cls()
-        session.features_ = FeatureMap(components).fit(table.rows.x, table.known)
+        session.features_ = FeatureMap(components, groups=groups).fit(table.rows.x, table.known)
         session.units_ = table.units
         y = table.y[table.known][:, table.units]
         session.mean_ = y.mean(axis=0, dtype=np.float64)

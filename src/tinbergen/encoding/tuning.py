@@ -8,7 +8,16 @@ BUMPS = 12
 _TAIL = 0.005  # of the values, at either end: a few strays must not stretch the range
 
 
-def tuning_bumps(values: np.ndarray, n: int = BUMPS) -> np.ndarray:
+def tuning_ranges(values: np.ndarray) -> np.ndarray:
+    """Return the range ``(channel, 2)`` of values ``(time, channel)``, some strays left out."""
+    known = [column[np.isfinite(column)] for column in values.T]
+    ends = [np.quantile(c, [_TAIL, 1 - _TAIL]) if len(c) else np.zeros(2) for c in known]
+    return np.reshape(ends, (-1, 2))
+
+
+def tuning_bumps(
+    values: np.ndarray, n: int = BUMPS, ranges: np.ndarray | None = None
+) -> np.ndarray:
     """Lay raised cosines over the range of each channel; of two channels, tiles of their plane.
 
     Neighbours overlap by half, so that the bumps of a known value sum to 1. Values beyond the
@@ -20,6 +29,8 @@ def tuning_bumps(values: np.ndarray, n: int = BUMPS) -> np.ndarray:
         ``(time, channel)``; NaN = not known.
     n
         Bumps a channel.
+    ranges
+        ``(channel, 2)``; by default those of the values, see :func:`tuning_ranges`.
 
     Returns
     -------
@@ -32,16 +43,15 @@ def tuning_bumps(values: np.ndarray, n: int = BUMPS) -> np.ndarray:
     >>> tuning_bumps(np.array([[0.0], [1.0], [2.0]]), 3).round(2).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    parts = [_bumps(column, n) for column in values.T]
+    ranges = tuning_ranges(values) if ranges is None else ranges
+    parts = [_bumps(column, n, *ends) for column, ends in zip(values.T, ranges, strict=True)]
     if len(parts) == 2:
         tiles = parts[0][:, :, None] * parts[1][:, None, :]
         return tiles.reshape(len(values), n * n)
     return np.concatenate(parts, axis=1)
 
 
-def _bumps(column: np.ndarray, n: int) -> np.ndarray:
-    known = column[np.isfinite(column)]
-    low, high = np.quantile(known, [_TAIL, 1 - _TAIL]) if len(known) else (0.0, 0.0)
+def _bumps(column: np.ndarray, n: int, low: float, high: float) -> np.ndarray:
     if not high > low:
         return np.where(np.isfinite(column)[:, None], 1.0 / n, np.nan) * np.ones(n)
     place = (np.clip(column, low, high) - low) / (high - low) * (n - 1)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinbergen.errors import MissingFileError, TinbergenError
 from tinbergen.progress import Progress
+from tinbergen.recordings.array_files import list_arrays
+from tinbergen.recordings.bare import bare_recording
 from tinbergen.recordings.check_streams import NOTE, compare, describe
 from tinbergen.recordings.dataset import Dataset
 from tinbergen.recordings.dataset_entries import Failures
@@ -25,6 +28,7 @@ from tinbergen.recordings.video import Video
 from tinbergen.recordings.video_index import repair
 
 _PIECE = 500  # frames that one process decodes in one go
+_ARRAYS = (".npz", ".npy", ".mat")
 _VARIABLE = 0.05  # frame intervals that differ by more than this share of the median
 
 
@@ -87,7 +91,8 @@ def check_dataset(
     Parameters
     ----------
     source
-        What :meth:`Dataset.open` takes.
+        What :meth:`Dataset.open` takes; and, as they are, NWB files, the output folders of
+        Kilosort or phy, ALF folders, and files of arrays (``.npz``, ``.npy``, ``.mat``).
     workers
         Processes that decode; 0 = one a core.
 
@@ -101,7 +106,7 @@ def check_dataset(
         If there is nothing to check.
     """
     failures: Failures = {}
-    dataset = Dataset.open(source, failures=failures)
+    dataset, arrays = _open(source, failures)
     videos = dataset.videos()
     found = _check_videos([video for _, _, video in videos], workers or os.cpu_count() or 1)
     rows = {
@@ -115,7 +120,44 @@ def check_dataset(
     for (name, stream), (kind, file, error) in failures.items():
         rows[name, stream] = _unusable(kind, file, error, name, stream)
     wanted = [(name, stream) for name, each in dataset.items() for stream in each.streams]
-    return [rows[key] for key in [*wanted, *failures]]
+    return [*(rows[key] for key in [*wanted, *failures]), *map(_array_row, arrays)]
+
+
+def _open(source: Any, failures: Failures) -> tuple[Dataset, list[Path]]:
+    """Open a dataset, or sessions as they lie on the disk; return files of arrays beside it."""
+    if isinstance(source, Mapping):
+        return Dataset.open(source, failures=failures), []
+    single = isinstance(source, str | os.PathLike)
+    paths = [Path(path) for path in ([source] if single else source)]
+    sessions: list[Recording] = []
+    arrays, others = [], []
+    for path in paths:
+        if (session := bare_recording(path, failures)) is not None:
+            sessions.append(session)
+        elif path.is_file() and path.suffix.lower() in _ARRAYS:
+            arrays.append(path)
+        else:
+            others.append(path)
+    if others or not (sessions or arrays):
+        sessions += Dataset.open(others, failures=failures).values()
+    return Dataset(sessions), arrays
+
+
+def _array_row(path: Path) -> CheckRow:
+    """Say which arrays a file holds; what they mean, only a dataset.yaml can tell."""
+    try:
+        found = list_arrays(path)
+    except TinbergenError as error:
+        return _unusable("arrays", str(path), error, path.name, "arrays")
+    text = ", ".join(f"{key} {about}".strip() for key, about in found.items())
+    hint = (
+        "to use them, name them in a dataset.yaml: kind series, spikes or trials, with the keys "
+        "of values and times."
+    )
+    state = "ok" if found else "unusable"
+    return CheckRow(
+        str(path), path.name, "arrays", "arrays", state, found=text or "no array", hint=hint
+    )
 
 
 def _check_videos(videos: list[FrameSource], workers: int) -> list[CheckRow]:

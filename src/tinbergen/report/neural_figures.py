@@ -17,7 +17,6 @@ _REGION_POINTS = 250
 _FAR = 5.0  # quartile ranges from the quartiles
 _BINS = 40
 _ROWS, _COLUMNS = 200, 240  # of a heat map
-_TIMES = 3000
 _MISSING = 255
 
 
@@ -323,56 +322,6 @@ def unit_name(caption: Mapping[str, Any], unit: int) -> str:
 
 
 # ---- decoded behaviour
-
-
-def decoded(table: Any, unit: str, target: str) -> dict[str, Any]:
-    """Return truth and prediction over time; segments far apart are laid end to end."""
-    table = table[np.isfinite(table["time"])].sort_values("time", kind="stable")
-    table = table.iloc[:_TIMES]
-    times = table["time"].to_numpy(float)
-    segments = table["segment"].fillna("").astype(str).to_numpy()
-    breaks = np.flatnonzero(segments[1:] != segments[:-1]) + 1
-    starts, stops = np.r_[0, breaks], np.r_[breaks, len(times)]
-    place = times.copy()
-    held = sum(times[b - 1] - times[a] for a, b in zip(starts, stops, strict=True) if b > a)
-    ticks: list[dict[str, Any]] = []
-    if len(starts) > 1 and held < 0.7 * (times[-1] - times[0]):
-        gap, at = 0.02 * held + 1e-9, 0.0
-        for a, b in zip(starts, stops, strict=True):
-            place[a:b] = times[a:b] - times[a] + at
-            ticks.append({"value": at, "text": f"{times[a]:.1f}"})
-            at = place[b - 1] + gap
-    columns = [("truth", 0), ("prediction", 1)]
-    band = [name in table for name in ("low", "high")]
-    return {
-        "kind": "times",
-        "alt": f"{target}, true and decoded, over {len(times)} times from {times[0]:.1f} s to "
-        f"{times[-1]:.1f} s." if len(times) else f"{target}: nothing was decoded.",
-        "x": finite_times(_broken(place, breaks)),
-        "at": finite_times(_broken(times, breaks)),
-        "x_label": "Time (s)" + (", segments laid end to end" if ticks else ""),
-        "unit": unit,
-        "ticks": ticks,
-        "event": False,
-        "points": len(times) <= 60,
-        "series": [
-            {"name": name, "y": finite(_broken(table[name].to_numpy(float), breaks)), "colour": c}
-            for name, c in columns
-        ],
-        "band": [
-            finite(_broken(table[name].to_numpy(float), breaks)) for name in ("low", "high")
-        ] if all(band) else None,
-    }  # fmt: skip
-
-
-def finite_times(values: np.ndarray) -> list[float | None]:
-    """Return times as JSON holds them, to 0.1 ms."""
-    return [round(float(v), 4) if np.isfinite(v) else None for v in values]
-
-
-def _broken(values: np.ndarray, breaks: np.ndarray) -> np.ndarray:
-    """Put a NaN between segments, where the pen is lifted."""
-    return np.insert(values, breaks, np.nan)
 
 
 def confusion(table: Any, classes: Sequence[str] | None, target: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from tinbergen.errors import DataError
 from tinbergen.report import neural_figures as figures
 from tinbergen.report import parts
+from tinbergen.report.neural_traces import decoded as decoded_figure
 from tinbergen.report.parts import Payload, Section
 from tinbergen.report.results import RunResults
 
@@ -241,7 +242,7 @@ def decoding(results: RunResults, payload: Payload) -> Section | None:
         drawn = ""
         for (recording, target), group in table.groupby(["recording", "target"], sort=False):  # type: ignore
             unit = str(caption.get("units", {}).get(target, ""))
-            figure = figures.decoded(group, unit, str(target))
+            figure = decoded_figure(group, unit, str(target))
             title = f"{target} ({unit})" if unit else str(target)
             said = ", ".join(
                 part for part in (str(recording), str(caption.get("scores", {}).get(target, "")))
