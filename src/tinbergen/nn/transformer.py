@@ -31,16 +31,20 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, token, width)`` to the same shape."""
+    def forward(self, x: Tensor, wanted: slice = slice(None)) -> Tensor:
+        """Map ``(batch, token, width)`` to the same shape, or to the ``wanted`` tokens of it."""
         batch, tokens, width = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        return self.out(attend(query, key, value).transpose(1, 2).reshape(batch, tokens, width))
+        mixed = attend(query[:, :, wanted], key, value)
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``."""
+    """Pre-norm transformer block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``.
+
+    The last block of a network need only make the tokens that somebody reads.
+    """
 
     def __init__(self, width: int, heads: int, hidden: int, norm_eps: float):
         super().__init__()
@@ -49,9 +53,9 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, token, width)`` to the same shape."""
-        x = x + self.attention(self.norm1(x))
+    def forward(self, x: Tensor, wanted: slice = slice(None)) -> Tensor:
+        """Map ``(batch, token, width)`` to the same shape, or to the ``wanted`` tokens of it."""
+        x = x[:, wanted] + self.attention(self.norm1(x), wanted)
         return x + self.mlp(self.norm2(x))
 
 
