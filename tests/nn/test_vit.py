@@ -134,6 +134,22 @@ def test_hidden_patches_do_not_matter():
     assert torch.equal(before, vit(gather_tokens(patches, keep), keep))
 
 
+@pytest.mark.parametrize("wanted", [slice(0, 1), slice(3, None)])
+def test_wanted_tokens_are_those_of_the_whole(wanted):
+    torch.manual_seed(0)
+    vit = ViT(small()).double()
+    patches = patchify(torch.randn(2, 3, 8, 12), 4).double()
+    whole, part = vit(patches)[:, wanted], vit(patches, wanted=wanted)
+    assert torch.allclose(whole, part, atol=1e-12)
+    weights = list(vit.parameters())
+    for one, other in zip(
+        torch.autograd.grad(whole.square().sum(), weights),
+        torch.autograd.grad(part.square().sum(), weights),
+        strict=True,
+    ):
+        assert torch.allclose(one, other, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     "bad", [{"image_size": (10, 12)}, {"width": 12, "heads": 5}, {"channels": 2}, {"widht": 3}]
 )

@@ -15,7 +15,7 @@ from torch import nn
 from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.training import EpochSampler, TrainConfig, derive_seed, numpy_generator, shard
-from tinbergen.training.optim import Average, adamw, learning_rate_factor
+from tinbergen.training.optim import Average, adamw, clip_on_cpu, learning_rate_factor
 from tinbergen.training.prefetch import fetched_ahead, to_device
 
 
@@ -157,6 +157,24 @@ class TestOptimizer:
         with average.applied_to(model):
             assert model.weight.item() == pytest.approx(expected)
         assert model.weight.item() == 3.0
+
+
+@pytest.mark.parametrize("limit", [0.5, 1e3, math.inf])
+@pytest.mark.parametrize("bad", [False, True])
+def test_clipping_is_that_of_torch(limit, bad):
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(shape)) for shape in [(3, 4), (5,), (2,)]]
+    for parameter in ours[:2]:  # nothing reads the third
+        parameter.grad = torch.randn_like(parameter)
+    if bad:
+        ours[0].grad[0, 0] = torch.nan
+    theirs = [nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    for mine, other in zip(ours[:2], theirs[:2], strict=True):
+        other.grad = mine.grad.clone()
+    norm = clip_on_cpu(torch.optim.SGD(ours), limit)
+    assert torch.equal(norm, nn.utils.clip_grad_norm_(theirs, limit)) or bad
+    for mine, other in zip(ours[:2], theirs[:2], strict=True):
+        assert torch.allclose(mine.grad, other.grad, rtol=1e-6, atol=0, equal_nan=True)
 
 
 class TestPrefetch:

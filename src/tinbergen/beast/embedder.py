@@ -146,7 +146,8 @@ class Embedder:
             shared = shared[None] if shared.ndim == 3 else shared
         patches = patchify(to_input(images, shared), self.config.encoder.patch).to(self.dtype)
         if self.layers is None:
-            x = self.encoder(patches)
+            wanted = slice(0, 1) if self.tokens == ("cls",) else slice(None)
+            x = self.encoder(patches, wanted=wanted)
         else:
             outputs = self.encoder.layers(patches)
             x = torch.cat([outputs[layer - 1] for layer in self.layers], dim=-1)

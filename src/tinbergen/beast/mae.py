@@ -74,9 +74,10 @@ class Decoder(nn.Module):
         x = self.embed(latents)
         x = torch.cat([x[:, :1] + self.positions[0], x[:, 1:] + grid[keep]], dim=1)
         x = torch.cat([x, self.mask_token + grid[ask]], dim=1)
-        for block in self.blocks:
+        *first, last = self.blocks
+        for block in first:
             x = block(x)
-        return self.predict(self.norm(x[:, latents.shape[1] :]))
+        return self.predict(self.norm(last(x, slice(latents.shape[1], None))))
 
 
 class Mask(NamedTuple):

@@ -106,7 +106,8 @@ class Beast(nn.Module):
         """
         goal = self.config.objective
         mask = random_mask(noise, goal.mask_ratio)
-        tokens = self.encoder(gather_tokens(patches, mask.keep), mask.keep)
+        wanted = slice(0, 1) if self.decoder is None else slice(None)  # the contrast reads CLS
+        tokens = self.encoder(gather_tokens(patches, mask.keep), mask.keep, wanted)
         share = goal.decode if decode is None else decode
         asked = mask.hide[:, : max(1, round(mask.hide.shape[1] * share))]
         cls = tokens[:, 0]

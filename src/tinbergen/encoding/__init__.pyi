@@ -5,9 +5,9 @@ from .bilinear import BilinearRRR as BilinearRRR
 from .bilinear_decoder import BilinearDecoder as BilinearDecoder
 from .crossval import Fold as Fold
 from .crossval import make_folds as make_folds
-from .forward import ForwardRidge as ForwardRidge
 from .fitted import FittedModel as FittedModel
 from .fitted import open_model as open_model
+from .forward import ForwardRidge as ForwardRidge
 from .glm import PoissonGLM as PoissonGLM
 from .kalman import LGAR1 as LGAR1
 from .lag_functions import raised_cosine_basis as raised_cosine_basis

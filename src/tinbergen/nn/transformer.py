@@ -40,10 +40,12 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
+        wanted: slice = slice(None),
+        *,
         turn: tuple[Tensor, Tensor] | None = None,
         seen: Tensor | None = None,
     ) -> Tensor:
-        """Map ``(batch, token, width)`` to the same shape.
+        """Map ``(batch, token, width)`` to the same shape, or to the ``wanted`` tokens of it.
 
         ``turn`` holds rotary positions, see :func:`tinbergen.nn.rotary.rotation`; ``seen`` says
         which tokens are there, see :func:`attend`.
@@ -53,12 +55,14 @@ class SelfAttention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         if turn is not None:
             query, key = rotate(query, turn), rotate(key, turn)
-        mixed = attend(query, key, value, seen)
-        return self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        mixed = attend(query[:, :, wanted], key, value, seen)
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
     """Pre-norm transformer block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``.
+
+    The last block of a network need only make the tokens that somebody reads.
 
     ``dropout`` is of what the two branches add, not of attention weights: the fused kernels have
     none for these.
@@ -75,11 +79,17 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
+        wanted: slice = slice(None),
+        *,
         turn: tuple[Tensor, Tensor] | None = None,
         seen: Tensor | None = None,
     ) -> Tensor:
-        """Map ``(batch, token, width)`` to the same shape; see :class:`SelfAttention`."""
-        x = x + self.dropout(self.attention(self.norm1(x), turn, seen))
+        """Map ``(batch, token, width)`` to the same shape, or to the ``wanted`` tokens of it.
+
+        See :class:`SelfAttention`.
+        """
+        mixed = self.attention(self.norm1(x), wanted, turn=turn, seen=seen)
+        x = x[:, wanted] + self.dropout(mixed)
         return x + self.dropout(self.mlp(self.norm2(x)))
 
 

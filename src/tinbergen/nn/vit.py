@@ -144,7 +144,9 @@ class ViT(nn.Module):
         if self.stem is not None:
             nn.init.normal_(self.stem.weight, std=self.stem.in_features**-0.5)
 
-    def forward(self, patches: Tensor, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self, patches: Tensor, keep: Tensor | None = None, wanted: slice = slice(None)
+    ) -> Tensor:
         """Encode patches.
 
         Parameters
@@ -154,25 +156,36 @@ class ViT(nn.Module):
             patch_values)``.
         keep
             Positions in the grid of the given patches, ``(N, K)``; all of them by default.
+        wanted
+            Tokens to return; the last block makes no others.
 
         Returns
         -------
         Tensor
-            ``(N, 1 + K, width)``; the CLS token first, then the patches in the given order.
+            ``(N, 1 + K, width)``; the CLS token first, then the patches in the given order; the
+            ``wanted`` of them.
         """
-        return self.norm(self.layers(patches, keep)[-1])
+        *first, last = self.blocks
+        x = self._tokens(patches, keep)
+        for block in first:
+            x = block(x)
+        return self.norm(last(x, wanted))
 
     def layers(self, patches: Tensor, keep: Tensor | None = None) -> list[Tensor]:
         """Return the tokens after every block, before the last norm; ``depth`` tensors."""
+        x = self._tokens(patches, keep)
+        outputs = []
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        return outputs
+
+    def _tokens(self, patches: Tensor, keep: Tensor | None) -> Tensor:
+        """Return what the first block sees, ``(N, 1 + K, width)``."""
         grid = self.positions[1:]
         x = self.embed(patches) + (grid if keep is None else grid[keep])
         cls = (self.cls_token + self.positions[0]).expand(len(x), -1, -1)
         if self.stem is not None:
             low = low_resolution(patches, keep, self.config).flatten(1)
             cls = cls + self.stem(low).unsqueeze(1)
-        x = torch.cat([cls, x], dim=1)
-        outputs = []
-        for block in self.blocks:
-            x = block(x)
-            outputs.append(x)
-        return outputs
+        return torch.cat([cls, x], dim=1)

@@ -208,7 +208,7 @@ class PopulationModel(nn.Module):
             others = there.new_ones(len(there), sequence.shape[1] - there.shape[1])
             there = torch.cat([there, others], dim=1)[:, None, None]
         for block in self.blocks:
-            sequence = block(sequence, turn, there)
+            sequence = block(sequence, turn=turn, seen=there)
         return self.norm(sequence)
 
     # --- ways in --------------------------------------------------------------------------

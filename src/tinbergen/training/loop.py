@@ -17,7 +17,7 @@ from tinbergen.training.config import TrainConfig
 from tinbergen.training.device import Hardware
 from tinbergen.training.launch import Outcome, Team
 from tinbergen.training.logbook import Logbook
-from tinbergen.training.optim import learning_rate_factor
+from tinbergen.training.optim import clip_on_cpu, learning_rate_factor
 from tinbergen.training.prefetch import fetched_ahead, pin, to_device
 from tinbergen.training.randomness import derive_seed, reseed_everything
 from tinbergen.training.run import RunFolder
@@ -116,17 +116,23 @@ class Loop:
             group["lr"] = group["peak_lr"] * factor
         losses = self.task.loss(state.model, batch, self.generator)
         self.fabric.backward(losses["loss"])
-        limit = config.grad_clip or float("inf")
-        norm = self.fabric.clip_gradients(
-            state.model, state.stepper, max_norm=limit, error_if_nonfinite=False
-        )
-        norm = cast(Tensor, norm)  # None only when clipping by value
+        norm = self._clip()
         state.means.add({**losses, "grad_norm": norm})
         self._watch_finite(step, losses["loss"], norm)
         state.stepper.step()
         state.stepper.zero_grad(set_to_none=True)
         if state.average is not None:
             state.average.update(state.module, step)
+
+    def _clip(self) -> Tensor:
+        """Scale the gradient down to the limit, if there is one; return its norm before."""
+        state, limit = self.state, self.config.grad_clip or float("inf")
+        if self.fabric.device.type == "cpu":
+            return clip_on_cpu(state.optimizer, limit)
+        norm = self.fabric.clip_gradients(
+            state.model, state.stepper, max_norm=limit, error_if_nonfinite=False
+        )
+        return cast(Tensor, norm)  # None only when clipping by value
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.state.position.step % every == 0
