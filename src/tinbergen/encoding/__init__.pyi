@@ -5,12 +5,14 @@ from .bilinear import BilinearRRR as BilinearRRR
 from .bilinear_decoder import BilinearDecoder as BilinearDecoder
 from .crossval import Fold as Fold
 from .crossval import make_folds as make_folds
+from .forward import ForwardRidge as ForwardRidge
 from .glm import PoissonGLM as PoissonGLM
 from .kalman import LGAR1 as LGAR1
 from .lag_functions import raised_cosine_basis as raised_cosine_basis
 from .logistic import Logistic as Logistic
 from .mean_rate import PSTH as PSTH
 from .mean_rate import MeanRate as MeanRate
+from .peers import PeerRidge as PeerRidge
 from .pixels import motion_energy as motion_energy
 from .reduced_rank import ReducedRank as ReducedRank
 from .ridge import Ridge as Ridge
@@ -19,3 +21,4 @@ from .study import encode as encode
 from .study import open_study as open_study
 from .summary import StudyResult as StudyResult
 from .tcn import TCN as TCN
+from .window_logistic import WindowLogistic as WindowLogistic
