@@ -12,10 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from tinbergen.encoding import PSTH, Logistic, ReducedRank, Ridge
-from tinbergen.encoding.forward import ForwardRidge
-from tinbergen.encoding.peers import PeerRidge, Peers
-from tinbergen.encoding.window_logistic import WindowLogistic
+from tinbergen.encoding import (
+    PSTH,
+    ForwardRidge,
+    Logistic,
+    PeerRidge,
+    ReducedRank,
+    Ridge,
+    WindowLogistic,
+)
+from tinbergen.encoding.peers import Peers
 from tinbergen.errors import DataError
 from tinbergen.metrics import poisson_nll
 from tinbergen.population.config import ModalityConfig
