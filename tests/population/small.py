@@ -31,8 +31,7 @@ SMALL = {
 
 def make_session(name: str, units: int, windows: int = 12, bins: int = 10, seed: int = 0) -> Session:
     rng = np.random.default_rng([seed, units])
-    choice = rng.choice(["left", "right"], windows).astype(object)
-    choice[1] = None
+    choice = np.resize(np.array(["left", "right", "right", None], dtype=object), windows)
     wheel = rng.normal(2.0, 3.0, (windows, bins, 1))
     wheel[0, 2] = np.nan
     return Session.of_arrays(

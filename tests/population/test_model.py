@@ -105,7 +105,8 @@ def test_order_of_units_does_not_matter(sessions):
     again = make_corpus([*sessions[:2], shuffled], corpus.config)
     tables, first = model.tables, corpus.vocabulary.first_block[2]
     with torch.no_grad():
-        for name in ("unit_in", "unit_out", "unit_bias", "linear_in", "linear_out", "rate"):
+        for name in ("unit_in", "unit_out", "unit_bias", "linear_in", "linear_out",
+                     "linear_scale", "rate", "root"):
             table = getattr(tables, name)
             flat = table[first:].flatten(0, 1)
             flat[: len(order)] = flat[: len(order)][order].clone()
@@ -154,7 +155,7 @@ def test_loss_looks_at_hidden_targets_alone(sessions):
 
 def vocabulary(units, bins=100):
     known = tuple(
-        KnownSession(str(i), "m", ("x",) * n, (0.1,) * n) for i, n in enumerate(units)
+        KnownSession(str(i), "m", ("x",) * n, (0.1,) * n, (0.7,) * n) for i, n in enumerate(units)
     )
     widths = {"wheel": 1, "whisker": 1, "choice": 2, "block": 3}
     classes = {"choice": (0, 1), "block": (0, 1, 2)}

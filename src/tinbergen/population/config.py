@@ -77,8 +77,11 @@ class UnitsConfig(Config):
     transform: Literal["root", "counts"] = "root"
     """What of a count is read: ``(sqrt(k + 3/8) - sqrt(mean + 3/8)) / sqrt(mean + 0.05)``, of
     which a hidden unit is 0, or the count."""
-    linear_rank: int = Field(default=48, ge=0)
-    """Rank of a linear path from visible to hidden units beside the network; 0: none."""
+    linear_rank: int = Field(default=16, ge=0)
+    """Factors of a linear path from visible to hidden units beside the network; 0: none. It starts
+    from factor analysis of the training windows."""
+    linear_rate: float = Field(default=0.1, ge=0.0)
+    """Learning rate of the linear path, relative to that of the other weights."""
     linear_bins: int = Field(default=3, ge=1)
     """Bins around each bin that the linear path averages over, odd."""
     recent: bool = False

@@ -15,7 +15,7 @@ from tinbergen.errors import ConfigError
 from tinbergen.population.batch import Batch
 from tinbergen.population.masks import Hidden
 from tinbergen.population.model import PopulationModel
-from tinbergen.population.units import averaged, balanced, rows
+from tinbergen.population.units import averaged, balanced, log_gain, rows
 
 _AT_ONCE = 16_384  # tokens
 
@@ -53,6 +53,7 @@ def leave_one_out(
     if linear:
         evidence, precision = tables.evidence(x, visible, batch)
         covariance = torch.linalg.inv(precision)
+        read = tables.scaled(x, batch)
         linear_in, linear_out = rows(tables.linear_in, batch), rows(tables.linear_out, batch)
     slow = tables.slow_state(batch) if model.config.units.recent else None
     base = tables.base(batch)
@@ -70,9 +71,11 @@ def leave_one_out(
         log_rate = (state @ unit_out[mine][:, :, None])[..., 0] + base[slot, unit][:, None]
         if linear:
             weight = _without(covariance[sample], linear_in[mine], linear_out[mine])
-            around = averaged(own, torch.ones_like(own), tables.config.linear_bins)
+            mine_read = read[slot, :, unit][:, :, None]
+            there = torch.ones_like(mine_read)
+            around = averaged(mine_read, there, tables.config.linear_bins)
             rest = evidence[sample] - around * linear_in[mine][:, None]
-            log_rate = log_rate + (rest @ weight[:, :, None])[..., 0]
+            log_rate = log_rate + log_gain((rest @ weight[:, :, None])[..., 0])
         out[slot, :, unit] = log_rate.float()
     return out
 

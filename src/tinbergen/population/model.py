@@ -59,8 +59,8 @@ class PopulationModel(nn.Module):
             n for n, m in config.modalities.items() if not (m.static and self._one_token)
         ]
         self.static = [n for n in config.modalities if n not in self.dynamic]
-        rates = torch.as_tensor(vocabulary.rates)
-        self.tables = UnitTables(rates, width, config.units)
+        rates, roots = map(torch.as_tensor, (vocabulary.rates, vocabulary.roots))
+        self.tables = UnitTables(rates, roots, width, config.units)
         sizes = [s.n_units for s in vocabulary.sessions]
         shared = _MTM_STITCH if config.units.read == "stitch-mtm" else None
         self.stitch = None if config.units.read == "table" else Stitch(sizes, width, shared)

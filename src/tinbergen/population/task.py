@@ -15,6 +15,7 @@ from tinbergen.nn.poisson import masked_mean, poisson_nll
 from tinbergen.population.batch import Batch
 from tinbergen.population.config import PopulationConfig
 from tinbergen.population.corpus import Corpus
+from tinbergen.population.factors import factor_tables
 from tinbergen.population.masks import Hidden, draw_masks
 from tinbergen.population.model import PopulationModel, Prediction
 from tinbergen.training import EpochSampler, Sampler, Task
@@ -23,7 +24,8 @@ from tinbergen.training.optim import adamw
 
 _VALIDATION_DRAWS = 3
 _VALIDATION_BATCH = 64
-TABLES = ("unit_in", "unit_out", "linear_in", "linear_out")
+TABLES = ("unit_in", "unit_out")
+LINEAR = ("linear_in", "linear_out", "linear_scale")
 
 
 class PopulationTask(Task):
@@ -61,10 +63,28 @@ class PopulationTask(Task):
         if unknown := [n for n, v in self.core.items() if n not in own or own[n].shape != v.shape]:
             raise WeightsError(f"The core does not fit the network: {', '.join(unknown[:5])}.")
         model.load_state_dict(own | self.core)
+        if self.config.units.linear_rank:
+            self._start_linear(model)
         if self.core and self.config.adapting.strategy == "frozen":
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name not in self.core)
         return model
+
+    def _start_linear(self, model: PopulationModel) -> None:
+        """Let the linear path start from factor analysis of the training windows."""
+        corpus, vocabulary = self.corpus, self.corpus.vocabulary
+        for session in corpus.sessions:
+            number = vocabulary.number(session.name)
+            rows = self.train[corpus.session[self.train] == number]
+            found = factor_tables(
+                session,
+                vocabulary.sessions[number],
+                rows - corpus.rows(session.name)[0],
+                self.config.units,
+            )
+            for name, values in found.items():
+                table = model.tables.get_parameter(name).data[vocabulary.first_block[number] :]
+                table.flatten(0, 1)[: len(values)] = torch.as_tensor(values, dtype=table.dtype)
 
     def batches(self) -> Sampler:
         """Return every training window once an epoch."""
@@ -127,17 +147,15 @@ class PopulationTask(Task):
         names = {id(p): n for n, p in model.named_parameters()}
         adapting, groups = self.config.adapting, []
         for group in optimizer.param_groups:
-            kinds: dict[str, list] = {"core": [], "tables": [], "new": []}
+            kinds: dict[str, list] = {"core": [], "tables": [], "linear": [], "new": []}
             for parameter in group["params"]:
-                name = names[id(parameter)]
-                is_table = name.rpartition(".")[2] in TABLES
-                kinds["core" if name in self.core else "tables" if is_table else "new"].append(
-                    parameter
-                )
+                kinds[self._kind(names[id(parameter)])].append(parameter)
             core = {"lr": group["lr"] * adapting.core_rate}
             if adapting.strategy == "gradual":
                 core["first_step"] = round(adapting.frozen_share * config.steps)
-            changes = {"core": core, "tables": {"weight_decay": self.config.units.decay}, "new": {}}
+            linear = {"lr": group["lr"] * self.config.units.linear_rate, "weight_decay": 0.0}
+            tables = {"weight_decay": self.config.units.decay}
+            changes = {"core": core, "tables": tables, "linear": linear, "new": {}}
             groups += [
                 {**group, **changes[kind], "params": own} for kind, own in kinds.items() if own
             ]
@@ -145,6 +163,14 @@ class PopulationTask(Task):
         for group in groups:
             optimizer.add_param_group(group)
         return optimizer
+
+
+    def _kind(self, name: str) -> str:
+        """Return which group of the optimizer a weight belongs to."""
+        leaf = name.rpartition(".")[2]
+        if name in self.core:
+            return "core"
+        return "tables" if leaf in TABLES else "linear" if leaf in LINEAR else "new"
 
 
 def population_loss(

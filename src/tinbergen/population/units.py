@@ -10,9 +10,10 @@ from torch.nn import functional as F
 
 from tinbergen.population.batch import Batch
 from tinbergen.population.config import UnitsConfig
+from tinbergen.population.vocabulary import LEAST_MEAN
 
 _TABLE_SCALE = 0.05
-_LEAST_MEAN = 0.05
+_SHARPNESS = 8.0
 
 
 class UnitTables(nn.Module):
@@ -20,9 +21,9 @@ class UnitTables(nn.Module):
 
     A window's units are summed into its tokens, ``sum_n x_n(t) e_n / sqrt(number visible)``, and
     read from them, ``log rate_n(t) = h(t) . u_n + b_n + log mean rate``. Beside the network runs
-    a linear path, ``log rate_n(t) += c_n . z(t)``, whose few factors z are inferred from the
-    visible units as in factor analysis, ``z = (I + sum_m a_m a_m')^-1 sum_m a_m x_m`` with x
-    averaged over a few bins. So it knows what a part of the units can tell, whichever part.
+    a linear path, ``rate_n(t) *= 1 + c_n . z(t)``, whose few factors z are inferred from the
+    visible units as in factor analysis, ``z = (I + sum_m a_m a_m')^-1 sum_m a_m s_m x_m``
+    with x averaged over a few bins and s the inverse root of a unit's noise. So it knows what a part of the units can tell, whichever part.
 
     The units of a session fill blocks of their own, so that what a batch needs are whole blocks
     of a table; rows of the last block that no unit fills are never used.
@@ -31,23 +32,28 @@ class UnitTables(nn.Module):
     ----------
     rates
         ``(block, unit)`` mean spikes/bin in training; 1 where no unit is.
+    roots
+        ``(block, unit)`` mean of ``sqrt(k + 3/8)`` in training.
     width
         Of the network.
     """
 
     rate: Tensor
+    root: Tensor
 
-    def __init__(self, rates: Tensor, width: int, config: UnitsConfig):
+    def __init__(self, rates: Tensor, roots: Tensor, width: int, config: UnitsConfig):
         super().__init__()
         self.config = config
         shape, rank = tuple(rates.shape), config.linear_rank
         self.register_buffer("rate", rates.float())
+        self.register_buffer("root", roots.float())
         self.unit_in = nn.Parameter(torch.randn(*shape, width) * _TABLE_SCALE)
-        self.unit_out = nn.Parameter(torch.randn(*shape, width) * _TABLE_SCALE)
+        self.unit_out = nn.Parameter(torch.zeros(*shape, width))
         self.unit_bias = nn.Parameter(torch.zeros(shape))
         if rank:
             self.linear_in = nn.Parameter(torch.randn(*shape, rank) * _TABLE_SCALE)
             self.linear_out = nn.Parameter(torch.zeros(*shape, rank))
+            self.linear_scale = nn.Parameter(torch.ones(shape))
         if config.recent:
             self.recent_gain = nn.Parameter(torch.tensor(0.5))
             self.recent_mix = nn.Linear(width, width, bias=False)
@@ -56,9 +62,9 @@ class UnitTables(nn.Module):
         """Return what is read of counts, ``(slot, time, unit)`` float32; 0 where hidden."""
         counts = batch.counts.float()
         if self.config.transform == "root":
-            mean = self.of_slots(self.rate, batch)[:, None, :]
-            spread = torch.rsqrt(mean + _LEAST_MEAN)
-            counts = ((counts + 0.375).sqrt() - (mean + 0.375).sqrt()) * spread
+            spread = self.of_slots(torch.rsqrt(self.rate + LEAST_MEAN), batch)[:, None, :]
+            root = self.of_slots(self.root, batch)[:, None, :]
+            counts = ((counts + 0.375).sqrt() - root) * spread
         return counts * visible
 
     def tokens(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
@@ -101,23 +107,27 @@ class UnitTables(nn.Module):
         summed, precision = self.evidence(x, visible, batch)
         latent = torch.linalg.solve(precision, summed.transpose(1, 2)).transpose(1, 2)
         out = rows(self.linear_out, batch).transpose(1, 2)
-        return through(latent[batch.sample], out, batch).float()
+        return log_gain(through(latent[batch.sample], out, batch))
 
     def evidence(self, x: Tensor, visible: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return what the visible units say of the factors, and how sure that is.
 
-        ``sum_n a_n x_n(t)`` averaged over the bins around each, ``(sample, time, rank)``, and ``I
+        ``sum_n a_n s_n x_n(t)`` averaged over the bins around each, ``(sample, time, rank)``, and ``I
         + sum_n a_n a_n'``, ``(sample, rank, rank)``.
         """
         with torch.autocast(x.device.type, enabled=False):
             loading = rows(self.linear_in, batch)
-            summed = over_slots(through(x.float(), loading, batch), batch)
+            summed = over_slots(through(self.scaled(x, batch), loading, batch), batch)
             there = over_slots(visible.any(dim=2, keepdim=True).float(), batch).clamp(max=1.0)
             summed = averaged(summed, there, self.config.linear_bins)
             shown = visible.any(dim=1).float().view(len(batch.block), batch.per_row, -1, 1)
             squares = loading[:, None].transpose(2, 3) @ (loading[:, None] * shown)
             precision = over_slots(squares.flatten(0, 1), batch)
             return summed, precision + torch.eye(loading.shape[2], device=x.device)
+
+    def scaled(self, x: Tensor, batch: Batch) -> Tensor:
+        """Return counts as the linear path reads them, ``(slot, time, unit)`` float32."""
+        return x.float() * self.of_slots(self.linear_scale, batch)[:, None, :]
 
     def base(self, batch: Batch) -> Tensor:
         """Return the log rate of every unit before anything is read, ``(slot, unit)``."""
@@ -135,6 +145,11 @@ def rows(table: Tensor, batch: Batch) -> Tensor:
     An embedding of whole blocks: its gradient is added up block by block, not number by number.
     """
     return F.embedding(batch.block, table.flatten(1)).unflatten(1, table.shape[1:])
+
+
+def log_gain(change: Tensor) -> Tensor:
+    """Return ``log(1 + change)``, bent smoothly so that a rate falls to a hundredth at most."""
+    return (F.softplus(1 + change.float(), beta=_SHARPNESS) + 0.01).log()
 
 
 def balanced(summed: Tensor, number: Tensor) -> Tensor:

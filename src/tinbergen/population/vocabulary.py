@@ -15,6 +15,8 @@ from tinbergen.population.sessions import Session
 
 _LEAST_SCALE = 1e-6
 _LEAST_RATE = 1e-4
+LEAST_MEAN = 0.05
+"""Added to a mean count before its root is divided by, so that silent units stay quiet."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class KnownSession:
         ``(unit,)`` names.
     rates
         ``(unit,)`` mean spikes/bin in training.
+    roots
+        ``(unit,)`` mean of ``sqrt(k + 3/8)`` in training.
     mean, scale
         Modality -> ``(width,)``: of a continuous one, in training.
     """
@@ -37,6 +41,7 @@ class KnownSession:
     subject: str
     regions: tuple[str, ...]
     rates: tuple[float, ...]
+    roots: tuple[float, ...]
     mean: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     scale: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -145,12 +150,15 @@ class Vocabulary:
             spread = np.sqrt(spread / np.maximum(number, 1))
             mean[name] = tuple(map(float, centre))
             scale[name] = tuple(map(float, np.where(spread > _LEAST_SCALE, spread, 1.0)))
-        rates = session.counts[rows].mean(axis=(0, 1), dtype=np.float64)
+        counts = session.counts[rows]
+        rates = counts.mean(axis=(0, 1), dtype=np.float64)
+        roots = np.sqrt(counts + 0.375).mean(axis=(0, 1))
         return KnownSession(
             session.name,
             session.subject,
             tuple(map(str, session.regions)),
             tuple(map(float, np.maximum(rates, _LEAST_RATE))),
+            tuple(map(float, roots)),
             mean,
             scale,
         )
@@ -177,6 +185,11 @@ class Vocabulary:
     def rates(self) -> np.ndarray:
         """``(block, unit)`` float64: mean spikes/bin in training; 1 where no unit is."""
         return self.in_blocks([s.rates for s in self.sessions], 1.0)
+
+    @property
+    def roots(self) -> np.ndarray:
+        """``(block, unit)`` float64: mean of ``sqrt(k + 3/8)`` in training."""
+        return self.in_blocks([s.roots for s in self.sessions], 1.0)
 
     def in_blocks(self, values: Sequence[Sequence], fill: Any) -> np.ndarray:
         """Lay a value a unit, session by session, into blocks ``(block, unit)``."""
@@ -216,6 +229,7 @@ class Vocabulary:
                 s["subject"],
                 tuple(s["regions"]),
                 tuple(s["rates"]),
+                tuple(s["roots"]),
                 {k: tuple(v) for k, v in s["mean"].items()},
                 {k: tuple(v) for k, v in s["scale"].items()},
             )
