@@ -55,9 +55,7 @@ def _main(
 for _verb in VERBS:
     app.command(_verb)(getattr(importlib.import_module(f"tinbergen.cli.{_verb}"), _verb))
 for _group in GROUPS:
-    app.add_typer(
-        getattr(importlib.import_module(f"tinbergen.cli.{_group}"), _group), name=_group
-    )
+    app.add_typer(getattr(importlib.import_module(f"tinbergen.cli.{_group}"), _group), name=_group)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``tinbergen population``: one model of many sessions' spikes and behaviour, trained and asked."""
+"""``tinbergen population``: one model of many sessions, trained, adapted, scored and asked."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def pretrain(
     ] = None,
     align: Annotated[
         str | None,
-        typer.Option(help="Column of the trials with the event of each window; default: no event."),
+        typer.Option(
+            help="Column of the trials with the event of each window; default: no event."
+        ),
     ] = None,
     before: Annotated[float | None, typer.Option(help="Of a window before the event, s.")] = None,
     after: Annotated[float | None, typer.Option(help="Of a window after it, s.")] = None,
@@ -238,8 +240,8 @@ def parse_modalities(texts: list[str]) -> dict[str, dict[str, Any]]:
         wrong = [kind for kind in kinds if kind not in ("continuous", "categorical", "counts")]
         if not name or wrong or len(kinds) > 1 or name in found:
             raise ConfigError(
-                "--modality: expected NAME[=SOURCE][:continuous|categorical|counts][:static], each "
-                f"name once, found {text!r}."
+                "--modality: expected NAME[=SOURCE][:continuous|categorical|counts][:static], "
+                f"each name once, found {text!r}."
             )
         settings: dict[str, Any] = {"source": source} if source else {}
         settings |= {"kind": kinds[0]} if kinds else {}

@@ -112,7 +112,9 @@ def class_rows(
     """
     known = truth >= 0
     y = truth[known]
-    block = np.broadcast_to(np.arange(len(truth))[(...,) + (None,) * (truth.ndim - 1)], truth.shape)
+    block = np.broadcast_to(
+        np.arange(len(truth))[(...,) + (None,) * (truth.ndim - 1)], truth.shape
+    )
     majority = methods[MAJORITY][known]
     rows = []
     for number, (method, predicted) in enumerate(methods.items()):

@@ -111,9 +111,7 @@ class Asker:
             return self._by_groups(session, windows, given, self._regions(session), task)
         if folds is None:
             return self._one_by_one(session, windows, given, task)
-        return self._by_groups(
-            session, windows, given, self._folds(session, folds, task), task
-        )
+        return self._by_groups(session, windows, given, self._folds(session, folds, task), task)
 
     def from_units(
         self,
@@ -244,13 +242,11 @@ class Asker:
         unknown = [name for name in given if name != SPIKES and name not in batch.there]
         if unknown:
             raise ConfigError(
-                f"The model knows no {unknown[0]!r}; it knows "
-                f"{', '.join([SPIKES, *batch.there])}."
+                f"The model knows no {unknown[0]!r}; it knows {', '.join([SPIKES, *batch.there])}."
             )
         hidden = nothing_hidden(batch)
         hidden.values = {
-            name: torch.full_like(there, name not in given)
-            for name, there in batch.there.items()
+            name: torch.full_like(there, name not in given) for name, there in batch.there.items()
         }
         return hidden
 

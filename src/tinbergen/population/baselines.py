@@ -51,7 +51,7 @@ class Baselines:
     train, validation, test
         Rows of the session. Without validation windows the last fifth of ``train`` chooses.
     classes
-        Categorical modality -> class of each window and, if it changes, bin: int64, -1 = not known.
+        Categorical modality -> class of each window and, if it changes, bin: int64, -1 = unknown.
     rates
         ``(unit,)`` mean spikes/bin in training.
     """

@@ -180,8 +180,8 @@ def _checked_windows(
     chosen = [s for s in model.sessions if len(parts[part].get(s.name, ()))]
     if not chosen:
         raise DataError(
-            f"{model.run.path}: no window of {', '.join(s.name for s in model.sessions[:5])} is in "
-            f"the part {part!r} of the run's split. Train with windows left to test, or name "
+            f"{model.run.path}: no window of {', '.join(s.name for s in model.sessions[:5])} is "
+            f"in the part {part!r} of the run's split. Train with windows left to test, or name "
             "another part."
         )
     return chosen
@@ -196,7 +196,9 @@ def _ask_all(
     scores, transfer, answers, questions = [], [], [], {}
     with Progress(sum(map(len, every.values())), "evaluating", "questions") as progress:
         for session in sessions:
-            own = {name: rows[session.name] for name, rows in parts.items() if session.name in rows}
+            own = {
+                name: rows[session.name] for name, rows in parts.items() if session.name in rows
+            }
             asker = SessionAsker(model, session, own, **options)
             kept = {}
             for question in every[session.name]:

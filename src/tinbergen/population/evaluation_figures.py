@@ -124,7 +124,11 @@ def plane(vectors: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def _rates(
-    folder: Path, answers: Sequence[SessionAnswers], width: float, start: float, scores: pd.DataFrame
+    folder: Path,
+    answers: Sequence[SessionAnswers],
+    width: float,
+    start: float,
+    scores: pd.DataFrame,
 ) -> dict[str, Any]:
     """Draw co-smoothing of the session with the most units: averages, single trials, raster."""
     with_rates = [a for a in answers if "Co-smoothing" in a.answers]

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -109,7 +108,9 @@ def adapt(
     """
     base = base if isinstance(base, RunFolder) else RunFolder.open(base)
     stored = resolve(PopulationConfig, base.config)
-    config = resolve(PopulationConfig, base.config, {"adapting": {"strategy": strategy}}, overrides or {})
+    config = resolve(
+        PopulationConfig, base.config, {"adapting": {"strategy": strategy}}, overrides or {}
+    )
     fixed = {"network", "windows", "modalities"}
     changed = [name for name in sorted(fixed) if getattr(config, name) != getattr(stored, name)]
     changed = [name for name in changed if not _alike(name, config, stored)]

@@ -140,9 +140,7 @@ class SessionAsker:
             methods |= self.baselines.spikes(question, self.future)
         else:
             methods[MEAN_RATE] = np.broadcast_to(self.rates, counts.shape)
-        rows = spike_rows(
-            question, name, counts, methods, self.rates, session.regions, total
-        )
+        rows = spike_rows(question, name, counts, methods, self.rates, session.regions, total)
         return rows, Answer(question, counts, predicted)
 
     def _behaviour(self, question: Question) -> tuple[pd.DataFrame, Answer]:
@@ -199,5 +197,3 @@ class SessionAsker:
                 if target != source and len(value):
                     rows.append((self.session.name, source, target, value.mean(), len(value)))
         return pd.DataFrame(rows, columns=["recording", "source", "target", "value", "n"])
-
-

@@ -148,9 +148,7 @@ def cut(recording: Recording, windows: WindowsConfig) -> Windows:
     stream = recording[windows.spikes]
     if windows.align is None:
         length = windows.before + windows.after
-        return sliding_windows(
-            stream.valid, length=length, width=windows.width, step=windows.step
-        )
+        return sliding_windows(stream.valid, length=length, width=windows.width, step=windows.step)
     return trial_windows(
         recording[windows.trials],
         windows.align,
@@ -211,9 +209,7 @@ def _channel(stream: Any, channel: str, where: str) -> Any:
     return Series(stream.times, stream.values[:, at], (channel,), stream.unit, stream.valid)
 
 
-def _of_trials(
-    windows: Windows, column: str, modality: ModalityConfig, where: str
-) -> np.ndarray:
+def _of_trials(windows: Windows, column: str, modality: ModalityConfig, where: str) -> np.ndarray:
     if column not in windows.table:
         raise DataError(
             f"{where}: the trials have no column {column!r}; they have: "
@@ -223,7 +219,7 @@ def _of_trials(
         raise DataError(f"{where}: a column of the trials is static; declare static: true.")
     values = windows.table[column]
     if modality.kind == "categorical":
-        return values.where(values.notna(), None).to_numpy(dtype=object)
+        return values.astype(object).where(values.notna(), None).to_numpy(dtype=object)
     return values.to_numpy(dtype=np.float64)[:, None]
 
 

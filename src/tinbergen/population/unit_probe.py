@@ -94,7 +94,10 @@ def region_probe(
     x, y, session = features[known], regions[known].astype(str), recordings[known].astype(str)
     rng = np.random.default_rng(seed)
     rows = []
-    for split, problems in (("within", _within(y, session, seed)), ("across", _across(y, session))):
+    for split, problems in (
+        ("within", _within(y, session, seed)),
+        ("across", _across(y, session)),
+    ):
         for recording, (units, folds) in problems.items():
             value, chance, majority = _probe(x[units], y[units], folds)
             null = [
@@ -158,9 +161,7 @@ def _probe(x: np.ndarray, y: np.ndarray, folds: list[np.ndarray]) -> tuple[float
     return float(np.mean(recalls)), 1 / len(recalls), float(np.concatenate(hits).mean())
 
 
-def _shuffled(
-    regions: np.ndarray, recordings: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _shuffled(regions: np.ndarray, recordings: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shuffle regions within each recording."""
     out = regions.copy()
     for recording in np.unique(recordings):

@@ -35,8 +35,8 @@ arrays are ``.npy`` without pickles; times are float seconds on the recording's 
 
 ``figures.json``
     Captions: a mapping with the optional keys ``embedding_map`` (``method``, ``x_label``,
-    ``y_label``, ``units``, ``noun`` of a point, default "frame", ``note``), ``reconstructions`` (``columns``, ``rows``, ``error_name``,
-    ``note``) and ``clip`` (``recording``, ``units``, ``note``).
+    ``y_label``, ``units``, ``noun`` of a point, default "frame", ``note``), ``reconstructions``
+    (``columns``, ``rows``, ``error_name``, ``note``) and ``clip`` (``recording``, ``units``, ``note``).
 ``embedding_map.csv``
     ``x, y, recording, time`` and further columns to colour by: numbers or names. ``time`` may be
     empty.
@@ -59,7 +59,7 @@ of each file; those of arrays are needed, and so are their entries that say so.
 ``tasks.csv``
     A row a question and method, the run's own method first: ``score, task, method, mean, low,
     high, unit, n, recordings, difference, difference_low, difference_high, p, flipped`` (what a
-    sign-flip test flipped), and optionally ``pooled`` and ``against_test_mean``. Caption: ``note``.
+    sign-flip test flipped), and optionally ``pooled``, ``against_test_mean``. Caption: ``note``.
 ``transfer.csv``
     A row a recording and pair of regions: ``recording, source, target, value, n``: how well
     ``target`` is predicted from ``source`` alone, a mean over ``n`` units. Caption: ``unit``,
