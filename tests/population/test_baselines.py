@@ -124,6 +124,6 @@ def test_gaps_in_behaviour_are_filled_by_the_training_mean():
     other = Session.of_arrays("a", session.counts, regions=session.regions, values=values)
     dense = baselines(other)._by_bin(("wheel", "choice"))
     assert np.isfinite(dense).all()
-    assert dense[1, :, 1:].sum() == 0  # a choice that is not known is no class
+    assert dense[3, :, 1:].sum() == 0  # a choice that is not known is no class
     known = values["wheel"][:10][np.isfinite(values["wheel"][:10])]
     assert dense[0, 2, 0] == pytest.approx(known.mean())
