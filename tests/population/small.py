@@ -70,5 +70,9 @@ def make_model(corpus: Corpus, seed: int = 0) -> PopulationModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
+        if model.linear is not None:
+            model.linear.linear_in.normal_(std=0.3)
+            lags = np.abs(np.subtract.outer(range(corpus.vocabulary.n_bins), range(corpus.vocabulary.n_bins)))
+            model.linear.linear_kernel[:] = torch.as_tensor(0.8**lags)
     return model
 

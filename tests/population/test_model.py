@@ -27,6 +27,13 @@ LAYOUTS = {
 }
 
 
+UNIT_TABLES = (
+    *("tables.unit_in", "tables.unit_out", "tables.unit_bias"),
+    *("tables.rate", "tables.root", "tables.region"),
+    *("linear.linear_in", "linear.linear_out", "linear.linear_scale"),
+)
+
+
 def prepared(sessions, layout="tables"):
     corpus = make_corpus(sessions, make_config(**LAYOUTS[layout]))
     return corpus, make_model(corpus)
@@ -103,12 +110,11 @@ def test_order_of_units_does_not_matter(sessions):
         "b1", session.counts[..., order], regions=session.regions[order], values=session.values
     )
     again = make_corpus([*sessions[:2], shuffled], corpus.config)
-    tables, first = model.tables, corpus.vocabulary.first_block[2]
+    first = corpus.vocabulary.first_block[2]
     with torch.no_grad():
-        for name in ("unit_in", "unit_out", "unit_bias", "linear_in", "linear_out",
-                     "linear_scale", "rate", "root"):
-            table = getattr(tables, name)
-            flat = table[first:].flatten(0, 1)
+        state = model.state_dict()
+        for name in UNIT_TABLES:
+            flat = state[name][first:].flatten(0, 1)
             flat[: len(order)] = flat[: len(order)][order].clone()
     after = Asker(model, again).spikes("b1", np.arange(4), "co_smoothing", ["wheel"])
     np.testing.assert_allclose(after, before[..., order], rtol=1e-5)

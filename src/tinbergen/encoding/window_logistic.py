@@ -24,8 +24,8 @@ class WindowLogistic(Saved):
     """Decode one class a window: multinomial, every class counting the same.
 
     Features are the square roots of the counts of each unit in the whole window or in each of
-    4 parts, z-scored. Validation windows choose parts and penalty by balanced accuracy, the
-    stronger penalty if equal; the training windows alone are fitted.
+    4 parts, z-scored. Validation windows choose parts and penalty by balanced accuracy and,
+    where that is equal, by likelihood; the training windows alone are fitted.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class WindowLogistic(Saved):
         held = Rows.of(counts).held_out(validate).reshape(counts.shape[:2])[:, 0]
         if not held.any():
             raise DataError("No window is held out to choose on; give `validate`.")
-        best = -np.inf
+        best = (-np.inf, -np.inf)
         for parts in PARTS:
             features = _features(counts, parts)
             mean = features[~held].mean(axis=0)
@@ -97,10 +97,10 @@ class WindowLogistic(Saved):
             for alpha in ALPHAS:
                 model = Logistic(alphas=(alpha / power,), balanced=True, scale="common")
                 model.fit(features[~held], labels[~held])
-                score = balanced_accuracy(labels[held], model.predict(features[held]))
+                score = _score(model, features[held], labels[held])
                 if score > best:
                     best, self.parts_, self.mean_, self.deviation_ = score, parts, mean, deviation
-                    self.logistic_, self.validation_score_ = model, score
+                    self.logistic_, self.validation_score_ = model, score[0]
         return self
 
     @property
@@ -127,6 +127,14 @@ class WindowLogistic(Saved):
                 f"{np.shape(counts)[2]}."
             )
         return (features - self.mean_) / self.deviation_
+
+
+def _score(model: Logistic, features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return balanced accuracy, and the log-likelihood of labels that training had."""
+    p = model.predict_proba(features)[labels[:, None] == model.classes_]
+    return balanced_accuracy(labels, model.predict(features)), float(
+        np.log(np.maximum(p, 1e-12)).sum()
+    )
 
 
 def _features(counts: np.ndarray, parts: int) -> np.ndarray:

@@ -82,8 +82,6 @@ class UnitsConfig(Config):
     from factor analysis of the training windows."""
     linear_rate: float = Field(default=0.1, ge=0.0)
     """Learning rate of the linear path, relative to that of the other weights."""
-    linear_bins: int = Field(default=3, ge=1)
-    """Bins around each bin that the linear path averages over, odd."""
     recent: bool = False
     """Follow slow drift: read the rates of the windows before this one, and let each unit's log
     rate start from its own. At test these are counts of the past, of hidden units too."""
@@ -157,8 +155,6 @@ class PopulationConfig(Config):
                 f"network.width ({network.width}) must be an even multiple of network.heads "
                 f"({network.heads})"
             )
-        if self.units.linear_bins % 2 == 0:
-            raise ValueError(f"units.linear_bins must be odd, found {self.units.linear_bins}")
         if network.layout == "patches" and self.units.read != "table":
             raise ValueError("network.layout=patches reads units from a table (units.read)")
         return self
@@ -192,12 +188,13 @@ _RELEASED: dict[str, Any] = {
 _PRESETS: dict[Preset, dict[str, Any]] = {
     "tinbergen": {
         "masks": {**_MIXTURE, **_BEHAVIOUR},
+        "network": {"dropout": 0.3},
         "train": {
-            "learning_rate": 2e-3,
+            "learning_rate": 5e-4,
             "weight_decay": 0.05,
             "betas": (0.9, 0.98),
             "batch_size": 32,
-            "steps": 600,
+            "steps": 300,
             "warmup": 0.1,
             "validate_every": 50,
         },

@@ -1,7 +1,14 @@
-"""Factor analysis of the training counts: where the linear path of a population model starts.
+"""Factors that units share, found in closed steps: what the network starts from.
 
-A few shared factors explain most of what units tell about each other, and the closed steps below
-find them in a second. What the network learns is what remains.
+A few factors that change smoothly in time explain most of what units tell about each other, and
+about the next moments. They are fitted to the training windows in a second or two, and stay as
+they are; what the network learns is what remains.
+
+The model is Gaussian-process factor analysis (Yu et al., J. Neurophysiol. 2009,
+doi:10.1152/jn.90941.2008) of square-root counts, ``x_n(t) = A_n . z(t) + noise_n``, with one
+temporal covariance K for all factors of a session, read off the lagged covariances instead of
+being optimised. One K for all makes the posterior exact and cheap: in the eigenvectors of K every
+mode of time is a factor analysis of its own.
 """
 
 from __future__ import annotations
@@ -12,9 +19,11 @@ from tinbergen.population.config import UnitsConfig
 from tinbergen.population.sessions import Session
 from tinbergen.population.vocabulary import LEAST_MEAN, KnownSession
 
-_STEPS = 40
+_STEPS, _STEPS_IN_TIME = 40, 2
 _LEAST_NOISE = 0.1
 _PRIOR_SAMPLES = 200.0
+_LEAST_EIGENVALUE = 1e-3
+_SHORT = (0.25, 0.5, 0.25)
 
 
 def factor_tables(
@@ -23,9 +32,9 @@ def factor_tables(
     """Return the tables of the linear path of one session, by name.
 
     ``linear_in`` ``(unit, rank)``: loadings over the root of each unit's noise, ``linear_scale``
-    ``(unit,)``: the inverse of that root, so that the posterior mean of the factors is ``(I + sum
-    a a')^-1 sum a s x``. ``linear_out`` ``(unit, rank)``: loadings in units of relative change of
-    the rate, by the slope of the square root at the mean rate.
+    ``(unit,)``: the inverse of that root. ``linear_out`` ``(unit, rank)``: loadings in units of
+    relative change of the rate, by the slope of the square root at the mean rate.
+    ``linear_kernel`` ``(time, time)``: covariance of a factor.
 
     Parameters
     ----------
@@ -33,16 +42,17 @@ def factor_tables(
         Windows to learn from.
     """
     x = roots(session.counts[train], known)
-    x = average_bins(x, config.linear_bins).reshape(-1, session.n_units)
-    loadings, noise = factor_analysis(x, min(config.linear_rank, session.n_units))
+    rank = min(config.linear_rank, session.n_units)
+    loadings, noise, kernel = smooth_factor_analysis(x, rank)
     padded = np.zeros((session.n_units, config.linear_rank))
-    padded[:, : loadings.shape[1]] = loadings
+    padded[:, :rank] = loadings
     mean = np.array(known.rates)
     slope = 2 * np.sqrt((mean + 0.375) * (mean + LEAST_MEAN)) / mean
     return {
         "linear_in": padded / np.sqrt(noise)[:, None],
         "linear_scale": 1 / np.sqrt(noise),
         "linear_out": padded * slope[:, None],
+        "linear_kernel": kernel,
     }
 
 
@@ -52,15 +62,65 @@ def roots(counts: np.ndarray, known: KnownSession) -> np.ndarray:
     return (np.sqrt(counts + 0.375) - np.array(known.roots)) / spread
 
 
-def average_bins(x: np.ndarray, bins: int) -> np.ndarray:
-    """Average ``(window, time, unit)`` over the bins around each, fewer at the ends."""
-    ones = np.ones((1, x.shape[1], 1))
-    return _around(x, bins) / _around(ones, bins)
+def smooth_factor_analysis(
+    x: np.ndarray, rank: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fit factors that are smooth in time to ``(window, time, unit)`` of zero mean.
+
+    Factor analysis of slightly smoothed data gives loadings, and these the temporal covariance;
+    a few more steps of expectation maximisation then take time into account.
+
+    Returns
+    -------
+    loadings
+        ``(unit, rank)``.
+    noise
+        ``(unit,)`` variances in one bin.
+    kernel
+        ``(time, time)``, with ones on its diagonal but for rounding.
+    """
+    units = x.shape[2]
+    loadings, _ = factor_analysis(_average(x).reshape(-1, units), rank)
+    kernel = temporal_kernel(x, loadings)
+    variance = (x**2).mean(axis=(0, 1)) + 1e-4
+    noise = np.maximum(variance - (loadings**2).sum(axis=1), _LEAST_NOISE * variance)
+    scales, modes = np.linalg.eigh(kernel)
+    in_modes = np.einsum("wtn,ts->swn", x, modes, optimize=True)
+    n, eye = x.shape[0] * x.shape[1], np.eye(rank)
+    for _ in range(_STEPS_IN_TIME):
+        scaled = loadings / noise[:, None]
+        gram = loadings.T @ scaled
+        shared, moments = np.zeros((units, rank)), _PRIOR_SAMPLES * eye
+        for scale, mode in zip(scales, in_modes, strict=True):
+            posterior = np.linalg.inv(eye / scale + gram)
+            z = mode @ scaled @ posterior
+            shared += mode.T @ z
+            # The factors are of unit variance: a mode has that of its eigenvalue.
+            moments = moments + z.T @ z + len(mode) * posterior
+        loadings = np.linalg.solve(moments, shared.T).T
+        left = variance - (loadings * shared).sum(axis=1) / n
+        noise = np.maximum(left, _LEAST_NOISE * variance)
+    return loadings, noise, kernel
 
 
-def _around(x: np.ndarray, bins: int) -> np.ndarray:
-    padded = np.pad(x, ((0, 0), (bins // 2, bins // 2), (0, 0)))
-    return sum(padded[:, k : k + x.shape[1]] for k in range(bins))  # type: ignore[return-value]
+def temporal_kernel(x: np.ndarray, loadings: np.ndarray) -> np.ndarray:
+    """Return the covariance in time of the factors of ``(window, time, unit)``.
+
+    The noise of units is independent between bins, so the lagged covariances are those of the
+    factors alone; that of lag 0 is extrapolated from lags 1 and 2, geometrically. The average over
+    windows, factors and times is one function of the lag; negative eigenvalues are lifted.
+    """
+    time = x.shape[1]
+    z = x @ np.linalg.pinv(loadings).T
+    lagged = np.array([(z[:, : time - lag] * z[:, lag:]).mean() for lag in range(time)])
+    if time < 3 or not lagged[1] > 0:
+        return np.eye(time)
+    first = lagged[1] ** 2 / lagged[2] if lagged[2] > 0 else lagged[1]
+    found = lagged / max(first, lagged[1])
+    found[0] = 1.0
+    kernel = found[np.abs(np.subtract.outer(np.arange(time), np.arange(time)))]
+    values, vectors = np.linalg.eigh(kernel)
+    return (vectors * np.maximum(values, _LEAST_EIGENVALUE)) @ vectors.T
 
 
 def factor_analysis(x: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,3 +165,12 @@ def factor_analysis(x: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
         noise = np.maximum(variance - (loadings * shared).sum(axis=1), _LEAST_NOISE * variance)
     return loadings, noise
 
+
+def _average(x: np.ndarray) -> np.ndarray:
+    """Average over the bins beside each, fewer at the ends."""
+    return _around(x) / _around(np.ones((1, x.shape[1], 1)))
+
+
+def _around(x: np.ndarray) -> np.ndarray:
+    padded = np.pad(x, ((0, 0), (1, 1), (0, 0)))
+    return np.sum([w * padded[:, k : k + x.shape[1]] for k, w in enumerate(_SHORT)], axis=0)

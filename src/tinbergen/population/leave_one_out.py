@@ -13,9 +13,11 @@ from torch import Tensor
 
 from tinbergen.errors import ConfigError
 from tinbergen.population.batch import Batch
+from tinbergen.population.linear_path import LinearPath, log_gain
 from tinbergen.population.masks import Hidden
 from tinbergen.population.model import PopulationModel
-from tinbergen.population.units import averaged, balanced, log_gain, rows
+from tinbergen.population.slots import rows
+from tinbergen.population.units import balanced
 
 _AT_ONCE = 16_384  # tokens
 
@@ -45,21 +47,17 @@ def leave_one_out(
         raise ConfigError(
             "Exact leave-one-out needs units.read: table and network.layout: bins; use folds."
         )
-    tables, linear = model.tables, bool(model.config.units.linear_rank)
+    tables = model.tables
     among = among & batch.present
     visible = among[:, None, :].expand(-1, batch.n_bins, -1)
     x = tables.read(batch, visible)
-    summed, number = tables.sums(tables.unit_in, x, visible, batch)
-    if linear:
-        evidence, precision = tables.evidence(x, visible, batch)
-        covariance = torch.linalg.inv(precision)
-        read = tables.scaled(x, batch)
-        linear_in, linear_out = rows(tables.linear_in, batch), rows(tables.linear_out, batch)
+    summed, number = tables.sums(x, visible, batch)
     slow = tables.slow_state(batch) if model.config.units.recent else None
     base = tables.base(batch)
+    without = None if model.linear is None else _Factors(model.linear, x, visible, batch)
     out = torch.full(batch.counts.shape, float("nan"), device=x.device)
     row = torch.arange(len(batch.sample), device=x.device) // batch.per_row
-    unit_in, unit_out = rows(tables.unit_in, batch), rows(tables.unit_out, batch)
+    unit_in, unit_out = tables.vectors_in(batch), tables.vectors_out(batch)
     for slot, unit in _pieces(among, max(1, _AT_ONCE // batch.n_bins)):
         sample, mine = batch.sample[slot], (row[slot], unit)
         own = x[slot, :, unit][:, :, None]
@@ -69,15 +67,42 @@ def leave_one_out(
         past = None if slow is None else slow[sample]
         state = model.encode(tokens, others > 0, *mine_only, past)[:, : batch.n_bins]
         log_rate = (state @ unit_out[mine][:, :, None])[..., 0] + base[slot, unit][:, None]
-        if linear:
-            weight = _without(covariance[sample], linear_in[mine], linear_out[mine])
-            mine_read = read[slot, :, unit][:, :, None]
-            there = torch.ones_like(mine_read)
-            around = averaged(mine_read, there, tables.config.linear_bins)
-            rest = evidence[sample] - around * linear_in[mine][:, None]
-            log_rate = log_rate + log_gain((rest @ weight[:, :, None])[..., 0])
+        if without is not None:
+            log_rate = log_rate + log_gain(without.change(slot, unit, sample, mine))
         out[slot, :, unit] = log_rate.float()
     return out
+
+
+class _Factors:
+    """The linear path without one unit, in the modes of time in which it is simple.
+
+    In each eigenvector of the temporal covariance (eigenvalue d) the factors are ``(I / d +
+    G)^-1 h``; taking a unit out of G and h is a change of rank one (Sherman & Morrison 1950).
+    """
+
+    def __init__(self, path: LinearPath, x: Tensor, visible: Tensor, batch: Batch):
+        evidence, gram = path.evidence(x, visible, batch)
+        scales, self.modes = torch.linalg.eigh(path.linear_kernel[batch.session])
+        eye = torch.eye(gram.shape[-1], device=x.device)
+        precision = eye / scales[:, :, None, None] + gram[:, None]
+        self.covariance = torch.linalg.inv(precision)  # (sample, mode, rank, rank)
+        self.evidence = self.modes.transpose(1, 2) @ evidence
+        self.read = path.scaled(x, batch)
+        self.loading, self.out = rows(path.linear_in, batch), rows(path.linear_out, batch)
+
+    def change(
+        self, slot: Tensor, unit: Tensor, sample: Tensor, row: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Return the relative change of the rate of units, from all others: ``(n, time)``."""
+        own, out, covariance = self.loading[row], self.out[row], self.covariance[sample]
+        mine = (covariance @ own[:, None, :, None])[..., 0]
+        wanted = (covariance @ out[:, None, :, None])[..., 0]
+        share = (own[:, None] * wanted).sum(2) / (1 - (own[:, None] * mine).sum(2))
+        weight = wanted + mine * share[..., None]  # (n, mode, rank)
+        modes = self.modes[sample]
+        read = (modes.transpose(1, 2) @ self.read[slot, :, unit][..., None])[..., 0]
+        rest = self.evidence[sample] - read[..., None] * own[:, None]
+        return (modes @ (rest * weight).sum(2, keepdim=True))[..., 0]
 
 
 def _pieces(among: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -100,17 +125,6 @@ def _of_samples(batch: Batch, sample: Tensor) -> Batch:
         {name: value[sample] for name, value in batch.values.items()},
         {name: there[sample] for name, there in batch.there.items()},
     )
-
-
-def _without(covariance: Tensor, own: Tensor, out: Tensor) -> Tensor:
-    """Return ``(P - a a')^-1 c`` from ``P^-1`` (Sherman & Morrison 1950), ``(n, rank)``.
-
-    ``covariance`` is ``(n, rank, rank)``, ``own`` (a) and ``out`` (c) are ``(n, rank)``.
-    """
-    mine = (covariance @ own[:, :, None])[..., 0]
-    wanted = (covariance @ out[:, :, None])[..., 0]
-    share = (own * wanted).sum(dim=1) / (1 - (own * mine).sum(dim=1))
-    return wanted + mine * share[:, None]
 
 
 def _values_of(hidden: Hidden, sample: Tensor) -> Hidden:

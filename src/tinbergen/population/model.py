@@ -11,8 +11,10 @@ from tinbergen.nn.rotary import rotation
 from tinbergen.nn.transformer import Block, init_transformer
 from tinbergen.population.batch import Batch
 from tinbergen.population.config import PopulationConfig
+from tinbergen.population.linear_path import LinearPath
 from tinbergen.population.masks import SCHEMES, Hidden
-from tinbergen.population.units import Stitch, UnitTables, over_slots
+from tinbergen.population.slots import over_slots
+from tinbergen.population.units import Stitch, UnitTables
 from tinbergen.population.vocabulary import Vocabulary
 
 _MTM_STITCH = 668
@@ -59,8 +61,9 @@ class PopulationModel(nn.Module):
             n for n, m in config.modalities.items() if not (m.static and self._one_token)
         ]
         self.static = [n for n in config.modalities if n not in self.dynamic]
-        rates, roots = map(torch.as_tensor, (vocabulary.rates, vocabulary.roots))
-        self.tables = UnitTables(rates, roots, width, config.units)
+        self.tables = UnitTables(vocabulary, width, config.units)
+        rank = config.units.linear_rank
+        self.linear = LinearPath(vocabulary, rank) if rank else None
         sizes = [s.n_units for s in vocabulary.sessions]
         shared = _MTM_STITCH if config.units.read == "stitch-mtm" else None
         self.stitch = None if config.units.read == "table" else Stitch(sizes, width, shared)
@@ -114,8 +117,8 @@ class PopulationModel(nn.Module):
         sequence = self.encode(spikes, seen, batch, hidden, slow, scheme)
         state = sequence[:, : batch.n_bins]
         log_rates = (self.stitch or self.tables).log_rates(state, batch)
-        if self.config.units.linear_rank:
-            log_rates = log_rates + self.tables.linear(x, visible, batch)
+        if self.linear is not None:
+            log_rates = log_rates + self.linear(x, visible, batch)
         return Prediction(log_rates, self._values(sequence, batch), state)
 
     def _from_patches(
@@ -154,8 +157,8 @@ class PopulationModel(nn.Module):
         )
         state = sequence[:, : n * batch.n_bins].unflatten(1, (n, batch.n_bins))
         log_rates = self.tables.log_rates(state[batch.sample, within], batch)
-        if self.config.units.linear_rank:
-            log_rates = log_rates + self.tables.linear(x, visible, batch)
+        if self.linear is not None:
+            log_rates = log_rates + self.linear(x, visible, batch)
         share = there.to(state.dtype)[..., None, None]
         mean = (state * share).sum(dim=1) / share.sum(dim=1)
         return Prediction(log_rates, self._values(sequence, batch, n), mean)

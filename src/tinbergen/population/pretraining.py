@@ -28,7 +28,10 @@ Data = Dataset | Mapping[str, Recording] | str | os.PathLike | Sequence[Session]
 Parts = Mapping[str, Mapping[str, np.ndarray]]
 Strategy = Literal["frozen", "gradual", "full"]
 
-OWN = ("tables.", "stitch.first.", "stitch.out.", "session_embedding", "patch_embedding")
+OWN = (
+    *("tables.unit_", "tables.rate", "tables.root", "tables.region", "linear."),
+    *("stitch.first.", "stitch.out.", "session_embedding", "patch_embedding"),
+)
 """Beginnings of the names of weights that belong to units and sessions; the rest is the core."""
 _VOCABULARY = "vocabulary.json"
 
@@ -124,6 +127,7 @@ def adapt(
     vocabulary = replace(known, sessions=()).extended(sessions, parts["train"], config.modalities)
     weights = base.load_weights()
     core = {name: value for name, value in weights.items() if not name.startswith(OWN)}
+    core |= _regions_of(weights, known.regions, vocabulary.regions)
     return _train(sessions, vocabulary, config, parts, out, resume, core, base)
 
 
@@ -133,6 +137,20 @@ def _alike(name: str, config: PopulationConfig, stored: PopulationConfig) -> boo
         return False
     one, other = config.network, stored.network
     return one.updated(dropout=other.dropout, token_dropout=other.token_dropout) == other
+
+
+def _regions_of(
+    weights: Mapping[str, Tensor], known: Sequence[str], wanted: Sequence[str]
+) -> dict[str, Tensor]:
+    """Return the vectors of regions in a new order; 0 for a region that is new."""
+    found = {}
+    for name in ("tables.region_in", "tables.region_out"):
+        old = weights[name]
+        found[name] = old.new_zeros(len(wanted), old.shape[1])
+        for number, region in enumerate(wanted):
+            if region in known:
+                found[name][number] = old[known.index(region)]
+    return found
 
 
 def open_sessions(data: Data, config: PopulationConfig) -> list[Session]:

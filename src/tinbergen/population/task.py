@@ -16,6 +16,7 @@ from tinbergen.population.batch import Batch
 from tinbergen.population.config import PopulationConfig
 from tinbergen.population.corpus import Corpus
 from tinbergen.population.factors import factor_tables
+from tinbergen.population.linear_path import LinearPath
 from tinbergen.population.masks import Hidden, draw_masks
 from tinbergen.population.model import PopulationModel, Prediction
 from tinbergen.training import EpochSampler, Sampler, Task
@@ -25,7 +26,7 @@ from tinbergen.training.optim import adamw
 _VALIDATION_DRAWS = 3
 _VALIDATION_BATCH = 64
 TABLES = ("unit_in", "unit_out")
-LINEAR = ("linear_in", "linear_out", "linear_scale")
+LINEAR = ("linear_out",)
 
 
 class PopulationTask(Task):
@@ -63,15 +64,15 @@ class PopulationTask(Task):
         if unknown := [n for n, v in self.core.items() if n not in own or own[n].shape != v.shape]:
             raise WeightsError(f"The core does not fit the network: {', '.join(unknown[:5])}.")
         model.load_state_dict(own | self.core)
-        if self.config.units.linear_rank:
-            self._start_linear(model)
+        if model.linear is not None:
+            self._start_linear(model.linear)
         if self.core and self.config.adapting.strategy == "frozen":
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name not in self.core)
         return model
 
-    def _start_linear(self, model: PopulationModel) -> None:
-        """Let the linear path start from factor analysis of the training windows."""
+    def _start_linear(self, path: LinearPath) -> None:
+        """Fit the factors of the linear path to the training windows of each session."""
         corpus, vocabulary = self.corpus, self.corpus.vocabulary
         for session in corpus.sessions:
             number = vocabulary.number(session.name)
@@ -83,8 +84,12 @@ class PopulationTask(Task):
                 self.config.units,
             )
             for name, values in found.items():
-                table = model.tables.get_parameter(name).data[vocabulary.first_block[number] :]
-                table.flatten(0, 1)[: len(values)] = torch.as_tensor(values, dtype=table.dtype)
+                table = path.state_dict()[name]
+                if name == "linear_kernel":
+                    table[number] = torch.as_tensor(values)
+                    continue
+                own = table[vocabulary.first_block[number] :].flatten(0, 1)
+                own[: len(values)] = torch.as_tensor(values)
 
     def batches(self) -> Sampler:
         """Return every training window once an epoch."""

@@ -10,50 +10,50 @@ from torch.nn import functional as F
 
 from tinbergen.population.batch import Batch
 from tinbergen.population.config import UnitsConfig
-from tinbergen.population.vocabulary import LEAST_MEAN
+from tinbergen.population.slots import over_slots, rows, through
+from tinbergen.population.vocabulary import LEAST_MEAN, Vocabulary
 
 _TABLE_SCALE = 0.05
-_SHARPNESS = 8.0
 
 
 class UnitTables(nn.Module):
     """Vectors and numbers of each unit of all sessions.
 
     A window's units are summed into its tokens, ``sum_n x_n(t) e_n / sqrt(number visible)``, and
-    read from them, ``log rate_n(t) = h(t) . u_n + b_n + log mean rate``. Beside the network runs
-    a linear path, ``rate_n(t) *= 1 + c_n . z(t)``, whose few factors z are inferred from the
-    visible units as in factor analysis, ``z = (I + sum_m a_m a_m')^-1 sum_m a_m s_m x_m``
-    with x averaged over a few bins and s the inverse root of a unit's noise. So it knows what a part of the units can tell, whichever part.
+    read from them, ``log rate_n(t) = h(t) . u_n + b_n + log mean rate``.
+
+    The vectors are those of a unit's region plus its own, so that what regions have in common over
+    animals is there for the units of a new one.
 
     The units of a session fill blocks of their own, so that what a batch needs are whole blocks
     of a table; rows of the last block that no unit fills are never used.
 
     Parameters
     ----------
-    rates
-        ``(block, unit)`` mean spikes/bin in training; 1 where no unit is.
-    roots
-        ``(block, unit)`` mean of ``sqrt(k + 3/8)`` in training.
+    vocabulary
+        Its units are those that there are tables for.
     width
         Of the network.
     """
 
     rate: Tensor
     root: Tensor
+    region: Tensor
 
-    def __init__(self, rates: Tensor, roots: Tensor, width: int, config: UnitsConfig):
+    def __init__(self, vocabulary: Vocabulary, width: int, config: UnitsConfig):
         super().__init__()
         self.config = config
-        shape, rank = tuple(rates.shape), config.linear_rank
-        self.register_buffer("rate", rates.float())
-        self.register_buffer("root", roots.float())
+        rates = torch.as_tensor(vocabulary.rates).float()
+        shape = tuple(rates.shape)
+        self.register_buffer("rate", rates)
+        self.register_buffer("root", torch.as_tensor(vocabulary.roots).float())
+        self.register_buffer("region", torch.as_tensor(vocabulary.region_numbers))
+        regions = len(vocabulary.regions)
+        self.region_in = nn.Parameter(torch.zeros(regions, width))
+        self.region_out = nn.Parameter(torch.zeros(regions, width))
         self.unit_in = nn.Parameter(torch.randn(*shape, width) * _TABLE_SCALE)
         self.unit_out = nn.Parameter(torch.zeros(*shape, width))
         self.unit_bias = nn.Parameter(torch.zeros(shape))
-        if rank:
-            self.linear_in = nn.Parameter(torch.randn(*shape, rank) * _TABLE_SCALE)
-            self.linear_out = nn.Parameter(torch.zeros(*shape, rank))
-            self.linear_scale = nn.Parameter(torch.ones(shape))
         if config.recent:
             self.recent_gain = nn.Parameter(torch.tensor(0.5))
             self.recent_mix = nn.Linear(width, width, bias=False)
@@ -69,28 +69,34 @@ class UnitTables(nn.Module):
 
     def tokens(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
         """Return the sum over the visible units of each bin, ``(sample, time, width)``."""
-        return balanced(*self.sums(self.unit_in, x, visible, batch))
+        return balanced(*self.sums(x, visible, batch))
 
     def patches(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
         """Return the sum over the visible units of each bin and slot, ``(slot, time, width)``."""
-        summed = through(x, rows(self.unit_in, batch), batch)
+        summed = through(x, self.vectors_in(batch), batch)
         return balanced(summed, visible.sum(dim=2, keepdim=True).to(summed.dtype))
 
-    def sums(
-        self, table: Tensor, x: Tensor, visible: Tensor, batch: Batch
-    ) -> tuple[Tensor, Tensor]:
+    def vectors_in(self, batch: Batch) -> Tensor:
+        """Return what each unit adds to a token, ``(row, unit, width)``."""
+        return rows(self.unit_in, batch) + self.region_in[self.region[batch.block]]
+
+    def vectors_out(self, batch: Batch) -> Tensor:
+        """Return what reads each unit's log rate from a token, ``(row, unit, width)``."""
+        return rows(self.unit_out, batch) + self.region_out[self.region[batch.block]]
+
+    def sums(self, x: Tensor, visible: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum of the visible units' vectors, and how many there are.
 
         ``(sample, time, width)`` and ``(sample, time, 1)``.
         """
-        summed = over_slots(through(x, rows(table, batch), batch), batch)
+        summed = over_slots(through(x, self.vectors_in(batch), batch), batch)
         number = over_slots(visible.sum(dim=2, keepdim=True).to(summed.dtype), batch)
         return summed, number
 
     def slow_state(self, batch: Batch) -> Tensor:
         """Return what the rates of the windows before say of all bins, ``(sample, width)``."""
         x, there = batch.recent[:, None, :].float(), batch.present[:, None, :]
-        return self.recent_mix(balanced(*self.sums(self.unit_in, x, there, batch)))[:, 0]
+        return self.recent_mix(balanced(*self.sums(x, there, batch)))[:, 0]
 
     def log_rates(self, state: Tensor, batch: Batch) -> Tensor:
         """Return log spikes/bin of every unit, ``(slot, time, unit)``.
@@ -99,35 +105,8 @@ class UnitTables(nn.Module):
         """
         if len(state) != len(batch.sample):
             state = state[batch.sample]
-        out = through(state, rows(self.unit_out, batch).transpose(1, 2), batch)
+        out = through(state, self.vectors_out(batch).transpose(1, 2), batch)
         return out.float() + self.base(batch)[:, None, :]
-
-    def linear(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
-        """Return what the linear path adds to the log rates, ``(slot, time, unit)``."""
-        summed, precision = self.evidence(x, visible, batch)
-        latent = torch.linalg.solve(precision, summed.transpose(1, 2)).transpose(1, 2)
-        out = rows(self.linear_out, batch).transpose(1, 2)
-        return log_gain(through(latent[batch.sample], out, batch))
-
-    def evidence(self, x: Tensor, visible: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return what the visible units say of the factors, and how sure that is.
-
-        ``sum_n a_n s_n x_n(t)`` averaged over the bins around each, ``(sample, time, rank)``, and ``I
-        + sum_n a_n a_n'``, ``(sample, rank, rank)``.
-        """
-        with torch.autocast(x.device.type, enabled=False):
-            loading = rows(self.linear_in, batch)
-            summed = over_slots(through(self.scaled(x, batch), loading, batch), batch)
-            there = over_slots(visible.any(dim=2, keepdim=True).float(), batch).clamp(max=1.0)
-            summed = averaged(summed, there, self.config.linear_bins)
-            shown = visible.any(dim=1).float().view(len(batch.block), batch.per_row, -1, 1)
-            squares = loading[:, None].transpose(2, 3) @ (loading[:, None] * shown)
-            precision = over_slots(squares.flatten(0, 1), batch)
-            return summed, precision + torch.eye(loading.shape[2], device=x.device)
-
-    def scaled(self, x: Tensor, batch: Batch) -> Tensor:
-        """Return counts as the linear path reads them, ``(slot, time, unit)`` float32."""
-        return x.float() * self.of_slots(self.linear_scale, batch)[:, None, :]
 
     def base(self, batch: Batch) -> Tensor:
         """Return the log rate of every unit before anything is read, ``(slot, unit)``."""
@@ -139,49 +118,12 @@ class UnitTables(nn.Module):
         return rows(table, batch).repeat_interleave(batch.per_row, dim=0)
 
 
-def rows(table: Tensor, batch: Batch) -> Tensor:
-    """Return the blocks of a table that a batch needs, ``(row, unit, ...)``.
-
-    An embedding of whole blocks: its gradient is added up block by block, not number by number.
-    """
-    return F.embedding(batch.block, table.flatten(1)).unflatten(1, table.shape[1:])
-
-
-def log_gain(change: Tensor) -> Tensor:
-    """Return ``log(1 + change)``, bent smoothly so that a rate falls to a hundredth at most."""
-    return (F.softplus(1 + change.float(), beta=_SHARPNESS) + 0.01).log()
-
-
 def balanced(summed: Tensor, number: Tensor) -> Tensor:
     """Divide a sum over units by the root of their number: its spread then does not depend on it.
 
     The tables start small, so that weight decay and learning rate suit them; here that is undone.
     """
     return summed * torch.rsqrt(number.clamp(min=1.0)) / _TABLE_SCALE
-
-
-def through(x: Tensor, weights: Tensor, batch: Batch) -> Tensor:
-    """Multiply ``(slot, time, a)`` by the ``(row, a, b)`` of its row: ``(slot, time, b)``."""
-    time = x.shape[1]
-    out = x.reshape(len(batch.block), batch.per_row * time, -1) @ weights
-    return out.view(len(batch.sample), time, -1)
-
-
-def over_slots(values: Tensor, batch: Batch) -> Tensor:
-    """Add up the slots of each sample, ``(slot, ...)`` to ``(sample, ...)``."""
-    out = values.new_zeros(batch.n_samples, *values.shape[1:])
-    return out.index_add(0, batch.sample, values)
-
-
-def averaged(values: Tensor, there: Tensor, bins: int) -> Tensor:
-    """Average over the bins around each that are ``there``: ``(sample, time, channel)``."""
-    return _around(values, bins) / _around(there, bins).clamp(min=1.0 / bins)
-
-
-def _around(values: Tensor, bins: int) -> Tensor:
-    """Average over ``bins`` bins around each, ``(sample, time, channel)``; nothing beyond ends."""
-    padded = F.pad(values.transpose(1, 2), (bins // 2, bins // 2))
-    return F.avg_pool1d(padded, bins, stride=1).transpose(1, 2)
 
 
 def stitch_size(units: int, width: int) -> int:
