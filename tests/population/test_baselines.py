@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small import make_config, make_session
+from small import make_session
 
 from tinbergen.population.baselines import Baselines
 from tinbergen.population.questions import Question
@@ -24,14 +24,12 @@ def world(seed=0, windows=80, bins=10, units=18):
     )
 
 
-def baselines(session, **changes):
-    config = make_config(modalities={})
-    modalities = {name: config.modalities[name] for name in session.values}
+def baselines(session):
     classes = {"choice": class_numbers(session.values["choice"], ("left", "right"))}
     n = len(session)
     parts = [np.arange(0, n // 2), np.arange(n // 2, 3 * n // 4), np.arange(3 * n // 4, n)]
     rates = session.counts[parts[0]].mean(axis=(0, 1))
-    return Baselines(session, *parts, modalities, classes, rates)
+    return Baselines(session, *parts, classes, rates)
 
 
 def bits(counts, rates, null):

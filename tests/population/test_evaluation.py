@@ -118,6 +118,12 @@ def test_a_session_with_fewer_windows(run, data):
         evaluate(run, [short])
 
 
+def test_a_session_with_other_bins(run, data):
+    short = Session.of_arrays("a1", data[0].counts[:, :-1], regions=data[0].regions)
+    with pytest.raises(DataError, match="expected windows of 10 bins.*found 9"):
+        evaluate(run, [short])
+
+
 def test_a_session_that_is_not_known(run):
     with pytest.raises(DataError, match="knows none of c1; it knows a1, b1"):
         evaluate(run, [make_session("c1", 10)])

@@ -24,7 +24,6 @@ from tinbergen.encoding import (
 from tinbergen.encoding.peers import Peers
 from tinbergen.errors import DataError
 from tinbergen.metrics import poisson_nll
-from tinbergen.population.config import ModalityConfig
 from tinbergen.population.questions import SPIKES, Question
 from tinbergen.population.sessions import Session
 
@@ -62,11 +61,10 @@ class Baselines:
         train: np.ndarray,
         validation: np.ndarray,
         test: np.ndarray,
-        modalities: Mapping[str, ModalityConfig],
         classes: Mapping[str, np.ndarray],
         rates: np.ndarray,
     ):
-        self.session, self.modalities, self.classes = session, modalities, classes
+        self.session, self.classes = session, classes
         if not len(validation):
             cut = max(1, len(train) - max(1, len(train) // 5))
             train, validation = train[:cut], train[cut:]
@@ -136,6 +134,17 @@ class Baselines:
 
     # --- behaviour ------------------------------------------------------------------------
 
+    def null(self, question: Question) -> dict[str, np.ndarray]:
+        """Return what is said of a behaviour without looking: its majority, or its mean."""
+        target, train = question.target, self.fit[~self.held]
+        if target in self.classes:
+            labels = self.classes[target]
+            seen = labels[train][labels[train] >= 0]
+            most = np.bincount(seen).argmax() if len(seen) else 0
+            return {MAJORITY: np.full(labels[self.test].shape, most)}
+        values = self.session.values[target]
+        return {TRAINING_MEAN: np.broadcast_to(self._mean(values), values[self.test].shape)}
+
     def behaviour(
         self, question: Question, states: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
@@ -147,27 +156,18 @@ class Baselines:
             ``(window, time, width)``, of all windows: what the network makes of them, for a linear
             probe beside the features.
         """
-        target, modality = question.target, self.modalities[question.target]
-        train = self.fit[~self.held]
-        if modality.kind == "categorical":
-            labels = self.classes[target]
-            seen = labels[train][labels[train] >= 0]
-            most = np.bincount(seen).argmax() if len(seen) else 0
-            answers = {MAJORITY: np.full(labels[self.test].shape, most)}
-            method, answer = "logistic", self._classified
-        else:
-            values = self.session.values[target]
-            shape = values[self.test].shape
-            answers = {TRAINING_MEAN: np.broadcast_to(self._mean(values), shape)}
-            method, answer = "ridge", self._regressed
-        sources: dict[str, Any] = {method: question.given}
+        target, answers = question.target, self.null(question)
+        shape = next(iter(answers.values())).shape
+        categorical = target in self.classes
+        answer = self._classified if categorical else self._regressed
+        sources: dict[str, Any] = {"logistic" if categorical else "ridge": question.given}
         if states is not None:
             sources["probe of states"] = states
         for name, source in sources.items():
             try:
                 answers[name] = answer(target, source)
             except DataError:
-                answers[name] = np.full(next(iter(answers.values())).shape, np.nan)
+                answers[name] = np.full(shape, np.nan)
         return answers
 
     def _classified(self, target: str, source: Sequence[str] | np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.population.answer_scores import class_rows, spike_rows, value_rows
-from tinbergen.population.baselines import MAJORITY, MEAN_RATE, TRAINING_MEAN, Baselines
+from tinbergen.population.baselines import MEAN_RATE, Baselines
 from tinbergen.population.model_run import PopulationRun
 from tinbergen.population.questions import SPIKES, Question, large_regions
 from tinbergen.population.sessions import Session
@@ -103,7 +103,6 @@ class SessionAsker:
             parts["train"],
             parts.get("validation", np.zeros(0, dtype=int)),
             self.test,
-            run.config.modalities,
             self.classes,
             self.rates,
         )
@@ -147,14 +146,12 @@ class SessionAsker:
         target, name = question.target, self.session.name
         predicted = self.run.predict(name, question.given, target, windows=self.test)
         classes = self.run.vocabulary.classes.get(target, ())
-        states = None
-        if self.with_baselines and question.task == "decoding":
-            states = self._state(question.given)
         methods = {OWN: predicted.argmax(axis=-1) if classes else predicted}
-        methods |= self.baselines.behaviour(question, states)
-        if not self.with_baselines:
-            kept = (OWN, MAJORITY, TRAINING_MEAN)
-            methods = {key: value for key, value in methods.items() if key in kept}
+        if self.with_baselines:
+            states = self._state(question.given) if question.task == "decoding" else None
+            methods |= self.baselines.behaviour(question, states)
+        else:
+            methods |= self.baselines.null(question)
         if classes:
             truth = self.classes[target][self.test]
             rows = class_rows(question, name, truth, methods, classes)
