@@ -69,28 +69,15 @@ def spike_rows(
         ends = np.full((len(value), 2), np.nan)
         if number == 0:
             ends[counted] = ratio_intervals(gain[:, counted], weight[:, counted]).units
-        tables.append(
-            pd.DataFrame(
-                {
-                    "score": question.title,
-                    "recording": recording,
-                    "kind": "unit",
-                    "name": np.arange(len(value)).astype(str),
-                    "value": value,
-                    "null": 0.0,
-                    "low": ends[:, 0],
-                    "high": ends[:, 1],
-                    "unit": "bits/spike",
-                    "direction": "higher",
-                    "n": np.rint(n).astype(int),
-                    "features": method,
-                    "task": question.task,
-                    "region": regions,
-                    "against_test_mean": np.where(counted, against, np.nan),
-                    "bits": bits,
-                }
-            )
-        )
+        columns = {
+            "score": question.title, "recording": recording, "kind": "unit",
+            "name": np.arange(len(value)).astype(str), "value": value, "null": 0.0,
+            "low": ends[:, 0], "high": ends[:, 1], "unit": "bits/spike", "direction": "higher",
+            "n": np.rint(n).astype(int), "features": method, "task": question.task,
+            "region": regions, "against_test_mean": np.where(counted, against, np.nan),
+            "bits": bits,
+        }  # fmt: skip
+        tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 

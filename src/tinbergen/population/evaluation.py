@@ -131,27 +131,35 @@ def evaluate(
         If ``out`` holds something already.
     """
     began = time.monotonic()
+    wanted, folder = checked_tasks(tasks), _finished(run)
+    target = prepare(folder, out)
+    model = PopulationRun(folder, data)
+    chosen = _checked_windows(model, stored_parts(folder), part)
+    options = {"part": part, "folds": None if exact else folds, "baselines": baselines}
+    result = _ask_all(model, chosen, wanted, options)
+    result.notes = _notes(model, chosen)
+    result.summary = _summary(result, model, chosen, part, time.monotonic() - began)
+    result.path = write_evaluation(folder, target, result)
+    return result
+
+
+def _finished(run: RunFolder | str | os.PathLike) -> RunFolder:
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    wanted, parts = checked_tasks(tasks), stored_parts(folder)
     if not folder.weights_path.is_file():
         raise MissingFileError(
             f"{folder.path} has no weights: it is {folder.status['state']}. Resume it first."
         )
-    target = prepare(folder, out)
-    model = PopulationRun(folder, data)
-    chosen = _checked_windows(model, parts, part)
-    options = {"part": part, "folds": None if exact else folds, "baselines": baselines}
-    result = _ask_all(model, chosen, wanted, options)
-    notes = [f"{s.name}: {note}" for s in model.sessions for note in s.notes]
-    changed = [
-        s.name for s in chosen if folder.status["inputs"].get(s.name) not in (None, fingerprint(s))
-    ]
+    return folder
+
+
+def _notes(model: PopulationRun, sessions: Sequence[Session]) -> tuple[str, ...]:
+    """Return what was left out of sessions, and whether they are those of the training."""
+    notes = [f"{s.name}: {note}" for s in sessions for note in s.notes]
+    inputs = model.run.status["inputs"]
+    changed = [s.name for s in sessions if inputs.get(s.name) not in (None, fingerprint(s))]
     if changed:
         notes.append(f"Not the data that the run was trained on: {', '.join(changed)}.")
-    result.notes = tuple(notes)
-    result.summary = _summary(result, model, chosen, part, time.monotonic() - began)
-    result.path = write_evaluation(folder, target, result)
-    return result
+    return tuple(notes)
 
 
 def _checked_windows(

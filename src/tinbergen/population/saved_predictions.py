@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,14 +86,7 @@ def predict(
             part_of = np.full(len(session), "", dtype=object)
             for part, rows in parts.items():
                 part_of[rows.get(session.name, np.zeros(0, dtype=int))] = part
-            path = paths[session.name]
-            with explain_os_errors(path):
-                building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-                try:
-                    _write(building / "made", model, session, values, part_of, asked)
-                    os.replace(building / "made", path)
-                finally:
-                    shutil.rmtree(building, ignore_errors=True)
+            _write_whole(paths[session.name], model, session, values, part_of, asked)
             progress.advance(note=session.name)
     return paths
 
@@ -108,6 +102,17 @@ def _check_names(run: RunFolder, given: Sequence[str], target: str) -> None:
         raise ConfigError(f"{target!r} is both given and asked for.")
     if not given:
         raise ConfigError(f"Nothing is given; name some of {', '.join(known)}.")
+
+
+def _write_whole(path: Path, *content: Any) -> None:
+    """Write a session's folder beside its place, then move it there."""
+    with explain_os_errors(path):
+        building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            _write(building / "made", *content)
+            os.replace(building / "made", path)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
 
 
 def _write(
