@@ -124,6 +124,16 @@ def test_a_session_with_other_bins(run, data):
         evaluate(run, [short])
 
 
+def test_tasks_that_no_session_can_be_asked(data, tmp_path):
+    alone = Session.of_arrays("a1", data[0].counts)
+    run = pretrain([alone], tmp_path / "run", overrides=merge(SMALL, {"train": {"steps": 1}}))
+    with pytest.raises(DataError, match="Nothing of inter_region, decoding can be asked"):
+        evaluate(run, [alone], tasks=["decoding", "inter_region"])
+    found = evaluate(run, [alone], folds=2)
+    assert found.tasks["score"].unique().tolist() == ["Co-smoothing", "Forward prediction"]
+    assert write_report(run.path).is_file()
+
+
 def test_a_session_that_is_not_known(run):
     with pytest.raises(DataError, match="knows none of c1; it knows a1, b1"):
         evaluate(run, [make_session("c1", 10)])

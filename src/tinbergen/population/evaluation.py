@@ -200,6 +200,11 @@ def _ask_all(
 ) -> Evaluation:
     parts = stored_parts(model.run)
     every = {s.name: questions_of(s, model.config.modalities, wanted) for s in sessions}
+    if not any(every.values()):
+        raise DataError(
+            f"Nothing of {', '.join(wanted)} can be asked of these sessions: they lack regions of "
+            "5 units, or behaviours."
+        )
     largest = max(sessions, key=lambda s: s.n_units)
     scores, transfer, answers, questions = [], [], [], {}
     with Progress(sum(map(len, every.values())), "evaluating", "questions") as progress:
@@ -218,7 +223,7 @@ def _ask_all(
                     kept[question.title] = answer
                 progress.advance(note=session.name)
             answers.append(SessionAnswers(session, asker.test, kept))
-            if "inter_region" in wanted:
+            if any(question.task == "inter_region" for question in every[session.name]):
                 transfer += [asker.transfer(), _within_regions(scores, session.name)]
     units = _units(model, sessions)
     if options["baselines"] and len(units):
