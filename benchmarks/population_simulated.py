@@ -97,7 +97,9 @@ def ask(run: PopulationRun, animal: Animal) -> dict[str, float]:
         truth = animal.session.values[modality][test].astype(str)
         odds = run.predict(name, ["spikes"], modality, windows=test)
         classes = np.array([str(c) for c in run.vocabulary.classes[modality]])
-        found[modality] = balanced_accuracy(np.char.replace(truth, ".0", ""), classes[odds.argmax(1)])
+        found[modality] = balanced_accuracy(
+            np.char.replace(truth, ".0", ""), classes[odds.argmax(1)]
+        )
     return {key: round(float(value), 3) for key, value in found.items()}
 
 
@@ -152,7 +154,8 @@ def main() -> None:
                              "cpu_s": round(seconds, 1)})  # fmt: skip
                 print(json.dumps(rows[-1]), flush=True)
     text = json.dumps(
-        {"benchmark": "population_simulated", "machine": describe_machine(), "rows": rows}, indent=1
+        {"benchmark": "population_simulated", "machine": describe_machine(), "rows": rows},
+        indent=1,
     )
     if options.out:
         options.out.write_text(text + "\n")

@@ -22,10 +22,11 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ import numpy as np
 from machine import describe_machine
 from tinbergen.configuration import merge
 from tinbergen.metrics import balanced_accuracy, bits_per_spike, paired_test
+from tinbergen.population.config import population_config
 from tinbergen.population.corpus import split_windows
 from tinbergen.population.model_run import PopulationRun
 from tinbergen.population.pretraining import adapt, pretrain
@@ -56,6 +58,7 @@ LABELS = {
     "side": {"kind": "categorical", "static": True},
     "feedback": {"kind": "categorical", "static": True},
 }
+DECODING = {"modalities": LABELS, "masks": {"decoding": 3.0}}
 QUIET = {"train": {"tensorboard": False, "workers": 0, "checkpoint_every": 0}}
 
 
@@ -142,25 +145,30 @@ def ridge(session: Session, task: str, calibrate: bool = False) -> np.ndarray:
 # ---- runs
 
 
-def trained(
-    sessions: Sequence[Session],
-    seed: int,
-    overrides: Mapping[str, Any],
-    use: Callable[[PopulationRun, Path], Any],
-    base: Path | None = None,
-    parts: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-) -> tuple[Any, float]:
-    """Train in a folder that is thrown away; return what ``use`` made of it, and CPU-s."""
-    overrides = merge(merge(QUIET, {"train": {"seed": seed}}), overrides)
-    with tempfile.TemporaryDirectory() as folder:
+class Work:
+    """Trains in a folder that is thrown away at the end."""
+
+    def __init__(self, folder: str):
+        self.folder, self.n_runs = Path(folder), 0
+
+    def train(
+        self,
+        sessions: Sequence[Session],
+        seed: int,
+        overrides: Mapping[str, Any],
+        base: PopulationRun | None = None,
+        parts: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    ) -> tuple[PopulationRun, float]:
+        """Return the trained model, from ``base`` if there is one, and CPU-s."""
+        overrides = merge(merge(QUIET, {"train": {"seed": seed}}), overrides)
+        self.n_runs += 1
+        out = self.folder / str(self.n_runs)
         started = time.process_time()
-        out = Path(folder) / "run"
         if base is None:
             run = pretrain(sessions, out, overrides=overrides, parts=parts)
         else:
-            run = adapt(base, sessions, out, overrides=overrides, parts=parts)
-        seconds = time.process_time() - started
-        return use(PopulationRun(run, sessions), out), seconds
+            run = adapt(base.run, sessions, out, overrides=overrides, parts=parts)
+        return PopulationRun(run, sessions), round(time.process_time() - started, 1)
 
 
 def mean(scores: np.ndarray) -> float:
@@ -178,31 +186,27 @@ def compare(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     }
 
 
-def single(seeds: Sequence[int], variants: Mapping[str, Mapping[str, Any]]) -> list[dict]:
+def single(work: Work, seeds: Sequence[int]) -> Iterator[dict]:
     """Each of three sessions by itself: ridge, the factors alone, the network, with drift."""
-    rows = []
     for number in SESSIONS:
         session = load(number)
-        linear = {task: ridge(session, task) for task in TASKS}
-        calibrated = {task: ridge(session, task, calibrate=True) for task in TASKS}
-        for name, scores in (("ridge", linear), ("ridge, calibrated", calibrated)):
+        plain = {}
+        for name, calibrate in (("ridge", False), ("ridge, calibrated", True)):
+            plain[name] = {task: ridge(session, task, calibrate) for task in TASKS}
             for task in TASKS:
-                score = mean(scores[task])
-                rows.append({"session": number, "model": name, "task": task, "score": score})
-        for name, overrides in variants.items():
-            for seed in seeds:
-                found, seconds = trained([session], seed, overrides, lambda r, _: ask_all(r, session))
+                score = mean(plain[name][task])
+                yield {"session": number, "model": name, "task": task, "score": score}
+        for name, overrides in SINGLE.items():
+            # The factors are fitted in closed steps: seeds change nothing.
+            for seed in seeds if name.startswith("tinbergen") else seeds[:1]:
+                run, seconds = work.train([session], seed, overrides)
+                found = ask_all(run, session)
                 for task in TASKS:
-                    rows.append(
-                        {
-                            "session": number, "model": name, "seed": seed, "task": task,
-                            "score": mean(found[task]), "cpu_s": round(seconds, 1),
-                            "to_ridge": compare(found[task], linear[task]),
-                            "to_calibrated": compare(found[task], calibrated[task]),
-                        }
-                    )  # fmt: skip
-                print(json.dumps(rows[-len(TASKS) :]), flush=True)
-    return rows
+                    yield {
+                        **{"session": number, "model": name, "seed": seed, "task": task},
+                        **{"score": mean(found[task]), "cpu_s": seconds},
+                        **{f"to {k}": compare(found[task], v[task]) for k, v in plain.items()},
+                    }
 
 
 FACTORS = {"train": {"steps": 1, "learning_rate": 1e-9}}
@@ -216,27 +220,24 @@ SINGLE = {
 ONLY = ("neuron", "intra_region", "inter_region", "temporal", "future")
 
 
-def masks(seeds: Sequence[int]) -> list[dict]:
+def masks(work: Work, seeds: Sequence[int]) -> Iterator[dict]:
     """Networks that were trained with one mask alone, and with all: every task of each."""
     none = dict.fromkeys(ONLY, 0.0)
-    variants: dict[str, Mapping[str, Any]] = {"mixture": {"units": {"linear_rank": 0}}}
-    for name in ONLY:
-        variants[name] = {"masks": {**none, name: 1.0}, "units": {"linear_rank": 0}}
-    rows = []
+    network = {"units": {"linear_rank": 0}, "train": {"learning_rate": 2e-3}}
+    variants = {"mixture": network}
+    variants |= {name: merge(network, {"masks": {**none, name: 1.0}}) for name in ONLY}
     for number in SESSIONS:
         session = load(number)
         for name, overrides in variants.items():
             for seed in seeds:
-                found, seconds = trained([session], seed, overrides, lambda r, _: ask_all(r, session))
+                run, seconds = work.train([session], seed, overrides)
+                found = ask_all(run, session)
                 scores = {task: mean(found[task]) for task in TASKS}
-                rows.append({"session": number, "masks": name, "seed": seed, **scores,
-                             "cpu_s": round(seconds, 1)})  # fmt: skip
-                print(json.dumps(rows[-1]), flush=True)
-    return rows
+                yield {"session": number, "masks": name, "seed": seed, **scores, "cpu_s": seconds}
 
 
 def fewer(session: Session, share: float) -> dict[str, dict[str, np.ndarray]]:
-    """The usual split with the last ``share`` of the training trials alone."""
+    """Split as usual, but keep only the last ``share`` of the training trials."""
     parts = split_windows([session])
     rows = parts["train"][session.name]
     parts["train"] = {session.name: rows[len(rows) - max(4, round(share * len(rows))) :]}
@@ -244,43 +245,33 @@ def fewer(session: Session, share: float) -> dict[str, dict[str, np.ndarray]]:
 
 
 def to_new(
+    work: Work,
     bases: Mapping[int, Sequence[int]],
     seeds: Sequence[int],
     shares: Sequence[float],
     steps: int,
     overrides: Mapping[str, Any],
-) -> list[dict]:
+) -> Iterator[dict]:
     """Pretrain on some sessions, adapt to others, beside these alone at equal steps."""
-    rows = []
+    longer = merge(overrides, {"train": {"steps": steps}})
+    short = {"train": {"steps": population_config().train.steps}}
     for seed in seeds:
-        for group, (targets, sources) in enumerate(_groups(bases)):
-            others = [load(number) for number in sources]
-
-            def onwards(base: PopulationRun, folder: Path) -> None:
-                for number in targets:
-                    session = load(number)
-                    for share in shares:
-                        parts = fewer(session, share)
-                        settings = {"session": number, "seed": seed, "share": share}
-                        alone, cpu = trained(
-                            [session], seed, overrides, lambda r, _: ask_all(r, session), None, parts
-                        )
-                        adapted, cpu_adapted = trained(
-                            [session], seed, {}, lambda r, _: ask_all(r, session), folder, parts
-                        )
-                        for task in TASKS:
-                            rows.append({
-                                **settings, "task": task, "alone": mean(alone[task]),
-                                "adapted": mean(adapted[task]),
-                                "gain": compare(adapted[task], alone[task]),
-                                "cpu_s": round(cpu, 1), "cpu_s_adapting": round(cpu_adapted, 1),
-                            })  # fmt: skip
-                            print(json.dumps(rows[-1]), flush=True)
-
-            more = merge(overrides, {"train": {"steps": steps}})
-            _, seconds = trained(others, seed, more, onwards)
-            print(json.dumps({"group": group, "cpu_s_with_adapting": round(seconds, 1)}), flush=True)
-    return rows
+        for targets, sources in _groups(bases):
+            base, seconds = work.train([load(number) for number in sources], seed, longer)
+            yield {"sources": sources, "seed": seed, "cpu_s": seconds}
+            for number, share in itertools.product(targets, shares):
+                session = load(number)
+                parts = fewer(session, share)
+                alone, cpu = work.train([session], seed, overrides, None, parts)
+                adapted, cpu_adapted = work.train([session], seed, short, base, parts)
+                ours, theirs = ask_all(adapted, session), ask_all(alone, session)
+                for task in TASKS:
+                    yield {
+                        **{"session": number, "seed": seed, "share": share, "task": task},
+                        **{"alone": mean(theirs[task]), "adapted": mean(ours[task])},
+                        **{"gain": compare(ours[task], theirs[task])},
+                        **{"cpu_s": cpu, "cpu_s_adapting": cpu_adapted},
+                    }
 
 
 def _groups(bases: Mapping[int, Sequence[int]]) -> list[tuple[list[int], Sequence[int]]]:
@@ -294,41 +285,37 @@ def _groups(bases: Mapping[int, Sequence[int]]) -> list[tuple[list[int], Sequenc
 MICE = {"Cori": (1, 2, 3), "Forssmann": (4, 5, 6, 7), "Hench": (8, 9, 10, 11)}
 
 
-def decode(seeds: Sequence[int]) -> list[dict]:
+def decode(work: Work, seeds: Sequence[int]) -> Iterator[dict]:
     """Side and feedback of the trials of three sessions, beside logistic regression."""
     from tinbergen.encoding import WindowLogistic
 
-    rows = []
     for number in SESSIONS:
         session = load(number)
         parts = {name: each[session.name] for name, each in split_windows([session]).items()}
-        counts = session.counts.astype(float)
+        test, counts = parts["test"], session.counts.astype(float)
         known = np.concatenate([parts["train"], parts["validation"]])
-        choose = np.isin(known, parts["validation"])
-        for seed in seeds:
-
-            def ask(run: PopulationRun, _: Path) -> dict[str, float]:
-                found = {}
-                for name in LABELS:
-                    odds = run.predict(session.name, ["spikes"], name, windows=parts["test"])
-                    classes = np.array(run.vocabulary.classes[name], dtype=object)
-                    truth = session.values[name][parts["test"]]
-                    found[name] = balanced_accuracy(truth.astype(str), classes[odds.argmax(1)].astype(str))
-                return found
-
-            settings = {"modalities": LABELS}
-            found, seconds = trained([session], seed, settings, ask)
-            rows.append({"session": number, "model": "tinbergen", "seed": seed, **found,
-                         "cpu_s": round(seconds, 1)})  # fmt: skip
+        truth = {name: session.values[name].astype(str) for name in LABELS}
         plain = {}
-        for name in LABELS:
-            labels = session.values[name].astype(str)
-            model = WindowLogistic().fit(counts[known], labels[known], validate=choose)
-            predicted = np.asarray(model.predict(counts[parts["test"]])).astype(str)
-            plain[name] = balanced_accuracy(labels[parts["test"]], predicted)
-        rows.append({"session": number, "model": "logistic", **plain})
-        print(json.dumps(rows[-len(seeds) - 1 :]), flush=True)
-    return rows
+        for name, labels in truth.items():
+            model = WindowLogistic()
+            model.fit(counts[known], labels[known], validate=np.isin(known, parts["validation"]))
+            predicted = np.asarray(model.predict(counts[test])).astype(str)
+            plain[name] = balanced_accuracy(labels[test], predicted)
+        yield {"session": number, "model": "logistic", **plain}
+        for seed in seeds:
+            run, seconds = work.train([session], seed, DECODING)
+            found = {}
+            for name, labels in truth.items():
+                odds = run.predict(session.name, ["spikes"], name, windows=test)
+                classes = np.array(run.vocabulary.classes[name]).astype(str)
+                found[name] = balanced_accuracy(labels[test], classes[odds.argmax(axis=1)])
+            yield {
+                "session": number,
+                "model": "tinbergen",
+                "seed": seed,
+                **found,
+                "cpu_s": seconds,
+            }
 
 
 def main() -> None:
@@ -340,28 +327,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     drift = {"units": {"recent": options.recent}}
-    if options.what == "single":
-        rows = single(options.seeds, SINGLE)
-    elif options.what == "masks":
-        rows = masks(options.seeds)
-    elif options.what == "adapt":
-        others = [n for n in range(1, 12) if n not in SESSIONS]
-        bases = dict.fromkeys(SESSIONS, others)
-        rows = to_new(bases, options.seeds, [1.0], options.steps, drift)
-    elif options.what == "animals":
-        bases = {
-            own[1]: [n for mouse, each in MICE.items() if own is not each for n in each]
-            for own in MICE.values()
-        }
-        rows = to_new(bases, options.seeds, [1.0, 0.1], options.steps, drift)
-    else:
-        rows = decode(options.seeds)
-    result = {"benchmark": f"population_steinmetz {options.what}", "machine": describe_machine()}
-    text = json.dumps({**result, "rows": rows, "reference": str(REFERENCE)}, indent=1)
-    if options.out:
-        options.out.write_text(text + "\n")
-    else:
-        print(text)
+    others = [n for n in range(1, 12) if n not in SESSIONS]
+    mice = {
+        own[1]: [n for each in MICE.values() if own is not each for n in each]
+        for own in MICE.values()
+    }
+    result: dict[str, Any] = {"benchmark": f"population_steinmetz {options.what}"}
+    result |= {"machine": describe_machine(), "reference": REFERENCE, "rows": []}
+    with tempfile.TemporaryDirectory() as folder:
+        work, seeds, steps = Work(folder), options.seeds, options.steps
+        found = {
+            "single": lambda: single(work, seeds),
+            "masks": lambda: masks(work, seeds),
+            "decode": lambda: decode(work, seeds),
+            "adapt": lambda: to_new(
+                work, dict.fromkeys(SESSIONS, others), seeds, [1.0], steps, drift
+            ),
+            "animals": lambda: to_new(work, mice, seeds, [1.0, 0.1], steps, drift),
+        }[options.what]
+        for row in found():
+            print(json.dumps(row), flush=True)
+            result["rows"].append(row)
+            if options.out:  # as it goes: the whole takes long
+                options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

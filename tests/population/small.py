@@ -29,7 +29,9 @@ SMALL = {
 }
 
 
-def make_session(name: str, units: int, windows: int = 12, bins: int = 10, seed: int = 0) -> Session:
+def make_session(
+    name: str, units: int, windows: int = 12, bins: int = 10, seed: int = 0
+) -> Session:
     rng = np.random.default_rng([seed, units])
     choice = np.resize(np.array(["left", "right", "right", None], dtype=object), windows)
     wheel = rng.normal(2.0, 3.0, (windows, bins, 1))
@@ -50,13 +52,13 @@ def make_session(name: str, units: int, windows: int = 12, bins: int = 10, seed:
 
 
 def make_config(**overrides: Any) -> PopulationConfig:
-    return population_config(
-        overrides=merge(merge(SMALL, {"modalities": MODALITIES}), overrides)
-    )
+    return population_config(overrides=merge(merge(SMALL, {"modalities": MODALITIES}), overrides))
 
 
 def make_corpus(
-    sessions: list[Session], config: PopulationConfig, train: Mapping[str, np.ndarray] | None = None
+    sessions: list[Session],
+    config: PopulationConfig,
+    train: Mapping[str, np.ndarray] | None = None,
 ) -> Corpus:
     train = train or {s.name: np.arange(len(s)) for s in sessions}
     vocabulary = Vocabulary.of(sessions, train, config.modalities)
@@ -72,7 +74,8 @@ def make_model(corpus: Corpus, seed: int = 0) -> PopulationModel:
             parameter += 0.05 * torch.randn_like(parameter)
         if model.linear is not None:
             model.linear.linear_in.normal_(std=0.3)
-            lags = np.abs(np.subtract.outer(range(corpus.vocabulary.n_bins), range(corpus.vocabulary.n_bins)))
+            lags = np.abs(
+                np.subtract.outer(range(corpus.vocabulary.n_bins), range(corpus.vocabulary.n_bins))
+            )
             model.linear.linear_kernel[:] = torch.as_tensor(0.8**lags)
     return model
-

@@ -22,7 +22,9 @@ def batch_of(bins=10, windows=12):
 
 def drawn(scheme, ratio=(0.3, 0.3), bins=10, windows=12, future=2, seed=0):
     batch = batch_of(bins, windows)
-    hidden, _ = draw_masks(batch, {scheme: 1.0}, ratio, future, torch.Generator().manual_seed(seed))
+    hidden, _ = draw_masks(
+        batch, {scheme: 1.0}, ratio, future, torch.Generator().manual_seed(seed)
+    )
     visible, scored = hidden.counts(batch)
     return batch, hidden, visible, scored
 

@@ -64,9 +64,7 @@ class Block(nn.Module):
     none for these.
     """
 
-    def __init__(
-        self, width: int, heads: int, hidden: int, norm_eps: float, dropout: float = 0.0
-    ):
+    def __init__(self, width: int, heads: int, hidden: int, norm_eps: float, dropout: float = 0.0):
         super().__init__()
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.norm1 = nn.LayerNorm(width, eps=norm_eps)

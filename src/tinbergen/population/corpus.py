@@ -58,7 +58,9 @@ class Corpus:
             memory = config.units.recent_windows
             known = vocabulary.sessions
             rates = [np.array(known[n].rates) for n in numbers]
-            parts = [recent_rates(s.counts, r, memory) for s, r in zip(sessions, rates)]
+            parts = [
+                recent_rates(s.counts, r, memory) for s, r in zip(sessions, rates, strict=True)
+            ]
             self._recent = np.concatenate([part.ravel() for part in parts])
         self._values, self._there = self._modalities(numbers)
 
@@ -67,10 +69,16 @@ class Corpus:
 
     def rows(self, name: str, windows: np.ndarray | None = None) -> np.ndarray:
         """Return the numbers here of windows of a session (default: all)."""
-        names = [s.name for s in self.sessions]
-        i = names.index(name)
+        i = self._position(name)
         inside = np.arange(len(self.sessions[i])) if windows is None else np.asarray(windows)
         return self.first_window[i] + inside
+
+    def _position(self, name: str) -> int:
+        self.vocabulary.number(name)  # says what is known if it is not
+        names = [s.name for s in self.sessions]
+        if name not in names:
+            raise DataError(f"Session {name!r} is not here; here are {', '.join(names[:10])}.")
+        return names.index(name)
 
     def batch(self, windows: np.ndarray) -> Batch:
         """Return a batch of windows, as arrays."""
@@ -135,14 +143,16 @@ class Corpus:
 
     def counts(self, name: str) -> np.ndarray:
         """Return all counts of a session, ``(window, time, unit)``."""
-        return next(s.counts for s in self.sessions if s.name == name)
+        return self.sessions[self._position(name)].counts
 
     def _modalities(
         self, numbers: Sequence[int]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         values, there = {}, {}
         for name in self.config.modalities:
-            parts = [self._modality(s, n, name) for s, n in zip(self.sessions, numbers, strict=True)]
+            parts = [
+                self._modality(s, n, name) for s, n in zip(self.sessions, numbers, strict=True)
+            ]
             values[name] = np.concatenate([part[0] for part in parts])
             there[name] = np.concatenate([part[1] for part in parts])
         return values, there
@@ -160,7 +170,7 @@ class Corpus:
         if name not in known.mean or name not in session.values:
             return np.zeros((*shape, width), np.float32), np.zeros(shape, bool)
         raw = np.asarray(session.values[name], np.float64)
-        there = np.isfinite(raw).all(axis=-1)
+        there = np.asarray(np.isfinite(raw).all(axis=-1))
         if modality.kind == "continuous":
             raw = (raw - np.array(known.mean[name])) / np.array(known.scale[name])
         return np.where(there[..., None], raw, 0).astype(np.float32), there

@@ -62,9 +62,7 @@ def roots(counts: np.ndarray, known: KnownSession) -> np.ndarray:
     return (np.sqrt(counts + 0.375) - np.array(known.roots)) / spread
 
 
-def smooth_factor_analysis(
-    x: np.ndarray, rank: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def smooth_factor_analysis(x: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fit factors that are smooth in time to ``(window, time, unit)`` of zero mean.
 
     Factor analysis of slightly smoothed data gives loadings, and these the temporal covariance;
@@ -152,7 +150,8 @@ def factor_analysis(x: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
     covariance = x.T @ x / n
     variance = np.diag(covariance) + 1e-4
     values, vectors = np.linalg.eigh(covariance)
-    loadings = vectors[:, -rank:] * np.sqrt(np.maximum(0.5 * values[-rank:], 1e-6))
+    rest = values[:-rank].mean() if rank < len(values) else 0.0
+    loadings = vectors[:, -rank:] * np.sqrt(np.maximum(values[-rank:] - rest, 1e-6))
     noise = np.maximum(variance - (loadings**2).sum(axis=1), _LEAST_NOISE * variance)
     eye = np.eye(rank)
     for _ in range(_STEPS):

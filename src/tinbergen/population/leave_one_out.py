@@ -22,9 +22,7 @@ from tinbergen.population.units import balanced
 _AT_ONCE = 16_384  # tokens
 
 
-def leave_one_out(
-    model: PopulationModel, batch: Batch, among: Tensor, hidden: Hidden
-) -> Tensor:
+def leave_one_out(model: PopulationModel, batch: Batch, among: Tensor, hidden: Hidden) -> Tensor:
     """Return the log rate of every unit from the other units of ``among``.
 
     Parameters

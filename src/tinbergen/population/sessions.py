@@ -175,7 +175,7 @@ def _compact(counts: np.ndarray, where: str) -> np.ndarray:
 def _regions(table: pd.DataFrame | None, n: int) -> np.ndarray:
     for column in REGION_COLUMNS:
         if table is not None and column in table:
-            return _region_names(table[column])
+            return _region_names(pd.Series(table[column]))
     return np.full(n, UNKNOWN_REGION, dtype=object)
 
 

@@ -57,7 +57,7 @@ class PopulationTask(Task):
         if not len(self.train):
             raise ConfigError("There is no window to train on.")
 
-    def build(self) -> nn.Module:
+    def build(self) -> PopulationModel:
         """Return the network, its core from the given weights."""
         model = PopulationModel(self.config, self.corpus.vocabulary)
         own = model.state_dict()
@@ -100,9 +100,7 @@ class PopulationTask(Task):
         """Return the windows of a batch."""
         return self.corpus.batch(np.asarray(indices))
 
-    def loss(
-        self, model: nn.Module, batch: Any, generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def loss(self, model: nn.Module, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw masks, predict, and compare with what was hidden."""
         batch = as_tensors(batch)
         if self.config.units.dropout:
@@ -169,7 +167,6 @@ class PopulationTask(Task):
             optimizer.add_param_group(group)
         return optimizer
 
-
     def _kind(self, name: str) -> str:
         """Return which group of the optimizer a weight belongs to."""
         leaf = name.rpartition(".")[2]
@@ -183,9 +180,7 @@ def population_loss(
 ) -> dict[str, Tensor]:
     """Return the weighted sum over modalities of the mean loss over what was hidden and scored."""
     _, scored = hidden.counts(batch)
-    losses = {
-        "loss_spikes": masked_mean(poisson_nll(prediction.log_rates, batch.counts), scored)
-    }
+    losses = {"loss_spikes": masked_mean(poisson_nll(prediction.log_rates, batch.counts), scored)}
     total = config.spikes_weight * losses["loss_spikes"]
     for name, modality in config.modalities.items():
         predicted, target = prediction.values[name], batch.values[name]

@@ -1,4 +1,4 @@
-"""How single units enter the network and leave it: a few vectors a unit, however many there are."""
+"""How single units enter the network and leave it: vectors of each, however many there are."""
 
 from __future__ import annotations
 

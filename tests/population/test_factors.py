@@ -1,0 +1,119 @@
+"""The linear path: factor analysis by closed forms, and its exact posterior by brute force."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import FactorAnalysis
+from small import SMALL, make_config, make_corpus, make_session
+
+from tinbergen.configuration import merge
+from tinbergen.population.asking import Asker
+from tinbergen.population.config import population_config
+from tinbergen.population.factors import (
+    factor_analysis,
+    factor_tables,
+    smooth_factor_analysis,
+    temporal_kernel,
+)
+from tinbergen.population.linear_path import log_gain, posterior_mean
+from tinbergen.population.sessions import Session
+from tinbergen.population.task import PopulationTask
+
+
+def drawn_factors(rng, windows, time, rank, units, rho=0.8, noise=0.5):
+    lags = np.abs(np.subtract.outer(np.arange(time), np.arange(time)))
+    root = np.linalg.cholesky(rho**lags + 1e-9 * np.eye(time))
+    z = np.einsum("ts,wsr->wtr", root, rng.normal(size=(windows, time, rank)))
+    loadings = rng.normal(size=(units, rank))
+    x = z @ loadings.T + noise * rng.normal(size=(windows, time, units))
+    return x, z, loadings
+
+
+def test_factor_analysis_is_scikit_learns_but_for_its_prior():
+    rng = np.random.default_rng(0)
+    x, _, _ = drawn_factors(rng, 20_000, 1, 3, 12, noise=1.5)
+    x = x[:, 0]
+    loadings, noise = factor_analysis(x, 3)
+    covariance = loadings @ loadings.T + np.diag(noise)
+    theirs = FactorAnalysis(3, tol=1e-6, max_iter=2000).fit(x).get_covariance()
+    assert np.linalg.norm(covariance - theirs) / np.linalg.norm(theirs) < 0.1
+
+
+def test_temporal_kernel_is_that_of_the_factors():
+    rng = np.random.default_rng(1)
+    x, _, loadings = drawn_factors(rng, 3000, 12, 3, 30, rho=0.7)
+    kernel = temporal_kernel(x, loadings)
+    np.testing.assert_allclose(kernel[0], 0.7 ** np.arange(12), atol=0.05)
+    assert np.linalg.eigvalsh(kernel).min() > 0
+
+
+def test_smooth_factors_are_found():
+    rng = np.random.default_rng(2)
+    x, _, loadings = drawn_factors(rng, 2000, 15, 2, 20, noise=2.0)
+    found, noise, _ = smooth_factor_analysis(x, 2)
+    span = loadings @ np.linalg.pinv(loadings)
+    assert np.linalg.norm(span @ found) / np.linalg.norm(found) > 0.99
+    # Loadings are drawn to zero a little by their prior.
+    shared, truth = found @ found.T, loadings @ loadings.T
+    assert np.linalg.norm(shared - truth) / np.linalg.norm(truth) < 0.2
+    assert abs(noise.mean() - 4.0) < 0.2
+
+
+@pytest.mark.parametrize("hidden", [[], [7, 8], [0, 3, 4], list(range(9))])
+def test_posterior_is_that_of_the_joint_normal(hidden):
+    rng = np.random.default_rng(3)
+    time, rank, units = 9, 3, 5
+    lags = np.abs(np.subtract.outer(np.arange(time), np.arange(time)))
+    kernel = 0.8**lags
+    a, x = rng.normal(size=(units, rank)), rng.normal(size=(time, units))
+    shown = np.ones(time)
+    shown[hidden] = 0
+    # All bins and units as one vector: prior I (x) K, observations with unit noise where shown.
+    prior = np.kron(kernel, np.eye(rank))
+    look = np.kron(np.eye(time), a)[np.repeat(shown > 0, units)]
+    seen = x.ravel()[np.repeat(shown > 0, units)]
+    gain = prior @ look.T @ np.linalg.inv(look @ prior @ look.T + np.eye(len(seen)))
+    expected = (gain @ seen).reshape(time, rank)
+    evidence = (x * shown[:, None]) @ a
+    found = posterior_mean(
+        *(torch.as_tensor(v)[None] for v in (evidence, a.T @ a, shown, kernel))
+    )[0]
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_log_gain_is_a_logarithm_where_rates_stay_positive():
+    change = torch.tensor([-5.0, -0.5, 0.0, 0.7, 3.0])
+    found = log_gain(change).numpy()
+    np.testing.assert_allclose(found[1:], np.log1p(change[1:].numpy()), atol=0.03)
+    assert np.isfinite(found[0]) and found[0] < -4
+
+
+def test_an_untrained_network_predicts_what_its_factors_say():
+    """Before the first step the network adds nothing: rates are those of factor analysis."""
+    rng = np.random.default_rng(4)
+    _, z, loadings = drawn_factors(rng, 120, 10, 2, 40)
+    rates = 0.8 * np.exp(0.4 * z @ loadings.T)
+    session = Session.of_arrays("a", rng.poisson(rates))
+    config = population_config(overrides=merge(SMALL, {"units": {"linear_rank": 2}}))
+    corpus = make_corpus([session], config)
+    task = PopulationTask(corpus, np.arange(100), np.arange(0))
+    ask = Asker(task.build().eval(), corpus)
+    test = np.arange(100, 120)
+    guess = ask.spikes("a", test, "co_smoothing")
+    mean = session.counts[:100].mean(axis=(0, 1))
+    counts, expected = session.counts[test], rates[test]
+    gain = (counts * np.log(guess / mean) - guess + mean).sum()
+    best = (counts * np.log(expected / mean) - expected + mean).sum()
+    assert gain > 0.6 * best
+
+
+def test_tables_have_the_shapes_of_the_model():
+    session = make_session("a", 5)
+    corpus = make_corpus([session], make_config(units={"linear_rank": 8}))
+    known = corpus.vocabulary.sessions[0]
+    tables = factor_tables(session, known, np.arange(10), corpus.config.units)
+    assert {k: v.shape for k, v in tables.items()} == {
+        "linear_in": (5, 8), "linear_scale": (5,), "linear_out": (5, 8), "linear_kernel": (10, 10),
+    }  # fmt: skip
+    assert not tables["linear_in"][:, 5:].any()  # no more factors than units
+    assert all(np.isfinite(v).all() for v in tables.values())
