@@ -16,6 +16,7 @@ HEAVY = ["torch", "lightning_fabric", "pandas", "sklearn", "scipy", "cv2", "av",
 HEAVY += ["pyarrow", "h5py", "pynwb", "transformers", "tensorboard", "optuna", "submitit"]
 VERBS = ["demo", "simulate", "check", "convert", "pretrain", "embed", "encode", "decode"]
 VERBS += ["population", "report", "doctor"]
+GROUPS = [["population", verb] for verb in ("pretrain", "adapt", "evaluate", "predict")]
 
 
 def heavy_modules_after(code: str) -> list[str]:
@@ -31,7 +32,8 @@ def test_importing_tinbergen_is_light():
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
+    "argv",
+    [["--help"], ["--version"], *([*verb, "--help"] for verb in [*([v] for v in VERBS), *GROUPS])],
 )
 def test_help_is_light(argv):
     code = f"""

@@ -88,6 +88,9 @@ def test_commands_parse(page, line, world, monkeypatch):
     verb, *arguments = shlex.split(line, comments=True)[1:]
     group = typer.main.get_command(app)
     command = group.commands[verb]  # type: ignore[attr-defined]
+    while hasattr(command, "commands"):
+        verb = arguments.pop(0)
+        command = command.commands[verb]
     command.make_context(verb, arguments)
 
 

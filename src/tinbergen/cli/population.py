@@ -1,14 +1,295 @@
-"""``tinbergen population``: one masked transformer over spikes and behaviour."""
+"""``tinbergen population``: one model of many sessions, trained, adapted, scored and asked."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tinbergen.cli.population_sweep import sweep
 
+if TYPE_CHECKING:
+    from tinbergen.recordings import Dataset
+    from tinbergen.training import RunFolder
+
 population = typer.Typer(
-    help="Spikes and behaviour of many sessions in one masked transformer.",
+    help="One masked transformer over the spikes and behaviour of many sessions.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
 )
 population.command("sweep")(sweep)
+
+Data = Annotated[
+    list[Path], typer.Argument(help="A dataset.yaml, or a folder that holds one.", metavar="DATA")
+]
+Run = Annotated[Path, typer.Argument(help="A finished run folder.", metavar="RUN")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")]
+Steps = Annotated[int | None, typer.Option(help="Optimizer steps.", min=1)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting, as key=value; see config.yaml of a run."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")]
+Recordings = Annotated[
+    str | None, typer.Option(help="Names of recordings to use, with commas between.")
+]
+Only = Annotated[str | None, typer.Option(help="Subjects to use, with commas between.")]
+HoldOut = Annotated[
+    str | None, typer.Option("--hold-out", help="Subjects to leave out, with commas between.")
+]
+Folds = Annotated[
+    int, typer.Option(help="Groups in which units are hidden to be predicted.", min=2)
+]
+Exact = Annotated[bool, typer.Option("--exact", help="Hide units one by one; slower.")]
+_AGAIN = "Run the same command with --resume to go on."
+
+
+@population.command()
+def pretrain(
+    paths: Data,
+    out: Out,
+    preset: Annotated[str, typer.Option(help="tinbergen, neds, mtm or ndt2.")] = "tinbergen",
+    spikes: Annotated[
+        str | None, typer.Option(help="Stream of spikes, or of counts; default: spikes.")
+    ] = None,
+    modalities: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--modality",
+            help="What is known beside spikes: NAME[=SOURCE][:kind][:static], such as "
+            "wheel=wheel/velocity or choice=trials/choice:categorical. Kinds: continuous, "
+            "categorical, counts. Several: again.",
+        ),
+    ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the trials with the event of each window; default: no event."
+        ),
+    ] = None,
+    before: Annotated[float | None, typer.Option(help="Of a window before the event, s.")] = None,
+    after: Annotated[float | None, typer.Option(help="Of a window after it, s.")] = None,
+    bin_width: Annotated[float | None, typer.Option("--bin", help="Width of the bins, s.")] = None,
+    steps: Steps = None,
+    settings: Settings = None,
+    recordings: Recordings = None,
+    only: Only = None,
+    hold_out: HoldOut = None,
+    resume: Resume = False,
+) -> None:
+    """Train on the windows of one or many sessions.
+
+    Exits with 75 when a signal stopped it and everything is saved (run it again with --resume).
+    """
+    from tinbergen.configuration import merge
+    from tinbergen.population import pretrain as run_pretraining
+    from tinbergen.training.signals import preemptible
+
+    windows = {"align": align, "before": before, "after": after, "width": bin_width}
+    windows = {key: v for key, v in {**windows, "spikes": spikes}.items() if v is not None}
+    named = parse_modalities(modalities or [])
+    overrides = merge({"windows": windows, "modalities": named}, _settings(settings, steps))
+    data = _chosen(paths, recordings, only, hold_out)
+    with preemptible(_AGAIN):
+        run = run_pretraining(
+            data,
+            out,
+            preset=preset,  # type: ignore[arg-type]  # refused with a list of presets if unknown
+            overrides=overrides,
+            resume=resume,
+        )
+    _said(run)
+
+
+@population.command()
+def adapt(
+    run: Run,
+    paths: Data,
+    out: Out,
+    strategy: Annotated[
+        str,
+        typer.Option(help="frozen (the core stays), gradual (it stays at first) or full."),
+    ] = "gradual",
+    steps: Steps = None,
+    settings: Settings = None,
+    recordings: Recordings = None,
+    only: Only = None,
+    hold_out: HoldOut = None,
+    resume: Resume = False,
+) -> None:
+    """Carry a trained model over to new sessions: new vectors for their units.
+
+    Exits with 75 when a signal stopped it and everything is saved (run it again with --resume).
+    """
+    from tinbergen.population import adapt as run_adapting
+    from tinbergen.training.signals import preemptible
+
+    data = _chosen(paths, recordings, only, hold_out)
+    with preemptible(_AGAIN):
+        adapted = run_adapting(
+            run,
+            data,
+            out,
+            strategy=strategy,  # type: ignore[arg-type]  # refused by the settings if unknown
+            overrides=_settings(settings, steps),
+            resume=resume,
+        )
+    _said(adapted)
+
+
+@population.command()
+def evaluate(
+    run: Run,
+    paths: Data,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to make; default: into the run.")
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Of co_smoothing, forward, intra_region, inter_region, encoding, decoding, "
+            "imputation; with commas between. Default: all that can be asked."
+        ),
+    ] = None,
+    part: Annotated[str, typer.Option(help="Windows to score: test, validation or train.")] = (
+        "test"
+    ),
+    folds: Folds = 20,
+    exact: Exact = False,
+    baselines: Annotated[bool, typer.Option(help="Fit the classical models as well.")] = True,
+    recordings: Recordings = None,
+    report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
+) -> None:
+    """Score a model on windows that it was not trained on, beside classical models."""
+    from tinbergen.population import evaluate as run_evaluation
+    from tinbergen.report import write_report
+
+    result = run_evaluation(
+        run,
+        _chosen(paths, recordings),
+        out=out,
+        tasks=_names(tasks),
+        part=part,  # type: ignore[arg-type]  # refused if the split has no such part
+        folds=folds,
+        exact=exact,
+        baselines=baselines,
+    )
+    print(result.text())
+    print(write_report(str(result.path)) if report else result.path)
+
+
+@population.command()
+def predict(
+    run: Run,
+    paths: Data,
+    out: Out,
+    given: Annotated[
+        str, typer.Option(help="What is visible: spikes and modalities, with commas between.")
+    ] = "spikes",
+    target: Annotated[str, typer.Option(help="What is predicted: spikes or a modality.")] = (
+        "spikes"
+    ),
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Of spikes from spikes: co_smoothing (default), intra_region, inter_region or "
+            "forward."
+        ),
+    ] = None,
+    folds: Folds = 20,
+    exact: Exact = False,
+    recordings: Recordings = None,
+) -> None:
+    """Write predictions for every window: a folder with npy and index.csv a session."""
+    from tinbergen.population import predict as run_prediction
+
+    paths_of = run_prediction(
+        run,
+        _chosen(paths, recordings),
+        out,
+        given=_names(given) or [],
+        target=target,
+        task=task,  # type: ignore[arg-type]  # refused if unknown
+        folds=None if exact else folds,
+    )
+    for name, path in paths_of.items():
+        print(f"{name}: {path}")
+
+
+# ---- what options say
+
+
+def parse_modalities(texts: list[str]) -> dict[str, dict[str, Any]]:
+    """Read ``NAME[=SOURCE][:kind][:static]``; a column of the trials is static by itself.
+
+    Raises
+    ------
+    ConfigError
+        For another form, or a name that stands twice.
+
+    Examples
+    --------
+    >>> parse_modalities(["wheel", "side=trials/side:categorical"])["side"]
+    {'source': 'trials/side', 'kind': 'categorical', 'static': True}
+    """
+    from tinbergen.errors import ConfigError
+
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        first, *flags = text.split(":")
+        name, _, source = first.partition("=")
+        kinds = [flag for flag in flags if flag != "static"]
+        wrong = [kind for kind in kinds if kind not in ("continuous", "categorical", "counts")]
+        if not name or wrong or len(kinds) > 1 or name in found:
+            raise ConfigError(
+                "--modality: expected NAME[=SOURCE][:continuous|categorical|counts][:static], "
+                f"each name once, found {text!r}."
+            )
+        settings: dict[str, Any] = {"source": source} if source else {}
+        settings |= {"kind": kinds[0]} if kinds else {}
+        if "static" in flags or source.startswith("trials/"):
+            settings["static"] = True
+        found[name] = settings
+    return found
+
+
+def _settings(pairs: list[str] | None, steps: int | None) -> dict[str, Any]:
+    from tinbergen.configuration import merge, parse_overrides
+
+    return merge(parse_overrides(pairs or []), {"train": {"steps": steps}} if steps else {})
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _chosen(
+    paths: list[Path],
+    recordings: str | None = None,
+    only: str | None = None,
+    hold_out: str | None = None,
+) -> Dataset:
+    """Open the data and keep the recordings that were asked for."""
+    from tinbergen.errors import ConfigError
+    from tinbergen.recordings import Dataset
+
+    data = Dataset.open(paths)
+    data = data.only(_names(recordings), animals=_names(only))
+    out = _names(hold_out) or []
+    if missing := [name for name in out if name not in data.animals.values()]:
+        raise ConfigError(
+            f"--hold-out: there is no subject {missing[0]!r}; there are: "
+            f"{', '.join(sorted({str(s) for s in data.animals.values()}))}."
+        )
+    return data.only([name for name, subject in data.animals.items() if subject not in out])
+
+
+def _said(run: RunFolder) -> None:
+    from tinbergen.population.pretraining import load_vocabulary
+
+    vocabulary = load_vocabulary(run)
+    units = sum(s.n_units for s in vocabulary.sessions)
+    print(f"{len(vocabulary.sessions)} sessions, {units} units, {vocabulary.n_bins} bins a window")
+    print(run.path)

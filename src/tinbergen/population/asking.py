@@ -113,6 +113,32 @@ class Asker:
             return self._one_by_one(session, windows, given, task)
         return self._by_groups(session, windows, given, self._folds(session, folds, task), task)
 
+    def from_units(
+        self,
+        session: str,
+        windows: np.ndarray,
+        visible: np.ndarray,
+        given: Sequence[str] = (),
+    ) -> np.ndarray:
+        """Predict all units from some, those of one region for example.
+
+        Parameters
+        ----------
+        visible
+            ``(unit,)`` bool.
+
+        Returns
+        -------
+        ``(window, time, unit)`` spikes/bin; of the visible ones what the network makes of them.
+        """
+
+        def hide(batch: Batch) -> Hidden:
+            hidden = self._given(batch, given)
+            hidden.units = self._slots(batch, ~visible)
+            return hidden
+
+        return self._rates(session, windows, hide, "inter_region")
+
     def states(self, session: str, windows: np.ndarray, given: Sequence[str]) -> np.ndarray:
         """Return what the network makes of each bin, ``(window, time, width)``."""
 

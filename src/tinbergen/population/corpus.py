@@ -167,7 +167,7 @@ class Corpus:
                 return np.zeros(shape, np.int64), np.zeros(shape, bool)
             found = class_numbers(session.values[name], vocabulary.classes[name])
             return np.maximum(found, 0), found >= 0
-        if name not in known.mean:
+        if name not in known.mean or name not in session.values:
             return np.zeros((*shape, width), np.float32), np.zeros(shape, bool)
         raw = np.asarray(session.values[name], np.float64)
         there = np.asarray(np.isfinite(raw).all(axis=-1))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinbergen.configuration import resolve
-from tinbergen.errors import ConfigError
+from tinbergen.errors import ConfigError, DataError
 from tinbergen.population.asking import SPIKES, Asker, SpikeTask
 from tinbergen.population.config import PopulationConfig
 from tinbergen.population.corpus import Corpus
@@ -38,6 +38,12 @@ class PopulationRun:
         self.vocabulary = load_vocabulary(self.run)
         self.config = resolve(PopulationConfig, self.run.config)
         self.sessions = known_sessions(open_sessions(data, self.config), self.vocabulary)
+        bins = self.vocabulary.n_bins
+        if wrong := [s for s in self.sessions if s.counts.shape[1] != bins]:
+            raise DataError(
+                f"Session {wrong[0].name!r}: expected windows of {bins} bins, as in "
+                f"{self.run.path}, found {wrong[0].counts.shape[1]}."
+            )
         self.corpus = Corpus(self.sessions, self.vocabulary, self.config)
         self.model = PopulationModel(self.config, self.vocabulary).eval()
         self.model.load_state_dict(self.run.load_weights())

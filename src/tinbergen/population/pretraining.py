@@ -168,7 +168,20 @@ def open_sessions(data: Data, config: PopulationConfig) -> list[Session]:
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     if not len(dataset):
         raise DataError("Expected at least one recording, found none.")
+    _check_sources(dataset, config)
     return [session_of(r, config.windows, config.modalities) for r in dataset.values()]
+
+
+def _check_sources(data: Mapping[str, Recording], config: PopulationConfig) -> None:
+    """Refuse a modality that no recording has, before windows are cut."""
+    for name, modality in config.modalities.items():
+        stream = (modality.source or name).partition("/")[0]
+        if not any(stream in recording for recording in data.values()):
+            first = next(iter(data.values()))
+            raise ConfigError(
+                f"Modality {name!r}: no recording has a stream {stream!r}; {first.name!r} has: "
+                f"{', '.join(first.streams)}."
+            )
 
 
 def _train(

@@ -219,7 +219,7 @@ def _of_trials(windows: Windows, column: str, modality: ModalityConfig, where: s
         raise DataError(f"{where}: a column of the trials is static; declare static: true.")
     values = windows.table[column]
     if modality.kind == "categorical":
-        return values.where(values.notna(), None).to_numpy(dtype=object)
+        return values.astype(object).where(values.notna(), None).to_numpy(dtype=object)
     return values.to_numpy(dtype=np.float64)[:, None]
 
 

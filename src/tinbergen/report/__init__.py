@@ -35,10 +35,12 @@ arrays are ``.npy`` without pickles; times are float seconds on the recording's 
 
 ``figures.json``
     Captions: a mapping with the optional keys ``embedding_map`` (``method``, ``x_label``,
-    ``y_label``, ``units``, ``note``), ``reconstructions`` (``columns``, ``rows``, ``error_name``,
-    ``note``) and ``clip`` (``recording``, ``units``, ``note``).
+    ``y_label``, ``units``, ``noun`` of a point, default "frame", ``note``), ``reconstructions``
+    (``columns``, ``rows``, ``error_name``, ``note``) and ``clip`` (``recording``, ``units``,
+    ``note``).
 ``embedding_map.csv``
-    ``x, y, recording, time`` and further columns to colour by: numbers or names.
+    ``x, y, recording, time`` and further columns to colour by: numbers or names. ``time`` may be
+    empty.
 ``reconstructions.npy``
     uint8 ``(row, column, height, width)`` or ``(..., 3)`` RGB: original, masked, reconstruction.
 ``clip_frames.npy`` and ``clip.csv``
@@ -55,6 +57,14 @@ of each file; those of arrays are needed, and so are their entries that say so.
     the others are what it is compared with. An empty ``value`` means that the neuron could not be
     scored; ``null`` is the mean of its null distribution. Caption: ``noun`` (what a row is about;
     "neuron", or "target" of what is decoded), ``unit`` (of each score), ``null_name``, ``note``.
+``tasks.csv``
+    A row a question and method, the run's own method first: ``score, task, method, mean, low,
+    high, unit, n, recordings, difference, difference_low, difference_high, p, flipped`` (what a
+    sign-flip test flipped), and optionally ``pooled``, ``against_test_mean``. Caption: ``note``.
+``transfer.csv``
+    A row a recording and pair of regions: ``recording, source, target, value, n``: how well
+    ``target`` is predicted from ``source`` alone, a mean over ``n`` units. Caption: ``unit``,
+    ``note``.
 ``nulls.csv``
     A row a draw of a null distribution: ``recording, target, score, null, value``; an empty
     ``recording`` means pooled, an empty ``target`` spikes; ``null`` is its kind, such as "time

@@ -29,6 +29,13 @@ _VIDEO_COLUMNS = (
     *("recording", "video", "n_frames", "ok", "corrupt", "missing", "fps", "duration"),
     *("width", "height", "damaged_frames", "damaged_times", "message"),
 )
+_TASK_COLUMNS = (
+    *("score", "task", "method", "mean", "low", "high", "unit", "n", "recordings"),
+    *("difference", "difference_low", "difference_high", "p", "flipped"),
+)
+_TASK_TEXTS = ("score", "task", "method", "unit", "flipped")
+_TRANSFER_TEXTS = ("recording", "source", "target")
+_TRANSFER_COLUMNS = (*_TRANSFER_TEXTS, "value", "n")
 _TEXT_COLUMNS = {
     *("score", "recording", "kind", "name", "unit", "direction"),
     *("video", "damaged_frames", "damaged_times", "message"),
@@ -61,6 +68,8 @@ class RunResults:
         uint8 ``(row, column, height, width)`` or ``(..., 3)``.
     clip_frames
         uint8 ``(time, height, width)`` or ``(..., 3)``.
+    tasks, transfer
+        Tables of ``diagnostics/tasks.csv`` and ``diagnostics/transfer.csv``.
     neural
         What a run wrote that predicts spikes, or predicts from them.
     """
@@ -78,6 +87,8 @@ class RunResults:
     reconstructions: np.ndarray | None
     clip: pd.DataFrame | None
     clip_frames: np.ndarray | None
+    tasks: pd.DataFrame | None
+    transfer: pd.DataFrame | None
     neural: NeuralResults
 
 
@@ -123,6 +134,8 @@ def read_results(run: str | os.PathLike) -> RunResults:
         reconstructions=read_images(figures / "reconstructions.npy", 4),
         clip=clip,
         clip_frames=clip_frames,
+        tasks=read_table(figures / "tasks.csv", _TASK_COLUMNS, _TASK_TEXTS),
+        transfer=read_table(figures / "transfer.csv", _TRANSFER_COLUMNS, _TRANSFER_TEXTS),
         neural=read_neural_results(figures),
     )
 

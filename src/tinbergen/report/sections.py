@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinbergen.metrics.score import Score
-from tinbergen.report import figures, neural_sections, parts
+from tinbergen.report import figures, neural_sections, parts, population_sections
 from tinbergen.report.images import data_uri, shrink
 from tinbergen.report.parts import Payload, Section
 from tinbergen.report.provenance import provenance
@@ -148,18 +148,21 @@ def embedding_map(results: RunResults, payload: Payload) -> Section | None:
         return None
     caption = results.captions.get("embedding_map", {})
     payload.map = figures.embedding_map(table, caption)
-    names = ["time", *(c for c in payload.map["columns"] if c != "time")]
+    timed = bool(np.isfinite(table["time"].to_numpy(float)).any())
+    names = [*(["time"] if timed else []), *(c for c in payload.map["columns"] if c != "time")]
     n, recordings = len(payload.map["x"]), len(payload.map["columns"]["recording"]["names"])
+    nouns = f"{caption.get('noun', 'frame')}s"
     drawn = ""
     for name in names:
-        alt = f"Embedding map of {n} frames of {recordings} recordings, coloured by {name}."
+        alt = f"Embedding map of {n} {nouns} of {recordings} recordings, coloured by {name}."
         panel = {"kind": "map", "by": name, "alt": alt}
         unit = payload.map["columns"][name].get("unit")
         title = f"By {name}" + (f" ({unit})" if unit else "")
         drawn += parts.figure(title, "", payload.place(panel))
     method = str(caption.get("method", "Embedding in two dimensions"))
     lead = (
-        f"{method}; {n} frames of {recordings} recordings. The ring marks one frame in each panel."
+        f"{method}; {n} {nouns} of {recordings} recordings. "
+        f"The ring marks one {nouns[:-1]} in each panel."
     )
     content = (
         f'<p class="lead">{escape(lead)}</p><div class="grid wide">{drawn}</div>'
@@ -303,6 +306,8 @@ def _ranges(text: str) -> Iterable[tuple[float, float]]:
 SECTIONS: tuple[Callable[[RunResults, Payload], Section | None], ...] = (
     quality,
     scores,
+    population_sections.tasks,
+    population_sections.transfer,
     neural_sections.nulls,
     neural_sections.neurons,
     neural_sections.rates,

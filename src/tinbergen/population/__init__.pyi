@@ -1,0 +1,15 @@
+from .config import ModalityConfig as ModalityConfig
+from .config import PopulationConfig as PopulationConfig
+from .config import WindowsConfig as WindowsConfig
+from .config import population_config as population_config
+from .estimator import Population as Population
+from .evaluation import Evaluation as Evaluation
+from .evaluation import evaluate as evaluate
+from .model_run import PopulationRun as PopulationRun
+from .pretraining import adapt as adapt
+from .pretraining import pretrain as pretrain
+from .saved_predictions import predict as predict
+from .sessions import Session as Session
+from .unit_probe import firing_statistics as firing_statistics
+from .unit_probe import region_probe as region_probe
+from .unit_probe import unit_vectors as unit_vectors
