@@ -47,7 +47,6 @@ TASKS = ("co_smoothing", "forward", "intra_region", "inter_region")
 FUTURE = 2  # bins
 LEAST_SPIKES, LEAST_SCORED, LEAST_REGION, LEAST_RATE = 20, 5, 5, 1.0
 WINDOW_S = 0.4
-FOLDS = 20
 REFERENCE = {
     "ridge": {1: (0.278, 0.068, 0.202, 0.246), 5: (0.210, 0.019, 0.188, 0.129),
               9: (0.190, 0.125, 0.114, 0.177)},
@@ -117,10 +116,7 @@ def ask_all(run: PopulationRun, session: Session, tasks: Sequence[str] = TASKS) 
     test = split_windows([session])["test"][session.name]
     found = {}
     for task in tasks:
-        folds = None if task == "co_smoothing" else FOLDS
-        rates = run.predict(
-            session.name, ["spikes"], task=task, windows=test, folds=folds, future=FUTURE
-        )
+        rates = run.predict(session.name, ["spikes"], task=task, windows=test, future=FUTURE)
         found[task] = unit_scores(session, rates, task)
     return found
 

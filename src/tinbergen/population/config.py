@@ -197,6 +197,7 @@ _PRESETS: dict[Preset, dict[str, Any]] = {
             "steps": 300,
             "warmup": 0.1,
             "validate_every": 50,
+            "patience": 3,
         },
     },
     "neds": merge(
