@@ -84,9 +84,9 @@ def read_result(path: Path, study_file: StudyFile, space: Space) -> SweepResult:
                 "reason": trial.user_attrs.get("reason", ""),
             }
         )
-    complete = {t.number: t.value for t in trials if t.state.name == "COMPLETE"}
+    complete = {row["trial"]: row["score"] for row in rows if row["state"] == "complete"}
     choose = min if study_file.better == "min" else max
-    best = choose(complete, key=lambda number: complete[number]) if complete else None
+    best = choose(complete, key=complete.__getitem__) if complete else None
     counts = {state: sum(row["state"] == state for row in rows) for state in STATES.values()}
     return SweepResult(path, pd.DataFrame(rows), counts, best, study_file.better)
 
