@@ -30,8 +30,10 @@ class Job(Protocol):
 class Launcher(Protocol):
     """Starts functions; what they come to, they write down themselves."""
 
-    poll_s: float
-    """Between two looks at what has ended, s."""
+    @property
+    def poll_s(self) -> float:
+        """Between two looks at what has ended, s."""
+        ...
 
     def start(self, folder: Path, name: str, function: Callable[..., None], *args: Any) -> Job:
         """Call a function somewhere; what it prints goes into ``folder``."""
@@ -178,7 +180,9 @@ class _SubmititJob:
     job: Any
 
     def done(self) -> bool:
-        return self.job.done()
+        # submitit waits for SLURM to requeue what it preempted, which not every cluster does. If
+        # it does, two jobs do the same trial, and the second waits for the first.
+        return self.job.done() or self.job.state == "PREEMPTED"
 
     def stop(self) -> None:
         self.job.cancel(check=False)

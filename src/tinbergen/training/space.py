@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tinbergen.configuration import Config, merge, read_yaml
 from tinbergen.errors import ConfigError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Kind = Literal["log", "between", "int", "choices"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 _EXPECTED = (
     "expected {log: [low, high]}, {between: [low, high]}, {int: [low, high]} (also with a step) "
     "or a list of choices"
@@ -110,7 +111,7 @@ def _dimension(key: str, written: Any) -> Dimension:
         written = {"choices": written}
     if not isinstance(written, Mapping):
         raise ConfigError(f"{key}: {_EXPECTED}, found {written!r}.")
-    kinds = [kind for kind in ("log", "between", "int", "choices") if kind in written]
+    kinds = [kind for kind in _KINDS if kind in written]
     others = sorted(set(written) - set(kinds) - ({"step"} if kinds == ["int"] else set()))
     if len(kinds) != 1 or others:
         raise ConfigError(

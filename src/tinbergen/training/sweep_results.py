@@ -52,10 +52,10 @@ class SweepResult:
         """Say it in words."""
         counts = ", ".join(f"{n} {state}" for state, n in self.counts.items() if n)
         lines = [f"{len(self.trials)} trials: {counts}"]
-        scores = self.trials.set_index("trial")["score"]
+        scores = self.trials["score"].tolist()
         if self.best is not None:
             lines.append(f"best: trial {self.best:03d}, score {scores[self.best]:.6g}")
-        if self.best and self.trials["state"].iloc[0] == "complete":
+        if self.best and self.trials["state"].tolist()[0] == "complete":
             lines.append(f"the settings as they were: {scores[0]:.6g}")
         return "\n".join(lines)
 
@@ -84,9 +84,9 @@ def read_result(path: Path, study_file: StudyFile, space: Space) -> SweepResult:
                 "reason": trial.user_attrs.get("reason", ""),
             }
         )
-    complete = {t.number: t.value for t in trials if t.state.name == "COMPLETE"}
+    complete = {row["trial"]: row["score"] for row in rows if row["state"] == "complete"}
     choose = min if study_file.better == "min" else max
-    best = choose(complete, key=lambda number: complete[number]) if complete else None
+    best = choose(complete, key=complete.__getitem__) if complete else None
     counts = {state: sum(row["state"] == state for row in rows) for state in STATES.values()}
     return SweepResult(path, pd.DataFrame(rows), counts, best, study_file.better)
 
@@ -95,7 +95,7 @@ def write_result(result: SweepResult) -> None:
     """Write the table, the summary, and what points at the best trial."""
     with atomic_write(result.path / "trials.csv") as file:
         result.trials.to_csv(file, index=False)
-    scores = result.trials.set_index("trial")["score"]
+    scores = result.trials["score"].tolist()
     failed = result.trials[result.trials["state"] == "failed"]
     summary: dict[str, Any] = {
         "trials": len(result.trials),
@@ -109,7 +109,7 @@ def write_result(result: SweepResult) -> None:
     if result.best is not None and result.best_run is not None:
         summary["best"] = {
             "trial": result.best,
-            "score": float(scores[result.best]),
+            "score": scores[result.best],
             "run": result.best_run.relative_to(result.path).as_posix(),
         }
         _point(result.path / "best", result.best_run.relative_to(result.path))

@@ -36,8 +36,10 @@ _GO_ON = "Run the same command with --resume to go on."
 class Trainer(Protocol):
     """What a room gives to a sweep; it is sent to other processes, so it must be picklable."""
 
-    better: Better
-    """Whether a smaller or a larger validation score is better."""
+    @property
+    def better(self) -> Better:
+        """Whether a smaller or a larger validation score is better."""
+        ...
 
     def config(self, changes: Mapping[str, Any]) -> Config:
         """Return the settings with changes; they hold a ``TrainConfig`` as ``train``.
