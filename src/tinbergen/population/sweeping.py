@@ -23,15 +23,16 @@ from tinbergen.training.sweeping import sweep as run_sweep
 DEFAULT_SPACE: dict[str, Any] = {
     "train.learning_rate": {"log": [1e-4, 8e-3]},
     "units.decay": {"log": [0.01, 3.0]},
-    "units.linear_rank": {"int": [0, 96], "step": 16},
+    "units.linear_rank": {"int": [0, 32], "step": 8},
     "network.dropout": {"between": [0.0, 0.4]},
     "network.width": [64, 128, 256],
     "network.depth": {"int": [1, 6]},
+    "masks.ratio": [[0.02, 0.1], [0.02, 0.32], [0.1, 0.5]],
 }
 """What is searched if nothing else is asked for.
 
-The masks are not in it: they decide what is asked in validation as well, so that scores of models
-with other masks do not compare."""
+The weights of the masks are not in it: they decide what is asked in validation as well, so that
+scores of models with others do not compare."""
 
 
 @dataclass(frozen=True)
