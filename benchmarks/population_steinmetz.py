@@ -182,9 +182,12 @@ def compare(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     }
 
 
-def single(work: Work, seeds: Sequence[int]) -> Iterator[dict]:
-    """Each of three sessions by itself: ridge, the factors alone, the network, with drift."""
-    for number in SESSIONS:
+def single(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator[dict]:
+    """Each of three sessions by itself: ridge, the factors alone, the network, with drift.
+
+    All seeds of the network, one of the rest: factors are fitted in closed steps.
+    """
+    for number in numbers:
         session = load(number)
         plain = {}
         for name, calibrate in (("ridge", False), ("ridge, calibrated", True)):
@@ -193,8 +196,7 @@ def single(work: Work, seeds: Sequence[int]) -> Iterator[dict]:
                 score = mean(plain[name][task])
                 yield {"session": number, "model": name, "task": task, "score": score}
         for name, overrides in SINGLE.items():
-            # The factors are fitted in closed steps: seeds change nothing.
-            for seed in seeds if name.startswith("tinbergen") else seeds[:1]:
+            for seed in seeds if name == "tinbergen" else seeds[:1]:
                 run, seconds = work.train([session], seed, overrides)
                 found = ask_all(run, session)
                 for task in TASKS:
@@ -216,13 +218,13 @@ SINGLE = {
 ONLY = ("neuron", "intra_region", "inter_region", "temporal", "future")
 
 
-def masks(work: Work, seeds: Sequence[int]) -> Iterator[dict]:
+def masks(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator[dict]:
     """Networks that were trained with one mask alone, and with all: every task of each."""
     none = dict.fromkeys(ONLY, 0.0)
     network = {"units": {"linear_rank": 0}, "train": {"learning_rate": 2e-3}}
     variants = {"mixture": network}
     variants |= {name: merge(network, {"masks": {**none, name: 1.0}}) for name in ONLY}
-    for number in SESSIONS:
+    for number in numbers:
         session = load(number)
         for name, overrides in variants.items():
             for seed in seeds:
@@ -317,6 +319,8 @@ def decode(work: Work, seeds: Sequence[int]) -> Iterator[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["single", "masks", "adapt", "animals", "decode"])
+    parser.add_argument("--sessions", type=int, nargs="+", default=SESSIONS)
+    parser.add_argument("--shares", type=float, nargs="+", default=[1.0, 0.1])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=800, help="of pretraining")
     parser.add_argument("--recent", action="store_true", help="follow drift by recent rates")
@@ -333,13 +337,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work, seeds, steps = Work(folder), options.seeds, options.steps
         found = {
-            "single": lambda: single(work, seeds),
-            "masks": lambda: masks(work, seeds),
+            "single": lambda: single(work, options.sessions, seeds),
+            "masks": lambda: masks(work, options.sessions, seeds),
             "decode": lambda: decode(work, seeds),
             "adapt": lambda: to_new(
                 work, dict.fromkeys(SESSIONS, others), seeds, [1.0], steps, drift
             ),
-            "animals": lambda: to_new(work, mice, seeds, [1.0, 0.1], steps, drift),
+            "animals": lambda: to_new(work, mice, seeds, options.shares, steps, drift),
         }[options.what]
         for row in found():
             print(json.dumps(row), flush=True)
