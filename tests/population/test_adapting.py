@@ -106,3 +106,14 @@ def test_other_data_cannot_be_resumed_on(base):
     with pytest.raises(DataError, match="a1"):
         pretrain([make_session("a1", 21, seed=9), make_session("a2", 70)], base.path,
                  overrides=SETTINGS, resume=True)  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", ["tinbergen", "neds", "mtm", "ndt2"])
+def test_presets_train_and_adapt_with_two_processes(tmp_path, preset):
+    """Every weight has a part in every step: processes that share gradients need that."""
+    settings = merge(SETTINGS, {"train": {"steps": 3, "devices": 2, "device": "cpu"}})
+    sessions = [make_session("a1", 21), make_session("a2", 70)]
+    base = pretrain(sessions, tmp_path / "base", preset=preset, overrides=settings)
+    new = make_session("c1", 33)
+    run = adapt(base, [new], tmp_path / "new", overrides={"train": {"steps": 2, "devices": 1}})
+    assert PopulationRun(run, [new]).predict("c1", ["spikes"], folds=3).shape == (12, 10, 33)

@@ -157,6 +157,8 @@ class PopulationConfig(Config):
             )
         if network.layout == "patches" and self.units.read != "table":
             raise ValueError("network.layout=patches reads units from a table (units.read)")
+        if self.units.recent and self.units.read != "table":
+            raise ValueError("units.recent reads units from a table (units.read)")
         return self
 
 

@@ -83,10 +83,10 @@ class PopulationModel(nn.Module):
         self.modality_embedding = nn.Parameter(
             torch.randn(1 + len(config.modalities), width) * 0.02
         )
-        bins = vocabulary.n_bins if net.time_embedding else 0
-        self.time_embedding = nn.Parameter(torch.randn(bins, width) * 0.02)
-        sessions = len(sizes) if net.session_embedding else 0
-        self.session_embedding = nn.Parameter(torch.zeros(sessions, width))
+        if net.time_embedding:
+            self.time_embedding = nn.Parameter(torch.randn(vocabulary.n_bins, width) * 0.02)
+        if net.session_embedding:
+            self.session_embedding = nn.Parameter(torch.zeros(len(sizes), width))
         if net.prompt:
             self.prompt_embedding = nn.Parameter(torch.randn(len(SCHEMES), width) * 0.02)
         self.blocks = nn.ModuleList(

@@ -145,6 +145,8 @@ def _regions_of(
     """Return the vectors of regions in a new order; 0 for a region that is new."""
     found = {}
     for name in ("tables.region_in", "tables.region_out"):
+        if name not in weights:
+            continue
         old = weights[name]
         found[name] = old.new_zeros(len(wanted), old.shape[1])
         for number, region in enumerate(wanted):

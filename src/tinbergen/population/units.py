@@ -48,6 +48,8 @@ class UnitTables(nn.Module):
         self.register_buffer("rate", rates)
         self.register_buffer("root", torch.as_tensor(vocabulary.roots).float())
         self.register_buffer("region", torch.as_tensor(vocabulary.region_numbers))
+        if config.read != "table":  # a network a session has weights of its own
+            return
         regions = len(vocabulary.regions)
         self.region_in = nn.Parameter(torch.zeros(regions, width))
         self.region_out = nn.Parameter(torch.zeros(regions, width))
