@@ -52,7 +52,7 @@ def test_all_methods_stand_in_one_table(page_of):
     found = section(page_of(tasks()), "tasks")
     assert found is not None
     said = text_of(found[0])
-    for text in ("Co-smoothing (bits/spike)", "0.25", "0.20 to 0.30", "0.0040 (units)", "0.10"):
+    for text in ("Co-smoothing (bits/spike)", "0.250", "0.200 to 0.300", "0.004 (units)", "0.100"):
         assert text in said, text
     assert re.findall(r"<strong>(\w+)</strong>", found[0]) == ["network", "network"]
     assert "nan" not in said.lower()
@@ -69,7 +69,7 @@ def test_regions_are_averaged_by_units(page_of):
     found = section(page_of(transfer=table), "transfer")
     assert found is not None
     titles = dict(re.findall(r'title="(\w+ from \w+): ([^"]+)"', found[0]))
-    assert titles == {"LP from CA1": "0.30, 30 units", "CA1 from LP": "-0.20, 5 units"}
+    assert titles == {"LP from CA1": "0.300, 30 units", "CA1 from LP": "-0.200, 5 units"}
     assert found[0].count("–") == 2  # the diagonal was not measured
 
 
