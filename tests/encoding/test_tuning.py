@@ -1,5 +1,7 @@
 """Bumps over the range of a signal, against a partition of unity and simulated place cells."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -64,10 +66,10 @@ def test_tiles_of_a_plane_do_not_crowd_out_a_narrow_set():
         "speed": tb.Series(times, speed),
         "counts": tb.Series(times, counts, unit="spikes/bin"),
     }
-    study = {"features": "place:tuned,speed", "target": "counts", "bin": 0.1, "folds": 3}
+    study: Any = {"features": "place:tuned,speed", "target": "counts", "bin": 0.1, "folds": 3}
     recording, options = tb.Recording("rat", streams), {"lags": (0, 0)}
     result = tb.encode(recording, compare=True, options=options, **study)
-    mean = result.scores.groupby("features")["value"].mean()
+    mean: Any = result.scores.groupby("features")["value"].mean()
     assert mean["speed"] > 0.3
     assert mean["all"] > 0.75 * mean["speed"]
     joint = tb.encode(recording, options={**options, "groups": None}, **study)

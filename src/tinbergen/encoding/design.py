@@ -89,7 +89,7 @@ class FeatureMap(Saved):
                     stops, groups, shares(self.components, groups), strict=True
                 )
             ]
-            self.projection_ = scipy.linalg.block_diag(*parts)
+            self.projection_ = np.asarray(scipy.linalg.block_diag(*parts))
         return self
 
     @property
