@@ -188,7 +188,7 @@ def test_what_cannot_be_asked(study, tmp_path):
     _, data, runs = study
     run = runs["vit-m"]
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"tokens": ("cat",)}, "cls, mean, patch"),
+        ({"tokens": ("cat",)}, "cls, mean, grid, patch"),
         ({"tokens": ()}, "tokens"),
         ({"layers": (0,)}, "expected 1 to 2, found 0"),
         ({"layers": (3,)}, "expected 1 to 2, found 3"),
