@@ -25,8 +25,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine
 
+from machine import describe_machine
 from tinbergen import beast, encode, simulate
 from tinbergen.encoding.summary import StudyResult
 from tinbergen.metrics import bits_per_spike, hierarchical_interval
@@ -69,7 +69,7 @@ def follow(study: Dataset) -> tuple[Dataset, Dataset]:
 
 
 def drives(study: Dataset) -> dict[str, Series]:
-    """What the units read, by recording."""
+    """Compute what the units read, by recording."""
     found = {}
     for name, recording in study.items():
         times, values = visual_drives(visual_cells(recording["video"]))
@@ -105,7 +105,9 @@ def compare(study: Dataset, result: StudyResult, sets: list[str], ours: str) -> 
             "bits_per_spike": round(float(value.mean()), 4),
             "share_of_ceiling": round(float(value.mean() / best.mean()), 3),
             "share_by_recording": {
-                str(each): round(float(value[sessions == each].mean() / best[sessions == each].mean()), 3)
+                str(each): round(
+                    float(value[sessions == each].mean() / best[sessions == each].mean()), 3
+                )
                 for each in dict.fromkeys(sessions)
             },
         }

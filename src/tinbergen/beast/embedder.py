@@ -165,7 +165,7 @@ class Embedder:
 
 
 def coarse(patches: Tensor) -> Tensor:
-    """Average tokens ``(N, rows, columns, width)`` in 4 x 4 parts of the image, ``(N, 4, 4, width)``.
+    """Average tokens ``(N, rows, columns, width)`` in 4 x 4 parts: ``(N, 4, 4, width)``.
 
     Parts share a row or column of patches where these cannot be dealt out evenly.
     """

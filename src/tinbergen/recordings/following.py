@@ -56,7 +56,9 @@ class AnimalView(FrameSource):
     def __init__(self, video: FrameSource, follow: int):
         if follow < 8 or video.is_clip:
             what = f"{video.path}, a clip" if video.is_clip else f"{follow} px"
-            raise ConfigError(f"follow: expected a window of at least 8 px of a whole video; {what}.")
+            raise ConfigError(
+                f"follow: expected a window of at least 8 px of a whole video; {what}."
+            )
         super().__init__(video.path, gray=True)
         self.video = video.view(gray=True)
         self.follow = follow
