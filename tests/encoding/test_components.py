@@ -3,9 +3,13 @@ import pandas as pd
 import pytest
 
 from tinbergen.encoding import components
+from tinbergen.encoding.choices import settings_for
 from tinbergen.encoding.components import COMPONENTS, WideRows
+from tinbergen.encoding.design import FeatureMap
 from tinbergen.encoding.features import features_on, find_features, named_features
 from tinbergen.encoding.grid import Grid
+from tinbergen.encoding.planning import plan
+from tinbergen.encoding.problem import make_problem
 from tinbergen.recordings import Intervals, Recording, Series
 
 
@@ -66,3 +70,29 @@ def test_patch_tokens_come_as_components_of_the_training_rows(tmp_path):
     np.testing.assert_allclose(
         np.abs(got[:, :5]), np.abs(centred @ axes[:5].T), rtol=1e-2, atol=2e-2
     )
+
+
+def test_of_components_a_model_keeps_the_strongest():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 8))
+    x = np.linalg.qr(x - x.mean(axis=0))[0] * np.geomspace(100, 1, 8)
+    kept = FeatureMap(3, "common").fit(x, np.ones(2000, bool)).projection_
+    np.testing.assert_allclose(kept[3:], 0, atol=1e-9)
+    assert (np.abs(kept[:3]).max(axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("model", ["ridge", "rrr", "glm", "tcn"])
+def test_a_study_reduces_components_by_their_strength(tmp_path, model):
+    folder, values = tmp_path / "m", rows(n=400, width=1200)
+    folder.mkdir()
+    np.save(folder / "patch.npy", values)
+    times = np.arange(400) / 10
+    pd.DataFrame({"time": times, "status": 0}).to_parquet(folder / "index.parquet")
+    counts = Series(times, np.ones((400, 2)), ("a", "b"), "spikes/bin")
+    recording = Recording("m", {"counts": counts, "wheel": Series(times, times)})
+    named = named_features(f"{tmp_path}:patch,wheel")
+    planned = plan(recording, named, "counts")
+    problem = make_problem(planned)
+    alone = settings_for(model, problem, f"{tmp_path}:patch", 128, {}, 0)
+    assert alone["scale"] == "common"
+    assert "scale" not in settings_for(model, problem, "all", 129, {}, 0)

@@ -76,9 +76,17 @@ def check_choice(name: str, direction: str, kind: str, options: Mapping[str, Any
 
 
 def settings_for(
-    name: str, problem: Problem, n_columns: int, options: Mapping[str, Any], seed: int
+    name: str,
+    problem: Problem,
+    features: str,
+    n_columns: int,
+    options: Mapping[str, Any],
+    seed: int,
 ) -> dict[str, Any]:
-    """Return settings that suit a problem, those that were asked for on top."""
+    """Return settings that suit a problem, those that were asked for on top.
+
+    ``features`` is one of the problem's feature sets; any other name stands for all of them.
+    """
     takes = inspect.signature(model_class(name)).parameters
     lonely = problem.per_trial or (problem.grid.per_trial or _SHORT) < _SHORT
     lags = (0, 0) if lonely else (-5, 5)
@@ -99,7 +107,11 @@ def settings_for(
             )
         del settings["lags"]
         settings.pop("components", None)
-    if all(columns.kind == "counts" for columns in problem.features.sets.values()):
+    sets = problem.features.sets
+    chosen = [sets[features]] if features in sets else list(sets.values())
+    # Of components the first are the strongest; each by its own deviation, any would be as good.
+    components = len(chosen) == 1 and chosen[0].project is not None
+    if components or all(columns.kind == "counts" for columns in chosen):
         settings["scale"] = "common"
     settings |= {"seed": seed, "random_state": seed, "balanced": True}
     return {k: v for k, v in settings.items() if k in takes} | dict(options)

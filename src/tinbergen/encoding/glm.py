@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinbergen.encoding.design import Scale
 from tinbergen.encoding.heldout import HeldOutScore
 from tinbergen.encoding.inputs import Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.poisson_fit import PoissonFit
@@ -29,7 +30,7 @@ class PoissonGLM(LinearModel):
     ----------
     alphas
         Penalties to choose from, by bits/spike of held-out rows; then all rows are fitted.
-    lags, components, basis
+    lags, components, basis, scale
         As for :class:`~tinbergen.encoding.ridge.Ridge`.
     tolerance
         Units are fitted until the gradient has shrunk to this share of that of a constant rate.
@@ -67,6 +68,7 @@ class PoissonGLM(LinearModel):
         basis: int | ArrayLike | None = None,
         tolerance: float = 1e-3,
         max_steps: int = 200,
+        scale: Scale = "each",
     ):
         self.alphas = alphas
         self.lags = lags
@@ -74,6 +76,7 @@ class PoissonGLM(LinearModel):
         self.basis = basis
         self.tolerance = tolerance
         self.max_steps = max_steps
+        self.scale = scale
 
     def fit(
         self,

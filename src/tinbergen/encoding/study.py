@@ -370,7 +370,8 @@ class _Runner:
             settings = plain_settings(choice, problem, x.shape[1])
         else:
             choice = config.model
-            settings = settings_for(choice, problem, x.shape[1], config.options, config.seed)
+            width = x.shape[1]
+            settings = settings_for(choice, problem, name, width, config.options, config.seed)
         began = time.perf_counter()
         make = model_class(choice)
         fold = problem.folds[number]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tinbergen.encoding.design import Scale
 from tinbergen.encoding.heldout import FLOOR, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
@@ -67,6 +68,8 @@ class TCN(Saved):
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``, for the training.
     target
         ``"auto"``: counts if all targets are whole numbers >= 0.
+    scale
+        Of the features, as for :class:`~tinbergen.encoding.ridge.Ridge`.
 
     Attributes
     ----------
@@ -110,6 +113,7 @@ class TCN(Saved):
         seed: int = 0,
         device: Device = "cpu",
         target: Literal["auto", "counts", "continuous"] = "auto",
+        scale: Scale = "each",
     ):
         self.preset = preset
         self.components = components
@@ -120,6 +124,7 @@ class TCN(Saved):
         self.seed = seed
         self.device: Device = device
         self.target = target
+        self.scale: Scale = scale
 
     def fit(self, X: Any, Y: Any, *, segments: Any = None, validate: Any = None) -> Self:
         """Fit one session, or several that share the network's middle.
@@ -143,7 +148,7 @@ class TCN(Saved):
         self.kind_ = kind_of(self.target, tables)
         self.n_left_out_ = sum(table.n_left_out for table in tables)
         self.taps_ = preset.filter_length or _taps(tables)
-        self.sessions_ = [TCNSession.of(table, preset.components) for table in tables]
+        self.sessions_ = [TCNSession.of(table, preset.components, self.scale) for table in tables]
         for session, table, y in zip(self.sessions_, tables, listed(Y), strict=True):
             session.vector_ = is_vector(y, table.rows)
         inputs = [
