@@ -77,6 +77,7 @@ def test_of_components_a_model_keeps_the_strongest():
     x = rng.normal(size=(2000, 8))
     x = np.linalg.qr(x - x.mean(axis=0))[0] * np.geomspace(100, 1, 8)
     kept = FeatureMap(3, "common").fit(x, np.ones(2000, bool)).projection_
+    assert kept is not None
     np.testing.assert_allclose(kept[3:], 0, atol=1e-9)
     assert (np.abs(kept[:3]).max(axis=0) > 0).all()
 

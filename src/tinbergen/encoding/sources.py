@@ -20,8 +20,8 @@ column of Trials   --                          ``steps`` (the value while the tr
                                                ``numbers`` (never classes), ``events`` (1 in the
                                                bin of the column's time)
 folder             --                          kind of token: ``cls``, ``mean``, ``grid``,
-                                               ``patch``; of the last two components, fitted on
-                                               training rows alone
+                                               ``patch``; of more than 1024 columns principal
+                                               components, fitted on training rows alone
 =================  ==========================  ==================================================
 """
 

@@ -73,7 +73,7 @@ class AnimalView(FrameSource):
         return self.video.times
 
     def _source_size(self) -> tuple[int, int]:
-        return self.follow, self.follow
+        return self._animal.window, self._animal.window
 
     def _read(
         self, positions: Sequence[int] | np.ndarray, close: bool
@@ -87,7 +87,7 @@ class AnimalView(FrameSource):
         self.video.geometry.apply(make(), frame)
         half = (frame - self._animal.background) / 2 + 128
         x, y = self._animal.places[position]
-        crop = cv2.getRectSubPix(half, (self.follow, self.follow), (float(x), float(y)))
+        crop = cv2.getRectSubPix(half, self._source_size(), (float(x), float(y)))
         crop = np.rint(crop).astype(np.uint8)
         return crop if self.gray else np.repeat(crop[..., None], 3, axis=2)
 
@@ -95,9 +95,9 @@ class AnimalView(FrameSource):
 class _Animal:
     """Where the animal is; one object for all views of a video, so that it is sought once."""
 
-    def __init__(self, video: FrameSource, reach: float):
+    def __init__(self, video: FrameSource, window: int):
         self.video = video
-        self.reach = reach
+        self.window = window
 
     @functools.cached_property
     def background(self) -> np.ndarray:
@@ -105,7 +105,7 @@ class _Animal:
 
     @functools.cached_property
     def places(self) -> np.ndarray:
-        return follow(self.video, self.background, self.reach)
+        return follow(self.video, self.background, self.window)
 
 
 def median_image(video: FrameSource) -> np.ndarray:
