@@ -1,11 +1,12 @@
-"""How much of the visual units' spikes plain inputs explain, as a share of the known ceiling.
+"""Video to spikes with a known ceiling: embeddings beside frames, motion energy and keypoints.
 
-Virtual animals are filmed, units driven by the written frames are drawn, and Poisson regression
-(32 components, lags of 0 to 3 frames) predicts their spikes from each input. Every fourth block of
-10 s is held out. ``drives`` is what the units really read, ``cells`` the stage before that.
+Virtual animals are filmed with units that are driven by the written frames. A network learns from
+these films alone, seen by a view that goes with the animal, and embeds them; RRR, GLM and TCN of
+``tinbergen encode`` predict the spikes from each feature set (128 components, lags of -1 to 3
+bins of 0.1 s; three folds of held-out time with a gap of 1 s). ``drives`` is what the units really
+read: what it lacks to the ceiling is lost to the length of the recording, whatever the features.
 
     python benchmarks/visual_neurons.py --out visual_neurons.json
-    python benchmarks/visual_neurons.py --study STUDY --embeddings EMBEDDINGS
 """
 
 from __future__ import annotations
@@ -16,108 +17,153 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
 import json
+import sys
 import tempfile
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from tinbergen import simulate
-from tinbergen.encoding import PoissonGLM
-from tinbergen.metrics import bits_per_spike
-from tinbergen.recordings import Dataset, FrameSource, Recording
-from tinbergen.recordings.intervals import Bins
-from tinbergen.simulation import (
-    VISUAL_REGIONS,
-    Population,
-    draw_spikes,
-    expected_counts,
-    visual_cells,
-    visual_drives,
-)
+from machine import describe_machine
+from tinbergen import beast, encode, simulate
+from tinbergen.encoding.summary import StudyResult
+from tinbergen.metrics import bits_per_spike, hierarchical_interval
+from tinbergen.recordings import AnimalView, Bins, Dataset, Series
+from tinbergen.simulation import expected_counts, visual_cells, visual_drives
 
-UNITS, BLOCK_S, COMPONENTS = 36, 10.0, 32
-FLOOR = 1e-4  # spikes/bin
+WINDOW, BIN_S, FLOOR = 64, 0.1, 1e-9  # px, s, spikes/bin
+NETWORK = {
+    "encoder": {"image_size": (WINDOW, WINDOW), "channels": 1, "patch": 8, "depth": 6},
+    "decoder": {"width": 128, "depth": 2, "heads": 4},
+    "frames": {"per_video": 2000, "select": "uniform"},
+}
+LAYERS = (2, 4, 6)
+MODELS = {
+    "rrr": {"components": 128, "lags": (-1, 3)},
+    "glm": {"components": 128, "lags": (-1, 3)},
+    "tcn": {"components": 128},
+}
 
 
-def inputs(recording: Recording, embeddings: Path | None) -> dict[str, np.ndarray]:
-    """Features of every frame, by name."""
-    video = recording["video"]
-    cells = visual_cells(video)
-    times, drives = visual_drives(cells)
-    points = recording["keypoints"]
-    small = pixels(video)
-    moved = np.abs(np.diff(small, axis=0, prepend=small[:1])).mean(axis=1)
-    found = {
-        "motion energy": np.column_stack([moved, np.log(moved + 0.1)]),
-        "keypoints": np.column_stack(
-            [points.positions.reshape(len(small), -1), points.confidence.reshape(len(small), -1)]
-        ),
-        "frame components": small,
-        "cells": np.asarray(cells.values, float),
-        "drives": np.stack([np.interp(video.times, times, d) for d in drives.values()], axis=1),
-    }
-    if embeddings is not None:
-        found["embedding"] = np.load(embeddings / recording.name / "cls.npy").astype(float)
+class Seconds(dict):
+    """CPU-seconds of each step."""
+
+    @contextmanager
+    def of(self, name: str):
+        began = time.process_time()
+        yield
+        self[name] = round(time.process_time() - began, 1)
+
+
+def follow(study: Dataset) -> tuple[Dataset, Dataset]:
+    """Return the view of the animals alone, and beside everything else that is known."""
+    views = {name: AnimalView(each["video"], WINDOW) for name, each in study.items()}
+    alone = [replace(each, streams={"video": views[name]}) for name, each in study.items()]
+    beside = [
+        replace(each, streams={**each.streams, "crop": views[name]})
+        for name, each in study.items()
+    ]
+    return Dataset(alone), Dataset(beside)
+
+
+def drives(study: Dataset) -> dict[str, Series]:
+    """Compute what the units read, by recording."""
+    found = {}
+    for name, recording in study.items():
+        times, values = visual_drives(visual_cells(recording["video"]))
+        found[name] = Series(times, np.stack(list(values.values()), axis=1), tuple(values))
     return found
 
 
-def pixels(video: FrameSource) -> np.ndarray:
-    frames = [batch.frames for batch in video.view(gray=True, size=(48, 64)).iterate()]
-    return np.concatenate(frames).reshape(video.n_frames, -1).astype(float)
+def ceiling(study: Dataset, result: StudyResult) -> np.ndarray:
+    """Bits/spike of the true rates on the spikes that were scored, ``(unit,)``."""
+    scores = []
+    for name, predicted in result.predicted.items():
+        rates = study[name]["visual_rates"]
+        at = [rates.channels.index(unit) for unit in predicted.names]
+        rows = np.zeros(len(predicted.starts), dtype=int)
+        bins = Bins(predicted.starts, predicted.stops, BIN_S, rows)
+        expected = expected_counts(rates, bins)[:, at]
+        scores.append(bits_per_spike(predicted.truth, expected, "mean", FLOOR))
+    return np.concatenate(scores)
 
 
-def score(counts: np.ndarray, rates: np.ndarray) -> float:
-    """Mean over units of the bits/spike beyond each unit's mean on the test data."""
-    return float(bits_per_spike(counts, rates, "mean", FLOOR).mean())
+def compare(study: Dataset, result: StudyResult, sets: list[str], ours: str) -> dict:
+    """Score each feature set, and ours against it paired over units."""
+    table = result.scores.pivot(index=["recording", "name"], columns="features", values="value")
+    order = [(name, unit) for name, found in result.predicted.items() for unit in found.names]
+    table = table.loc[order]
+    best = ceiling(study, result)
+    sessions = table.index.get_level_values("recording").to_numpy()
+    rows = {}
+    for name in sets:
+        value = table[name].to_numpy()
+        gain = table[ours].to_numpy() - value
+        rows[name] = {
+            "bits_per_spike": round(float(value.mean()), 4),
+            "share_of_ceiling": round(float(value.mean() / best.mean()), 3),
+            "share_by_recording": {
+                str(each): round(
+                    float(value[sessions == each].mean() / best[sessions == each].mean()), 3
+                )
+                for each in dict.fromkeys(sessions)
+            },
+        }
+        if name != ours:
+            low, high = hierarchical_interval(gain, sessions)
+            rows[name]["ours_minus_this"] = [round(float(x), 4) for x in (gain.mean(), low, high)]
+            rows[name]["units_better"] = f"{int((gain > 0).sum())} of {len(gain)}"
+    return {"ceiling": round(float(best.mean()), 4), "units": len(best), "features": rows}
 
 
-def measure(recording: Recording, embeddings: Path | None) -> dict:
-    video, generator = recording["video"], np.random.default_rng(0)
-    started = time.process_time()
-    times, drives = visual_drives(visual_cells(video))
-    seconds = time.process_time() - started
-    population = Population.draw(UNITS, generator, VISUAL_REGIONS, (5.0, 30.0))
-    rates = population.rates(times, drives, generator, drift=0.05)
-    bins = Bins.inside(rates.valid, float(np.median(np.diff(video.times))))
-    n = min(len(bins), video.n_frames)
-    expected = expected_counts(rates, bins)[:n]
-    counts = draw_spikes(rates, generator).bin(bins)[:n].astype(float)
-    block = (video.times[:n] // BLOCK_S).astype(int)
-    test, train = block % 4 == 3, block % 4 != 3
-    ceiling = score(counts[test], expected[test])
-    shares = {}
-    for name, values in inputs(recording, embeddings).items():
-        values = values[:n][:, values.std(axis=0) > 0]
-        spread = values[train].std(axis=0) if name != "frame components" else 1.0
-        values = (values - values[train].mean(axis=0)) / np.maximum(spread, 1e-6)
-        if values.shape[1] > COMPONENTS:
-            _, axes = np.linalg.eigh(values[train].T @ values[train])
-            values = values @ axes[:, ::-1][:, :COMPONENTS]
-        model = PoissonGLM(lags=(0, 3), components=None)
-        model.fit(values[train], counts[train], segments=block[train])
-        predicted = np.asarray(model.predict(values[test], segments=block[test]))
-        shares[name] = round(score(counts[test], predicted) / ceiling, 3)
-    return {"recording": recording.name, "ceiling": round(ceiling, 3), "shares": shares} | {
-        "frames": video.n_frames,
-        "cpu_s_of_the_drives": round(seconds, 2),
+def measure(study: Dataset, folder: Path, steps: int, seconds: Seconds) -> dict:
+    alone, beside = follow(study)
+    with seconds.of("pretrain"):
+        run = beast.pretrain(alone, folder / "run", size="ti", steps=steps, overrides=NETWORK)
+    with seconds.of("embed"):
+        beast.embed(run, alone, folder / "embeddings", layers=LAYERS)
+    with seconds.of("drives"):
+        read = drives(study)
+    sets = {
+        "embedding": f"{folder / 'embeddings'}:cls",
+        "crop components": "crop:pca",
+        "frame components": "video:pca",
+        "motion energy": "video:motion",
+        "keypoints": "keypoints",
+        "drives": read,
     }
+    found = {}
+    for model, options in MODELS.items():
+        with seconds.of(model):
+            result = encode(
+                beside, features=sets, target="visual_spikes", model=model, options=options,
+                bin=BIN_S, folds=3, compare=True,
+            )  # fmt: skip
+        found[model] = compare(study, result, list(sets), "embedding")
+        print(json.dumps({model: found[model]}), file=sys.stderr, flush=True)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--study", type=Path, help="simulated already; default: simulate one")
-    parser.add_argument("--embeddings", type=Path, help="folder of embeddings of that study")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of each animal")
+    parser.add_argument("--steps", type=int, default=300, help="of the network")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    seconds = Seconds()
     with tempfile.TemporaryDirectory() as folder:
-        if options.study:
-            data = Dataset.open(options.study)
-        else:
-            shape = {"fps": 15.0, "size": (96, 128), "seed": 11}
-            data = simulate(Path(folder) / "study", animals=2, duration=300.0, **shape)
-        rows = [measure(recording, options.embeddings) for recording in data.values()]
-    text = json.dumps(rows, indent=1)
+        with seconds.of("simulate"):
+            study = simulate(
+                Path(folder) / "study", animals=2, duration=60 * options.minutes, fps=15.0,
+                size=(96, 128), visual_neurons=24, seed=11,
+            )  # fmt: skip
+        found = measure(study, Path(folder), options.steps, seconds)
+    seconds["total"] = round(sum(seconds.values()), 1)
+    settings = {"minutes": options.minutes, "steps": options.steps}
+    about = {"machine": describe_machine(), **settings, "cpu_s": seconds}
+    text = json.dumps(about | {"models": found}, indent=1)
     print(text)
     if options.out:
         options.out.write_text(text + "\n")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tinbergen.beast import cache_build, selection
-from tinbergen.beast.cache import CacheConfig, FrameCache, fingerprint
+from tinbergen.beast.cache import CacheConfig, FrameCache, cache_key, fingerprint
 from tinbergen.beast.cache_build import build_cache
 from tinbergen.beast.selection import Selection
 from tinbergen.errors import DataError, MissingFileError, OutputError
-from tinbergen.recordings import Dataset, ImageFolder, Recording, Video
+from tinbergen.recordings import AnimalView, Dataset, ImageFolder, Recording, Video
 
 SMALL = CacheConfig(selection=Selection(frames_per_video=8, offset=2), size=(24, 32))
 ALL = CacheConfig(selection=Selection(method="all"), size=(24, 32), gray=True)
@@ -195,6 +195,12 @@ def test_region_of_interest_is_part_of_the_key(tmp_path, array_video):
     assert whole.key != part.key
     view = video.view(roi=(4, 4, 20, 20), size=(24, 32), gray=True)
     assert np.array_equal(part.frames[11, ..., 0], view.frame(11))
+
+
+def test_the_view_that_goes_with_the_animal_has_a_key_of_its_own(array_video):
+    video = array_video(30)
+    views = [video, AnimalView(video, 16), AnimalView(video, 24)]
+    assert len({cache_key({("a", "video"): view}, SMALL) for view in views}) == 3
 
 
 def test_outputs_in_the_way(tmp_path, array_video, monkeypatch):

@@ -10,6 +10,7 @@ from tiny_films import ArrayVideo, moving_square
 
 from tinbergen.beast import Embedder, embed, pretrain
 from tinbergen.beast.cache import FrameCache
+from tinbergen.beast.embedder import coarse
 from tinbergen.beast.embedding import Embedding
 from tinbergen.beast.pretraining import cached_backgrounds, hold_out, load_backgrounds
 from tinbergen.beast.reconstruction import load_model
@@ -67,7 +68,7 @@ def test_embedding_is_what_the_trained_encoder_sees(study, tmp_path, preset):
     with torch.no_grad():
         tokens = model.encoder(patchify(task.images(rows), 8))
     found = embed(
-        run, data, tmp_path / "out", tokens=("cls", "mean", "patch"), dtype="float32",
+        run, data, tmp_path / "out", tokens=("cls", "mean", "grid", "patch"), dtype="float32",
         device="cpu", precision="fp32",
     )  # fmt: skip
     index = cache.index.iloc[rows]
@@ -77,6 +78,15 @@ def test_embedding_is_what_the_trained_encoder_sees(study, tmp_path, preset):
         np.testing.assert_allclose(own.values("mean")[frame], tokens[i, 1:].mean(0), atol=1e-5)
         patches = tokens[i, 1:].reshape(2, 3, 16)
         np.testing.assert_allclose(own.values("patch")[frame], patches, atol=1e-5)
+        # No more than 2 x 3 patches: each is a part of its own.
+        np.testing.assert_allclose(own.values("grid")[frame], patches, atol=1e-5)
+
+
+def test_grid_is_the_mean_of_what_lies_in_each_part():
+    patches = torch.arange(2 * 8 * 12 * 5, dtype=torch.float32).reshape(2, 8, 12, 5)
+    blocks = patches.reshape(2, 4, 2, 4, 3, 5).mean(dim=(2, 4))
+    torch.testing.assert_close(coarse(patches), blocks)
+    assert coarse(patches[:, :5]).shape == (2, 4, 4, 5)
 
 
 def test_rows_are_aligned_and_damaged_ones_are_nan(study, tmp_path):
@@ -188,7 +198,7 @@ def test_what_cannot_be_asked(study, tmp_path):
     _, data, runs = study
     run = runs["vit-m"]
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"tokens": ("cat",)}, "cls, mean, patch"),
+        ({"tokens": ("cat",)}, "cls, mean, grid, patch"),
         ({"tokens": ()}, "tokens"),
         ({"layers": (0,)}, "expected 1 to 2, found 0"),
         ({"layers": (3,)}, "expected 1 to 2, found 3"),

@@ -216,4 +216,4 @@ def test_a_study_tells_its_models_what_the_target_is(day):
         )
     )
     for name in ("ridge", "rrr", "tcn"):
-        assert settings_for(name, problem, [1], {}, 0)["target"] == "continuous"
+        assert settings_for(name, problem, "all", [1], {}, 0)["target"] == "continuous"

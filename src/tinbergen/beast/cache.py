@@ -246,6 +246,7 @@ def cache_key(videos: Mapping[tuple[str, str], FrameSource], config: CacheConfig
             "content": fingerprint(video.path),
             "times": hashlib.sha256(video.times.tobytes()).hexdigest(),
             "roi": video.roi,
+            **({"follow": video.follow} if video.follow else {}),
         }
         for name, video in videos.items()
     ]

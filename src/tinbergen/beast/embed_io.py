@@ -2,7 +2,8 @@
 
 A finished folder holds one recording's video::
 
-    cls.npy, mean.npy   (T, D); patch.npy (T, h, w, D); float16 or float32, one row per frame
+    cls.npy, mean.npy   (T, D), float16 or float32, one row per frame; likewise
+    grid.npy, patch.npy (T, 4, 4, D), (T, h, w, D)
     index.parquet       row -> frame, time (s), status (0 ok, 1 corrupt, 2 missing)
     index.csv           the same as text
     meta.json           kinds, shapes, source, number of damaged frames

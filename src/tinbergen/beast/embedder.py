@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tinbergen.beast.cache import fingerprint
 from tinbergen.beast.config import BeastConfig
@@ -33,8 +33,9 @@ from tinbergen.training.heap import heap_kept
 if TYPE_CHECKING:
     from tinbergen.recordings import FrameSource
 
-Token = Literal["cls", "mean", "patch"]
+Token = Literal["cls", "mean", "grid", "patch"]
 TOKENS: tuple[Token, ...] = get_args(Token)
+GRID = 4
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -47,7 +48,8 @@ class Embedder:
     run
         A finished run folder.
     tokens
-        ``cls`` (width), ``mean`` of the patch tokens (width), ``patch`` (rows, columns, width).
+        ``cls`` (width), ``mean`` of the patch tokens (width), ``grid``: their means in 4 x 4 parts
+        of the image (4, 4, width), ``patch`` (rows, columns, width).
     layers
         Blocks whose output is wanted, counted from 1; their tokens are put side by side. None is
         the encoder's output, after the last norm.
@@ -137,7 +139,8 @@ class Embedder:
         Returns
         -------
         dict
-            Kind -> float32: cls and mean ``(N, width)``, patch ``(N, rows, columns, width)``.
+            Kind -> float32: cls and mean ``(N, width)``, grid ``(N, 4, 4, width)`` (fewer rows or
+            columns where the patches have no more), patch ``(N, rows, columns, width)``.
         """
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         shared = None
@@ -158,7 +161,18 @@ class Embedder:
             return x[:, 0]
         if token == "mean":
             return x[:, 1:].mean(dim=1)
-        return x[:, 1:].unflatten(1, self.config.encoder.grid)
+        patches = x[:, 1:].unflatten(1, self.config.encoder.grid)
+        return coarse(patches) if token == "grid" else patches
+
+
+def coarse(patches: Tensor) -> Tensor:
+    """Average tokens ``(N, rows, columns, width)`` in 4 x 4 parts: ``(N, 4, 4, width)``.
+
+    Parts share a row or column of patches where these cannot be dealt out evenly.
+    """
+    rows, columns = (min(GRID, side) for side in patches.shape[1:3])
+    pooled = nn.functional.adaptive_avg_pool2d(patches.movedim(-1, 1).float(), (rows, columns))
+    return pooled.movedim(1, -1)
 
 
 def embed(
@@ -217,6 +231,7 @@ def embed(
             "weights": weights,
             "video": fingerprint(video.path),
             "roi": video.roi,
+            **({"follow": video.follow} if video.follow else {}),
             "times": hashlib.sha256(video.times.tobytes()).hexdigest(),
             "tokens": list(embedder.tokens),
             "layers": None if embedder.layers is None else list(embedder.layers),

@@ -77,10 +77,16 @@ def check_choice(name: str, direction: str, kind: str, options: Mapping[str, Any
 
 
 def settings_for(
-    name: str, problem: Problem, widths: Sequence[int], options: Mapping[str, Any], seed: int
+    name: str,
+    problem: Problem,
+    features: str,
+    widths: Sequence[int],
+    options: Mapping[str, Any],
+    seed: int,
 ) -> dict[str, Any]:
     """Return settings that suit a problem, those that were asked for on top.
 
+    ``features`` is one of the problem's feature sets; any other name stands for all of them.
     ``widths`` are the numbers of columns of the feature sets, as they lie side by side.
     """
     n_columns = sum(widths)
@@ -104,7 +110,11 @@ def settings_for(
             )
         del settings["lags"]
         settings.pop("components", None)
-    if all(columns.kind == "counts" for columns in problem.features.sets.values()):
+    sets = problem.features.sets
+    chosen = [sets[features]] if features in sets else list(sets.values())
+    # Of components the first are the strongest; each by its own deviation, any would be as good.
+    components = len(chosen) == 1 and chosen[0].project is not None
+    if components or all(columns.kind == "counts" for columns in chosen):
         settings["scale"] = "common"
     if len(widths) > 1:
         settings["groups"] = tuple(widths)

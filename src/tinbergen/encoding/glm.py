@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinbergen.encoding.design import Scale
 from tinbergen.encoding.heldout import HeldOutScore
 from tinbergen.encoding.inputs import Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.poisson_fit import PoissonFit
@@ -30,7 +31,7 @@ class PoissonGLM(LinearModel):
     ----------
     alphas
         Penalties to choose from, by bits/spike of held-out rows; then all rows are fitted.
-    lags, components, basis, groups
+    lags, components, basis, groups, scale
         As for :class:`~tinbergen.encoding.ridge.Ridge`.
     tolerance
         Units are fitted until the gradient has shrunk to this share of that of a constant rate.
@@ -69,6 +70,7 @@ class PoissonGLM(LinearModel):
         tolerance: float = 1e-3,
         max_steps: int = 200,
         groups: Sequence[int] | None = None,
+        scale: Scale = "each",
     ):
         self.alphas = alphas
         self.lags = lags
@@ -77,6 +79,7 @@ class PoissonGLM(LinearModel):
         self.tolerance = tolerance
         self.max_steps = max_steps
         self.groups = groups
+        self.scale = scale
 
     def fit(
         self,

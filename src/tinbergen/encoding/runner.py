@@ -226,7 +226,7 @@ class Runner:
             choice, settings = "ridge", plain_settings("ridge", problem, sum(widths))
         else:
             choice = config.model
-            settings = settings_for(choice, problem, widths, config.options, config.seed)
+            settings = settings_for(choice, problem, name, widths, config.options, config.seed)
         return lambda: model_class(choice)(**settings)
 
     def _keep(self, problems: Sequence[Problem], truths: Sequence[np.ndarray]) -> None:

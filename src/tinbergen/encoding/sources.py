@@ -19,12 +19,15 @@ column of Trials   --                          ``steps`` (the value while the tr
                                                20 that recur are classes, 0 and 1 each),
                                                ``numbers`` (never classes), ``events`` (1 in the
                                                bin of the column's time)
-folder             --                          kind of token: ``cls``, ``mean``, ``patch``
+folder             --                          kind of token: ``cls``, ``mean``, ``grid``,
+                                               ``patch``; of more than 1024 columns principal
+                                               components, fitted on training rows alone
 =================  ==========================  ==================================================
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +37,7 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.encoding.columns import Columns, Source
+from tinbergen.encoding.components import COMPONENTS, WideRows
 from tinbergen.encoding.grid import Grid, mean_on
 from tinbergen.encoding.streams import (
     keypoints_source,
@@ -45,9 +49,10 @@ from tinbergen.encoding.streams import (
 )
 from tinbergen.errors import ConfigError, DataError, MissingFileError
 from tinbergen.files import safe_name
-from tinbergen.recordings import Intervals, Keypoints, Labels, Recording, Series, Spikes, Trials
+from tinbergen.recordings import Keypoints, Labels, Recording, Series, Spikes, Trials
 from tinbergen.recordings.frames import FrameSource
 
+_WIDEST = 1024  # columns of tokens that are taken as they are; ViT-L's CLS is one of these
 _VIEWS: dict[type, tuple[str, ...]] = {
     Series: ("values", "circular", "tuned"),
     Spikes: ("counts",),
@@ -173,25 +178,37 @@ def _embedding_source(recording: Recording, folder: Path, kind: str, text: str) 
             "'tinbergen embed' writes it; the dataset must be the one that was embedded."
         )
     kind = kind or "cls"
-    parts = []
+    parts: list[tuple[str, WideRows]] = []
     for path in found:
         if not (path / f"{kind}.npy").is_file():
             there = ", ".join(sorted(p.stem for p in path.glob("*.npy")))
             raise MissingFileError(f"{path} holds no {kind!r} tokens; it has: {there}.")
         times = pd.read_parquet(path / "index.parquet")["time"].to_numpy(np.float64)
         values = np.load(path / f"{kind}.npy", mmap_mode="r")
-        parts.append((path.name, times, values.reshape(len(values), -1)))
-    valid = Intervals.of_samples(parts[0][1])
-    for _, times, _ in parts[1:]:
-        valid = valid & Intervals.of_samples(times)
+        rows = values.reshape(len(values), -1)
+        parts.append((path.name, WideRows(times, rows, np.isfinite(rows[:, 0]))))
+    valid = parts[0][1].valid
+    for _, part in parts[1:]:
+        valid = valid & part.valid
+    on = functools.partial(_tokens_on, parts, kind)
+    step = float(np.median(np.diff(parts[0][1].times)))
+    return Source(text, "continuous", valid, on, step=step)
 
-    def on(grid: Grid) -> Columns:
-        values = [mean_on(grid, t, v, Intervals.of_samples(t)) for _, t, v in parts]
-        names = [
-            f"{name + ' ' if len(parts) > 1 else ''}{kind}{i}"
-            for name, _, v in parts
-            for i in range(v.shape[1])
-        ]
+
+def _tokens_on(parts: list[tuple[str, WideRows]], kind: str, grid: Grid) -> Columns:
+    """Bring the tokens of one or several cameras onto a grid: as they are, or their components."""
+    wide = any(rows.rows[0].size > _WIDEST for _, rows in parts)
+    names = [
+        f"{name + ' ' if len(parts) > 1 else ''}{'pc of ' if wide else ''}{kind}{i}"
+        for name, rows in parts
+        for i in range(COMPONENTS if wide else rows.rows.shape[1])
+    ]
+    if not wide:
+        values = [mean_on(grid, part.times, part.rows, part.valid) for _, part in parts]
         return Columns(np.concatenate(values, axis=1), tuple(names))
+    known, projects = zip(*(part.on(grid) for _, part in parts), strict=True)
 
-    return Source(text, "continuous", valid, on, step=float(np.median(np.diff(parts[0][1]))))
+    def project(train: np.ndarray) -> np.ndarray:
+        return np.concatenate([each(train) for each in projects], axis=1)
+
+    return Columns(np.concatenate(known, axis=1), tuple(names), project=project)

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.encoding.columns import Columns, Source
+from tinbergen.encoding.components import COMPONENTS
 from tinbergen.encoding.grid import Grid, counts_on, mean_on
-from tinbergen.encoding.pixels import COMPONENTS, FramePixels, motion_energy
+from tinbergen.encoding.pixels import FramePixels, motion_energy
 from tinbergen.encoding.tuning import tuning_bumps, tuning_ranges
 from tinbergen.errors import DataError
 from tinbergen.recordings import Keypoints, Labels, Series, Spikes, Trials

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tinbergen.encoding.design import Scale
 from tinbergen.encoding.heldout import FLOOR, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.saving import Saved
@@ -69,6 +70,8 @@ class TCN(Saved):
         ``"auto"``: counts if all targets are whole numbers >= 0.
     groups
         Of the features, see :class:`~tinbergen.encoding.design.FeatureMap`.
+    scale
+        Of the features, as for :class:`~tinbergen.encoding.ridge.Ridge`.
 
     Attributes
     ----------
@@ -113,6 +116,7 @@ class TCN(Saved):
         device: Device = "cpu",
         target: Literal["auto", "counts", "continuous"] = "auto",
         groups: Sequence[int] | None = None,
+        scale: Scale = "each",
     ):
         self.preset = preset
         self.components = components
@@ -124,6 +128,7 @@ class TCN(Saved):
         self.device: Device = device
         self.target = target
         self.groups = groups
+        self.scale: Scale = scale
 
     def fit(self, X: Any, Y: Any, *, segments: Any = None, validate: Any = None) -> Self:
         """Fit one session, or several that share the network's middle.
@@ -147,7 +152,9 @@ class TCN(Saved):
         self.kind_ = kind_of(self.target, tables)
         self.n_left_out_ = sum(table.n_left_out for table in tables)
         self.taps_ = preset.filter_length or _taps(tables)
-        self.sessions_ = [TCNSession.of(table, preset.components, self.groups) for table in tables]
+        self.sessions_ = [
+            TCNSession.of(table, preset.components, self.groups, self.scale) for table in tables
+        ]
         for session, table, y in zip(self.sessions_, tables, listed(Y), strict=True):
             session.vector_ = is_vector(y, table.rows)
         inputs = [

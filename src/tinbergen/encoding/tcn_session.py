@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tinbergen.encoding.design import FeatureMap
+from tinbergen.encoding.design import FeatureMap, Scale
 from tinbergen.encoding.inputs import Table
 from tinbergen.encoding.saving import Saved
 
@@ -69,10 +69,17 @@ class TCNSession(Saved):
     _parts: ClassVar[Mapping[str, type[Saved]]] = {"features_": FeatureMap}
 
     @classmethod
-    def of(cls, table: Table, components: int | None, groups: Sequence[int] | None) -> TCNSession:
+    def of(
+        cls,
+        table: Table,
+        components: int | None,
+        groups: Sequence[int] | None,
+        scale: Scale,
+    ) -> TCNSession:
         """Fit inputs and outputs to the known rows."""
         session = cls()
-        session.features_ = FeatureMap(components, groups=groups).fit(table.rows.x, table.known)
+        features = FeatureMap(components, scale, groups=groups)
+        session.features_ = features.fit(table.rows.x, table.known)
         session.units_ = table.units
         y = table.y[table.known][:, table.units]
         session.mean_ = y.mean(axis=0, dtype=np.float64)

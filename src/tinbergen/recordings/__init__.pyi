@@ -15,6 +15,7 @@ from .dataset import Dataset as Dataset
 from .deeplabcut import read_dlc_csv as read_dlc_csv
 from .deeplabcut import read_dlc_h5 as read_dlc_h5
 from .deeplabcut import write_dlc_csv as write_dlc_csv
+from .following import AnimalView as AnimalView
 from .frames import FrameBatch as FrameBatch
 from .frames import FrameSource as FrameSource
 from .frames import FrameStatus as FrameStatus

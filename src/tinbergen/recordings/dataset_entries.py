@@ -16,6 +16,7 @@ from tinbergen.recordings.arrays import (
     read_binned_trials,
 )
 from tinbergen.recordings.deeplabcut import read_dlc_csv, read_dlc_h5
+from tinbergen.recordings.following import AnimalView
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.images import ARRAY_SUFFIXES, ArrayVideo, ImageFolder
 from tinbergen.recordings.keypoints import Keypoints
@@ -40,6 +41,7 @@ class VideoEntry(Config):
     offset: float = 0.0  # s
     fps: float | None = None  # images and arrays only
     roi: tuple[int, int, int, int] | None = None  # x, y, width, height in px
+    follow: int | None = None  # side of a window that goes with the animal, px
 
 
 class KeypointsEntry(Config):
@@ -253,15 +255,13 @@ def _read_frames(entry: VideoEntry, folder: Path, _: Mapping[str, Any]) -> Frame
     options: dict[str, Any] = {"offset": entry.offset, "roi": entry.roi}
     if entry.times is not None:
         options["times"] = folder / entry.times
-    if entry.kind == "video":
-        if entry.fps is not None:
-            raise ConfigError(
-                f"{entry.file}: a video has times of its own; use 'times', not 'fps'."
-            )
-        return Video(folder / entry.file, **options)
+    if entry.kind == "video" and entry.fps is not None:
+        raise ConfigError(f"{entry.file}: a video has times of its own; use 'times', not 'fps'.")
     if entry.fps is not None:
         options["fps"] = entry.fps
-    return (ImageFolder if entry.kind == "images" else ArrayVideo)(folder / entry.file, **options)
+    kinds = {"video": Video, "images": ImageFolder, "array": ArrayVideo}
+    source = kinds[entry.kind](folder / entry.file, **options)
+    return source if entry.follow is None else AnimalView(source, entry.follow)
 
 
 def _read_keypoints(entry: KeypointsEntry, folder: Path, streams: Mapping[str, Any]) -> Keypoints:

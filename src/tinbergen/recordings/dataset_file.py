@@ -14,6 +14,7 @@ from tinbergen.errors import ConfigError, DataError
 from tinbergen.files import atomic_write, safe_name
 from tinbergen.recordings.dataset_entries import Failures, read_streams, resolve_entry
 from tinbergen.recordings.deeplabcut import write_dlc_csv
+from tinbergen.recordings.following import AnimalView
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.images import ArrayVideo, ImageFolder
 from tinbergen.recordings.keypoints import Keypoints
@@ -156,6 +157,12 @@ def _write_times(times: np.ndarray, stem: Path, folder: Path) -> str:
 def _write_frames(source: FrameSource, stem: Path, folder: Path) -> dict[str, Any]:
     if source.is_clip:
         raise DataError(f"{source.path} is a clip; a dataset.yaml can name whole files only.")
+    if isinstance(source, AnimalView):
+        entry = _write_frames(source.video, stem, folder)
+        if source.sidecar is not None:
+            entry.pop("offset", None)
+            entry["times"] = _write_times(source.times, stem, folder)
+        return entry | {"follow": source.follow}
     kinds = {Video: "video", ImageFolder: "images", ArrayVideo: "array"}
     entry: dict[str, Any] = {"kind": kinds[type(source)], "file": _relative(source.path, folder)}
     if isinstance(source.sidecar, str | os.PathLike):

@@ -106,6 +106,9 @@ class FrameSource(abc.ABC):
         Keep the aspect ratio and fill up with black (letterbox) instead of stretching.
     """
 
+    follow: int | None = None
+    """Side of the window that goes with the animal, px; None where it does not (most sources)."""
+
     def __init__(
         self,
         path: str | os.PathLike,

@@ -8,10 +8,13 @@ what moves, and owes nothing to the features that this package computes:
 1. What differs from the median image stands out; gaze goes to the middle of it.
 2. Complex cells tile the window around the gaze: oriented contrast energy at two scales (even and
    odd Gabor filters, squared and added; Adelson & Bergen 1985, doi:10.1364/JOSAA.2.000284), beside
-   smooth patches of brightness.
+   smooth patches of brightness. A cycle is a half or a quarter of the window: to most cells of a
+   mouse, which prefer 0.02 to 0.04 cycles per degree (Niell & Stryker 2008,
+   doi:10.1523/JNEUROSCI.0623-08.2008), an animal of 10 cm at 20 cm is about a cycle long.
 3. Smooth pools of the cells are the drives: energy around one orientation at one scale (``form``),
    brightness of the middle against that around it (``light``), and how fast such an energy grows
-   or shrinks (``change``). Pools lie at random but are the same for every video.
+   or shrinks (``change``). Pools lie at random but are the same for every video. They are
+   smoothed by 50 ms, change by 100 ms: it then is largest at 1.6 Hz, near what these cells prefer.
 4. Units read a few drives, late, through an exponential or a softplus
    (:class:`~tinbergen.simulation.neurons.Population`).
 
@@ -30,6 +33,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from tinbergen.errors import DataError
+from tinbergen.recordings.following import median_image
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.series import Series
 from tinbergen.simulation.neurons import Region
@@ -37,14 +41,14 @@ from tinbergen.simulation.neurons import Region
 _HEIGHT = 96
 _WINDOW = 64
 _BATCH = 64
-_SAMPLED = 64
 _STANDS_OUT = 8.0
 _FEW_GRAYS = 4.0
 _GRID_S = 0.02
-_SCALES = ((16.0, 3, 13.0), (8.0, 5, 8.0))  # wavelength, cells a side, spacing (px)
+_SCALES = ((32.0, 3, 12.0), (16.0, 3, 12.0))  # wavelength, cells a side, spacing (px)
 _ORIENTATIONS = 4
 _PATCHES = (3, 13.0, 6.0)  # a side, spacing, radius (px)
 _FORM, _LIGHT, _CHANGE = 8, 3, 4
+_STEADY_S, _CHANGE_S = 0.05, 0.1
 _POOL_SEED = 1
 
 _FORMS, _LIGHTS, _CHANGES = (
@@ -78,12 +82,12 @@ def visual_cells(video: FrameSource) -> Series:
 
     Raises
     ------
-    DataError
+    VideoError
         If no frame can be decoded.
     """
     width = max(round(video.width * _HEIGHT / video.height), 16)
     video = video.view(gray=True, roi=video.roi, size=(_HEIGHT, width), keep_aspect=False)
-    background = _median_image(video)
+    background = median_image(video)
     filters, names = _filters()
     rows, last = [], None
     for batch in video.iterate(batch_size=_BATCH):
@@ -120,8 +124,11 @@ def visual_drives(cells: Series) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     values = _standard(np.asarray(cells.values, np.float64))
     pooled = values @ _pools()
     pooled = np.stack([np.interp(times, cells.times, column) for column in pooled.T], axis=1)
-    smooth = gaussian_filter1d(pooled[:, -_CHANGE:], 0.05 / _GRID_S, axis=0)
-    pooled[:, -_CHANGE:] = np.gradient(smooth, axis=0)
+    change = np.gradient(
+        gaussian_filter1d(pooled[:, -_CHANGE:], _CHANGE_S / _GRID_S, axis=0), axis=0
+    )
+    steady = gaussian_filter1d(pooled[:, :-_CHANGE], _STEADY_S / _GRID_S, axis=0)
+    pooled = np.concatenate([steady, change], axis=1)
     names = (*_FORMS, *_LIGHTS, *_CHANGES)
     return times, dict(zip(names, _standard(pooled).T, strict=True))
 
@@ -129,14 +136,6 @@ def visual_drives(cells: Series) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def _standard(values: np.ndarray) -> np.ndarray:
     spread = values.std(axis=0)
     return (values - values.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
-
-
-def _median_image(video: FrameSource) -> np.ndarray:
-    at = np.unique(np.linspace(0, video.n_frames - 1, _SAMPLED).astype(int))
-    batch = video.frames(at)
-    if not batch.ok.any():
-        raise DataError(f"{video.path}: none of {len(at)} frames can be decoded.")
-    return np.median(batch.frames[batch.ok], axis=0).astype(np.float32)
 
 
 def _window(difference: np.ndarray) -> np.ndarray:
