@@ -15,15 +15,11 @@ from tinbergen.encoding.pixels import FramePixels, motion_energy
 from tinbergen.encoding.tuning import tuning_bumps, tuning_ranges
 from tinbergen.errors import DataError
 from tinbergen.recordings import Keypoints, Labels, Series, Spikes, Trials
+from tinbergen.recordings.binned_counts import bin_width, is_counts
 from tinbergen.recordings.frames import FrameSource
 
 MOST_CLASSES = 20
 _LONGEST_HOLE = 0.25
-
-
-def is_counts(series: Series) -> bool:
-    """Whether a series holds spike counts in bins (its unit says so)."""
-    return series.unit.replace(" ", "").lower() in ("spikes/bin", "counts", "counts/bin", "spikes")
 
 
 def _chosen(names: tuple[str, ...], wanted: str, where: str) -> np.ndarray:
@@ -51,15 +47,6 @@ def _units(ids: Any, table: pd.DataFrame | None, wanted: str, where: str) -> np.
             f"{where}: no unit has {wanted!r}; columns of its table: {', '.join(known) or 'none'}."
         )
     return found
-
-
-def bin_width(series: Series) -> float | None:
-    """Width of the bins that counts came in, s: their step, or of lonely ones what is valid."""
-    owner = np.searchsorted(series.valid.starts, series.times + 1e-9, side="right")
-    steps = np.diff(series.times)[np.diff(owner) == 0]
-    if not len(steps):
-        steps = series.valid.stops - series.valid.starts
-    return float(np.median(steps)) if len(steps) else None
 
 
 def series_source(
