@@ -27,9 +27,10 @@ def world(seed=0, windows=80, bins=10, units=18):
 def baselines(session):
     classes = {"choice": class_numbers(session.values["choice"], ("left", "right"))}
     n = len(session)
-    parts = [np.arange(0, n // 2), np.arange(n // 2, 3 * n // 4), np.arange(3 * n // 4, n)]
-    rates = session.counts[parts[0]].mean(axis=(0, 1))
-    return Baselines(session, *parts, classes, rates)
+    train, choose = np.arange(0, n // 2), np.arange(n // 2, 3 * n // 4)
+    test = np.arange(3 * n // 4, n)
+    rates = session.counts[train].mean(axis=(0, 1))
+    return Baselines(session, train, choose, test, classes, rates)
 
 
 def bits(counts, rates, null):

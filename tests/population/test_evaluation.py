@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -161,7 +162,7 @@ def test_predictions_are_whole_or_absent(run, data, tmp_path):
     for name, path in paths.items():
         wanted = model.predict(name, ["spikes", "wheel"], "choice")
         np.testing.assert_allclose(np.load(path / "prediction.npy"), wanted, rtol=1e-6)
-        index = pd.read_csv(path / "index.csv")
+        index: Any = pd.read_csv(path / "index.csv")
         assert len(index) == len(wanted)
         assert index["part"].value_counts()["test"] == len(wanted) / 5
         assert pd.read_csv(path / "columns.csv")["name"].tolist() == ["left", "right"]

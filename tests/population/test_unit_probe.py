@@ -1,5 +1,7 @@
 """Probes of units: regions that vectors hold are found, and none where there is nothing."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from small import make_config, make_corpus, make_model, make_session
@@ -15,7 +17,7 @@ def test_regions_that_vectors_hold_are_found_within_and_across():
     rng = np.random.default_rng(0)
     number = np.unique(REGIONS.astype(str), return_inverse=True)[1]
     x = 3 * np.eye(3)[number] + 0.5 * rng.normal(size=(120, 3))
-    found = region_probe(x, REGIONS, RECORDINGS)
+    found: Any = region_probe(x, REGIONS, RECORDINGS)
     assert found[["split", "recording"]].to_numpy().tolist() == [
         ["within", "a"], ["within", "b"], ["across", "a"], ["across", "b"],
     ]  # fmt: skip
@@ -31,14 +33,14 @@ def test_vectors_of_one_recording_only_do_not_carry_over():
     number = np.unique(REGIONS.astype(str), return_inverse=True)[1]
     number[60:] = (number[60:] + 1) % 3  # other directions in the second recording
     x = 3 * np.eye(3)[number] + 0.5 * rng.normal(size=(120, 3))
-    found = region_probe(x, REGIONS, RECORDINGS).groupby("split")["value"].mean()
+    found: Any = region_probe(x, REGIONS, RECORDINGS).groupby("split")["value"].mean()
     assert found["within"] > 0.95
     assert found["across"] < 0.05
 
 
 def test_noise_holds_no_region():
     x = np.random.default_rng(0).normal(size=(120, 5))
-    found = region_probe(x, REGIONS, RECORDINGS)
+    found: Any = region_probe(x, REGIONS, RECORDINGS)
     assert (np.abs(found["value"] - 1 / 3) < 0.2).all()
 
 
@@ -46,7 +48,7 @@ def test_units_without_a_region_and_small_regions_are_left_out():
     regions = REGIONS.copy()
     regions[:20], regions[20:36] = "unknown", "XX"  # leaves 4 of LP
     x = np.random.default_rng(0).normal(size=(120, 3))
-    found = region_probe(x, regions, RECORDINGS)
+    found: Any = region_probe(x, regions, RECORDINGS)
     own = found[(found["split"] == "within") & (found["recording"] == "a")]
     assert own["n"].item() == 36
     assert own["chance"].item() == 1 / 2

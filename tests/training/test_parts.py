@@ -167,13 +167,16 @@ def test_clipping_is_that_of_torch(limit, bad):
     for parameter in ours[:2]:  # nothing reads the third
         parameter.grad = torch.randn_like(parameter)
     if bad:
+        assert ours[0].grad is not None
         ours[0].grad[0, 0] = torch.nan
     theirs = [nn.Parameter(parameter.detach().clone()) for parameter in ours]
     for mine, other in zip(ours[:2], theirs[:2], strict=True):
+        assert mine.grad is not None
         other.grad = mine.grad.clone()
     norm = clip_on_cpu(torch.optim.SGD(ours), limit)
     assert torch.equal(norm, nn.utils.clip_grad_norm_(theirs, limit)) or bad
     for mine, other in zip(ours[:2], theirs[:2], strict=True):
+        assert mine.grad is not None and other.grad is not None
         assert torch.allclose(mine.grad, other.grad, rtol=1e-6, atol=0, equal_nan=True)
 
 

@@ -262,7 +262,7 @@ def _confusion(
             texts |= _texts(answer, result.tasks, "balanced accuracy")
     if not tables:
         return {}
-    table = pd.concat(tables)
+    table: Any = pd.concat(tables)
     if table["recording"].nunique() > 1:
         keys = ["target", "truth", "prediction"]
         pooled: Any = table.groupby(keys, as_index=False)["n"].sum()

@@ -51,15 +51,15 @@ def task_table(scores: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _values(rows: pd.DataFrame) -> pd.Series:
-    """Return the values that a mean is taken over, by recording and unit."""
+def _values(rows: Any) -> Any:
+    """Return the values that a mean is taken over, a series by recording and unit."""
     if rows["kind"].iloc[0] == "unit":
         return rows.set_index(["recording", "name"])["value"]
     means: Any = rows.groupby("recording", sort=False)["value"].mean()
     return pd.concat({"": means}).swaplevel()
 
 
-def _mean(rows: pd.DataFrame, values: pd.Series, seed: int) -> dict[str, Any]:
+def _mean(rows: Any, values: Any, seed: int) -> dict[str, Any]:
     recordings = values.index.get_level_values(0).to_numpy(str)
     known = values.notna().to_numpy()
     found: dict[str, Any] = {
@@ -81,7 +81,7 @@ def _mean(rows: pd.DataFrame, values: pd.Series, seed: int) -> dict[str, Any]:
     return found | {"low": interval.low, "high": interval.high}
 
 
-def _difference(own: pd.Series, other: pd.Series, seed: int) -> dict[str, Any]:
+def _difference(own: Any, other: Any, seed: int) -> dict[str, Any]:
     ours, theirs = own.align(other, join="inner")
     recordings = ours.index.get_level_values(0).to_numpy(str)
     both = (ours.notna() & theirs.notna()).to_numpy()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tinbergen.configuration import merge
 from tinbergen.population.config import PopulationConfig, Preset, population_config
@@ -43,7 +43,11 @@ class PopulationTrainer:
     preset: Preset = "tinbergen"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     parts: Parts | None = None
-    better: ClassVar[Better] = "min"
+
+    @property
+    def better(self) -> Better:
+        """Of two validation losses the smaller one is better."""
+        return "min"
 
     def config(self, changes: Mapping[str, Any]) -> PopulationConfig:
         """Return the settings of the preset with changes."""

@@ -88,7 +88,7 @@ def transfer(results: RunResults, payload: Payload) -> Section | None:
                   f"{target} from {source}") for target in names
         )  # fmt: skip
         body += f'<tr><th scope="row">{escape(source)}</th>{cells}</tr>'
-    recordings = table["recording"].nunique()
+    recordings = len(set(table["recording"]))
     lead = (
         f"Rows are the region that is seen, columns the one that is predicted, in "
         f"{caption.get('unit', '')}; {recordings} recording{'s' if recordings > 1 else ''}."

@@ -111,7 +111,7 @@ def _dimension(key: str, written: Any) -> Dimension:
         written = {"choices": written}
     if not isinstance(written, Mapping):
         raise ConfigError(f"{key}: {_EXPECTED}, found {written!r}.")
-    kinds = [kind for kind in _KINDS if kind in written]
+    kinds: list[Kind] = [kind for kind in _KINDS if kind in written]
     others = sorted(set(written) - set(kinds) - ({"step"} if kinds == ["int"] else set()))
     if len(kinds) != 1 or others:
         raise ConfigError(
