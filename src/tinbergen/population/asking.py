@@ -174,7 +174,7 @@ class Asker:
     def _one_by_one(
         self, session: str, windows: np.ndarray, given: Sequence[str], task: SpikeTask
     ) -> np.ndarray:
-        out = None
+        out = np.full((len(windows), *self.corpus.counts(session).shape[1:]), np.nan)
         groups = [None] if task == "co_smoothing" else self._regions(session)
         for group in groups:
             parts = []
@@ -184,8 +184,7 @@ class Asker:
                     log_rates = leave_one_out(self.model, batch, among, self._given(batch, given))
                 parts.append(self._dense(log_rates, batch, session))
             rates = np.exp(np.concatenate(parts))
-            out = rates if out is None else np.where(np.isnan(rates), out, rates)
-        assert out is not None
+            out = np.where(np.isnan(rates), out, rates)
         return out
 
     def _by_groups(
