@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 _TOY = Path(__file__).with_name("toy.py")
+sys.path.insert(0, str(_TOY.parent))  # so that spawned processes, and modules here, find it
 
 
 @pytest.fixture(scope="session")
 def toy():
     """The module toy.py beside this file."""
-    sys.path.insert(0, str(_TOY.parent))  # as itself, so that spawned processes can import it
     return importlib.import_module("toy")
 
 

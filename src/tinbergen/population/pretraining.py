@@ -198,6 +198,9 @@ def _train(
 ) -> RunFolder:
     from tinbergen.population.task import PopulationTask
 
+    if not any(len(rows) for rows in parts.get("validation", {}).values()):
+        # Nothing can get better or worse: train to the end.
+        config = config.updated(train=config.train.updated(patience=0))
     corpus = Corpus(sessions, vocabulary, config)
     train = as_rows(corpus, parts["train"])
     validation = as_rows(corpus, parts.get("validation", {}))
