@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from tinbergen.configuration import merge
+from tinbergen.population.batch import Batch
 from tinbergen.population.config import PopulationConfig, population_config
 from tinbergen.population.corpus import Corpus
 from tinbergen.population.model import PopulationModel
 from tinbergen.population.sessions import Session
 from tinbergen.population.vocabulary import Vocabulary
+from tinbergen.training.prefetch import to_device
 
 MODALITIES = {
     "wheel": {"kind": "continuous"},
@@ -79,3 +81,8 @@ def make_model(corpus: Corpus, seed: int = 0) -> PopulationModel:
             )
             model.linear.linear_kernel[:] = torch.as_tensor(0.8**lags)
     return model
+
+
+def tensors(batch: Batch) -> Batch:
+    """Return a batch as the loop hands it to the network."""
+    return to_device(batch, torch.device("cpu"))

@@ -117,3 +117,11 @@ def test_presets_train_and_adapt_with_two_processes(tmp_path, preset):
     new = make_session("c1", 33)
     run = adapt(base, [new], tmp_path / "new", overrides={"train": {"steps": 2, "devices": 1}})
     assert PopulationRun(run, [new]).predict("c1", ["spikes"], folds=3).shape == (12, 10, 33)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("preset", ["tinbergen", "neds", "mtm", "ndt2"])
+def test_presets_train_on_a_gpu(tmp_path, preset):
+    settings = merge(SETTINGS, {"train": {"steps": 3, "device": "cuda", "precision": "bf16"}})
+    run = pretrain([make_session("a1", 21)], tmp_path / "r", preset=preset, overrides=settings)
+    assert run.status["state"] == "done"

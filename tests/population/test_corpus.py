@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import make_config, make_corpus, make_session
+from small import SMALL, make_config, make_corpus, make_session
 
 from tinbergen.errors import DataError
+from tinbergen.population.config import population_config
 from tinbergen.population.corpus import recent_rates, split_windows
 from tinbergen.population.sessions import Session
 from tinbergen.population.vocabulary import Vocabulary
@@ -117,6 +118,26 @@ def test_arrays_that_do_not_fit_are_refused(change, message):
     settings = {"counts": np.ones((3, 4, 2))} | change
     with pytest.raises(DataError, match=message):
         Session.of_arrays("x", settings.pop("counts"), **settings)
+
+
+def test_a_class_that_no_training_window_has_is_refused():
+    """It would count as not known, and be left out of scores without a word."""
+    session = make_session("a", 20)
+    choice = session.values["choice"].copy()
+    choice[-1] = "middle"
+    odd = Session.of_arrays("b", session.counts, values={**session.values, "choice": choice})
+    with pytest.raises(DataError, match="'b', choice: .*left, right, found middle"):
+        make_corpus([odd], make_config(), {"b": np.arange(8)})
+    known = make_corpus([session], make_config())
+    with pytest.raises(DataError, match="found middle"):
+        known.vocabulary.extended([odd], {"b": np.arange(8)}, known.config.modalities)
+
+
+def test_counts_of_two_bytes_reach_the_network():
+    counts = np.full((4, 10, 3), 300)
+    corpus = make_corpus([Session.of_arrays("a", counts)], population_config(overrides=SMALL))
+    assert corpus.batch(np.arange(2)).counts.max() == 300
+    assert corpus.batch(np.arange(2)).counts.dtype == np.int32
 
 
 def test_large_counts_take_two_bytes():

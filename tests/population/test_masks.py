@@ -6,10 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from small import make_config, make_corpus, make_session
+from small import make_config, make_corpus, make_session, tensors
 
 from tinbergen.population.masks import SCHEMES, draw_masks
-from tinbergen.population.task import as_tensors
 
 DYNAMIC, STATIC = ("wheel", "pose", "licks"), ("choice", "contrast")
 
@@ -17,7 +16,7 @@ DYNAMIC, STATIC = ("wheel", "pose", "licks"), ("choice", "contrast")
 def batch_of(bins=10, windows=12):
     sessions = [make_session("a", 21, windows, bins), make_session("b", 130, windows, bins)]
     corpus = make_corpus(sessions, make_config())
-    return as_tensors(corpus.batch(np.arange(len(corpus))))
+    return tensors(corpus.batch(np.arange(len(corpus))))
 
 
 def drawn(scheme, ratio=(0.3, 0.3), bins=10, windows=12, future=2, seed=0):

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from small import make_config, make_corpus, make_model, make_session
+from small import make_config, make_corpus, make_model, make_session, tensors
 
 from tinbergen.population.asking import Asker
 from tinbergen.population.config import population_config
 from tinbergen.population.masks import SCHEMES, draw_masks, nothing_hidden
 from tinbergen.population.model import PopulationModel
-from tinbergen.population.task import PopulationTask, as_tensors, population_loss
-from tinbergen.population.units import stitch_size
+from tinbergen.population.task import PopulationTask, population_loss
 from tinbergen.population.vocabulary import KnownSession, Vocabulary
 
 LAYOUTS = {
@@ -39,7 +38,7 @@ def prepared(sessions, layout="tables"):
 
 
 def predict(model, corpus, windows, hide=None):
-    batch = as_tensors(corpus.batch(np.asarray(windows)))
+    batch = tensors(corpus.batch(np.asarray(windows)))
     hidden = nothing_hidden(batch)
     if hide is not None:
         hide(batch, hidden)
@@ -51,7 +50,7 @@ def predict(model, corpus, windows, hide=None):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_hidden_input_never_changes_the_output(sessions, layout, scheme):
     corpus, model = prepared(sessions, layout)
-    batch = as_tensors(corpus.batch(np.arange(0, len(corpus), 5)))
+    batch = tensors(corpus.batch(np.arange(0, len(corpus), 5)))
     generator = torch.Generator().manual_seed(3)
     hidden, _ = draw_masks(batch, {scheme: 1.0}, (0.3, 0.6), 3, generator)
     before = model(batch, hidden)
@@ -137,7 +136,7 @@ def test_a_hidden_unit_and_an_absent_one_are_the_same_to_others(sessions):
     torch.testing.assert_close(hidden.log_rates[..., rest], absent.log_rates[..., rest])
 
 
-@pytest.mark.parametrize("layout", ["tables", "recent", "counts", "statics each bin"])
+@pytest.mark.parametrize("layout", ["tables", "recent", "counts", "statics each bin", "prompt"])
 @pytest.mark.parametrize("task", ["co_smoothing", "intra_region"])
 def test_leaving_one_out_is_hiding_it_alone(sessions, layout, task):
     corpus, model = prepared(sessions, layout)
@@ -149,7 +148,7 @@ def test_leaving_one_out_is_hiding_it_alone(sessions, layout, task):
 
 def test_loss_looks_at_hidden_targets_alone(sessions):
     corpus, model = prepared(sessions)
-    batch = as_tensors(corpus.batch(np.arange(0, len(corpus), 4)))
+    batch = tensors(corpus.batch(np.arange(0, len(corpus), 4)))
     hidden, _ = draw_masks(batch, {"neuron": 1.0}, (0.3, 0.3), 2, torch.Generator().manual_seed(0))
     prediction = model(batch, hidden)
     before = population_loss(prediction, batch, hidden, corpus.config)["loss"]
@@ -178,6 +177,11 @@ NEDS = {
     "choice": {"kind": "categorical", "static": True},
     "block": {"kind": "categorical", "static": True},
 }
+
+
+def stitch_size(n, h):
+    """Weights of NEDS' stitcher of n units at width h: two linear layers in, one out."""
+    return 2 * n * n + 2 * n + 2 * n * h + h + h * n + n
 
 
 def n_weights(module):
@@ -212,7 +216,7 @@ def test_tokens_of_the_papers(statics, tokens):
     from tinbergen.population.corpus import Corpus
 
     corpus = Corpus([session], vocabulary([70]), corpus_config)
-    batch = as_tensors(corpus.batch(np.arange(2)))
+    batch = tensors(corpus.batch(np.arange(2)))
     model(batch, nothing_hidden(batch))
     assert seen == [tokens]
 

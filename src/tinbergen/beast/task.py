@@ -20,7 +20,7 @@ from tinbergen.errors import ConfigError
 from tinbergen.nn.infonce import InfoNCE, infonce
 from tinbergen.nn.masked_mse import masked_mse
 from tinbergen.nn.vit import gather_tokens, patchify
-from tinbergen.training import EpochSampler, Sampler, Task
+from tinbergen.training import RowSampler, Sampler, Task
 
 _VALIDATION_FRAMES = 256
 _VALIDATION_BATCH = 32
@@ -84,7 +84,7 @@ class PretrainTask(Task):
                     f"{len(self.train)} frames are there to train on. Lower train.batch_size or "
                     "cache more frames (frames.per_video)."
                 )
-            return _Rows(self.train, size, config.train.seed)
+            return RowSampler(self.train, size, seed=config.train.seed)
         contrast = config.contrast
         settings: dict[str, Any] = {
             "offset": contrast.offset,
@@ -260,17 +260,6 @@ class PretrainTask(Task):
             "infonce_top1": torch.stack([r.top1 for r in results]).mean(),
             "infonce_chance": torch.stack([r.chance for r in results]).mean(),
         }
-
-
-class _Rows(EpochSampler):
-    """Every training row once an epoch."""
-
-    def __init__(self, rows: np.ndarray, batch_size: int, seed: int):
-        super().__init__(len(rows), batch_size, seed=seed)
-        self.rows = rows
-
-    def epoch(self, number: int) -> np.ndarray:
-        return self.rows[super().epoch(number)]
 
 
 def _gathered(embedding: Tensor, group: Tensor, video: Tensor, time: Tensor) -> list[Tensor]:

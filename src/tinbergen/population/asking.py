@@ -15,7 +15,7 @@ from tinbergen.population.corpus import Corpus
 from tinbergen.population.leave_one_out import leave_one_out
 from tinbergen.population.masks import SCHEMES, Hidden, nothing_hidden
 from tinbergen.population.model import PopulationModel, Prediction
-from tinbergen.population.task import as_tensors
+from tinbergen.training.prefetch import to_device
 
 SpikeTask = Literal["co_smoothing", "forward", "intra_region", "inter_region"]
 SPIKES = "spikes"
@@ -181,7 +181,13 @@ class Asker:
             for batch in self._batches(session, windows):
                 among = batch.present if group is None else self._slots(batch, group)
                 with torch.no_grad():
-                    log_rates = leave_one_out(self.model, batch, among, self._given(batch, given))
+                    log_rates = leave_one_out(
+                        self.model,
+                        batch,
+                        among,
+                        self._given(batch, given),
+                        self._prompt(batch, task),
+                    )
                 parts.append(self._dense(log_rates, batch, session))
             rates = np.exp(np.concatenate(parts))
             out = np.where(np.isnan(rates), out, rates)
@@ -253,7 +259,7 @@ class Asker:
         numbers = self.corpus.rows(session, windows)
         for start in range(0, len(numbers), _WINDOWS_AT_ONCE):
             batch = self.corpus.batch(numbers[start : start + _WINDOWS_AT_ONCE])
-            yield as_tensors(batch, self.device)
+            yield to_device(batch, self.device)
 
     def _ask(
         self,
@@ -262,11 +268,13 @@ class Asker:
         hide: Callable[[Batch], Hidden],
         task: str,
     ) -> Iterator[tuple[Batch, Prediction]]:
-        number = list(SCHEMES).index(_PROMPTS[task])
         for batch in self._batches(session, windows):
-            scheme = torch.full((batch.n_samples,), number, device=self.device)
             with torch.no_grad():
-                yield batch, self.model(batch, hide(batch), scheme)
+                yield batch, self.model(batch, hide(batch), self._prompt(batch, task))
+
+    def _prompt(self, batch: Batch, task: str) -> Tensor:
+        number = list(SCHEMES).index(_PROMPTS[task])
+        return torch.full((batch.n_samples,), number, device=self.device)
 
     def _rates(
         self, session: str, windows: np.ndarray, hide: Callable[[Batch], Hidden], task: str

@@ -27,7 +27,7 @@ class Batch:
     Attributes
     ----------
     counts
-        ``(slot, time, unit)`` uint8 or uint16, spikes/bin; 0 where no unit is.
+        ``(slot, time, unit)`` uint8 or int32, spikes/bin; 0 where no unit is.
     present
         ``(slot, unit)`` bool.
     region

@@ -187,6 +187,19 @@ _RELEASED: dict[str, Any] = {
         "steps": 20_000,
     },
 }
+_MTM = merge(
+    _RELEASED,
+    {
+        "network": {"width": 512, "depth": 5, "hidden": 1024, "rotary": False, "prompt": True},
+        "masks": {
+            "neuron": 1.0,
+            "future": 1.0,
+            "intra_region": 1.0,
+            "inter_region": 1.0,
+            "ratio": (0.3, 0.3),
+        },
+    },
+)
 _PRESETS: dict[Preset, dict[str, Any]] = {
     "tinbergen": {
         "masks": {**_MIXTURE, **_BEHAVIOUR},
@@ -217,46 +230,12 @@ _PRESETS: dict[Preset, dict[str, Any]] = {
             "train": {"learning_rate": 2e-4},
         },
     ),
-    "mtm": merge(
-        _RELEASED,
-        {
-            "units": {"read": "stitch-mtm"},
-            "network": {
-                "width": 512,
-                "depth": 5,
-                "hidden": 1024,
-                "rotary": False,
-                "prompt": True,
-            },
-            "masks": {
-                "neuron": 1.0,
-                "future": 1.0,
-                "intra_region": 1.0,
-                "inter_region": 1.0,
-                "ratio": (0.3, 0.3),
-            },
-            "train": {"learning_rate": 1e-4},
-        },
-    ),
+    "mtm": merge(_MTM, {"units": {"read": "stitch-mtm"}, "train": {"learning_rate": 1e-4}}),
     "ndt2": merge(
-        _RELEASED,
+        _MTM,
         {
             "units": {"read": "table"},
-            "network": {
-                "width": 512,
-                "depth": 5,
-                "hidden": 1024,
-                "layout": "patches",
-                "rotary": False,
-                "prompt": True,
-            },
-            "masks": {
-                "neuron": 1.0,
-                "future": 1.0,
-                "intra_region": 1.0,
-                "inter_region": 1.0,
-                "ratio": (0.3, 0.3),
-            },
+            "network": {"layout": "patches"},
             "train": {"learning_rate": 5e-4},
         },
     ),

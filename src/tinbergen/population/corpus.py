@@ -46,7 +46,9 @@ class Corpus:
         lengths = np.array([len(s) for s in sessions])
         self.session = np.repeat(numbers, lengths)
         self.first_window = np.cumsum(np.append(0, lengths))
-        dtype = np.result_type(np.uint8, *(s.counts.dtype for s in sessions))
+        # Two-byte counts are widened: torch does not reckon with uint16.
+        large = any(s.counts.dtype != np.uint8 for s in sessions)
+        dtype = np.int32 if large else np.uint8
         self._counts = np.concatenate([s.counts.ravel().astype(dtype) for s in sessions])
         sizes = np.array([s.n_units for s in sessions])
         self._units = np.repeat(sizes, lengths)

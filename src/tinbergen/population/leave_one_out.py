@@ -22,7 +22,9 @@ from tinbergen.population.units import balanced
 _AT_ONCE = 16_384  # tokens
 
 
-def leave_one_out(model: PopulationModel, batch: Batch, among: Tensor, hidden: Hidden) -> Tensor:
+def leave_one_out(
+    model: PopulationModel, batch: Batch, among: Tensor, hidden: Hidden, scheme: Tensor
+) -> Tensor:
     """Return the log rate of every unit from the other units of ``among``.
 
     Parameters
@@ -31,6 +33,9 @@ def leave_one_out(model: PopulationModel, batch: Batch, among: Tensor, hidden: H
         ``(slot, unit)`` bool: the units that see each other, such as those of one region.
     hidden
         Its ``values`` say which behaviours are hidden; its units and bins are not looked at.
+
+    scheme
+        ``(sample,)``: the prompt, in models that have one.
 
     Returns
     -------
@@ -63,7 +68,9 @@ def leave_one_out(model: PopulationModel, batch: Batch, among: Tensor, hidden: H
         tokens = balanced(summed[sample] - own * unit_in[mine][:, None], others)
         mine_only = _of_samples(batch, sample), _values_of(hidden, sample)
         past = None if slow is None else slow[sample]
-        state = model.encode(tokens, others > 0, *mine_only, past)[:, : batch.n_bins]
+        state = model.encode(tokens, others > 0, *mine_only, past, scheme[sample])[
+            :, : batch.n_bins
+        ]
         log_rate = (state @ unit_out[mine][:, :, None])[..., 0] + base[slot, unit][:, None]
         if without is not None:
             log_rate = log_rate + log_gain(without.change(slot, unit, sample, mine))

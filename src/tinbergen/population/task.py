@@ -19,9 +19,10 @@ from tinbergen.population.factors import factor_tables
 from tinbergen.population.linear_path import LinearPath
 from tinbergen.population.masks import Hidden, draw_masks
 from tinbergen.population.model import PopulationModel, Prediction
-from tinbergen.training import EpochSampler, Sampler, Task
+from tinbergen.training import RowSampler, Sampler, Task
 from tinbergen.training.config import TrainConfig
 from tinbergen.training.optim import adamw
+from tinbergen.training.prefetch import to_device
 
 _VALIDATION_DRAWS = 3
 _VALIDATION_BATCH = 64
@@ -96,7 +97,7 @@ class PopulationTask(Task):
     def batches(self) -> Sampler:
         """Return every training window once an epoch."""
         train = self.config.train
-        return _Rows(self.train, train.batch_size, train.seed)
+        return RowSampler(self.train, train.batch_size, seed=train.seed)
 
     def fetch(self, indices: np.ndarray, step: int) -> Batch:
         """Return the windows of a batch."""
@@ -104,7 +105,6 @@ class PopulationTask(Task):
 
     def loss(self, model: nn.Module, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw masks, predict, and compare with what was hidden."""
-        batch = as_tensors(batch)
         if self.config.units.dropout:
             batch = _without_some_units(batch, self.config.units.dropout, generator)
         hidden, scheme = self.masks(batch, generator, self.config.masks.ratio)
@@ -129,7 +129,7 @@ class PopulationTask(Task):
             generator = torch.Generator(device=device).manual_seed(draw)
             for start in range(0, len(self.validation), _VALIDATION_BATCH):
                 rows = self.validation[start : start + _VALIDATION_BATCH]
-                batch = as_tensors(self.corpus.batch(rows), device)
+                batch = to_device(self.corpus.batch(rows), device)
                 hidden, scheme = self.masks(batch, generator, _VALIDATION_RATIO)
                 prediction = model(batch, hidden, scheme)
                 losses = population_loss(prediction, batch, hidden, self.config)
@@ -201,31 +201,7 @@ def population_loss(
     return {"loss": total, **losses}
 
 
-def as_tensors(batch: Any, device: Any = "cpu") -> Batch:
-    """Return a batch of tensors; arrays are not copied on the CPU."""
-
-    def tensor(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: tensor(each) for name, each in value.items()}
-        if isinstance(value, np.ndarray) and value.dtype == np.uint16:
-            value = value.astype(np.int32)
-        return torch.as_tensor(value).to(device)
-
-    return Batch(**{name: tensor(value) for name, value in vars(batch).items()})
-
-
 def _without_some_units(batch: Batch, share: float, generator: torch.Generator) -> Batch:
     """Let some units be absent: neither seen nor predicted."""
     noise = torch.rand(batch.present.shape, generator=generator, device=batch.present.device)
     return Batch(**{**vars(batch), "present": batch.present & (noise >= share)})
-
-
-class _Rows(EpochSampler):
-    """Every training window once an epoch."""
-
-    def __init__(self, rows: np.ndarray, batch_size: int, seed: int):
-        super().__init__(len(rows), batch_size, seed=seed)
-        self.rows = rows
-
-    def epoch(self, number: int) -> np.ndarray:
-        return self.rows[super().epoch(number)]

@@ -128,14 +128,6 @@ def balanced(summed: Tensor, number: Tensor) -> Tensor:
     return summed * torch.rsqrt(number.clamp(min=1.0)) / _TABLE_SCALE
 
 
-def stitch_size(units: int, width: int) -> int:
-    """Return the weights of NEDS' way into and out of the network, for one session.
-
-    ``2 N^2 + 2 N + 2 N H + H + H N + N`` (two linear layers in, one out).
-    """
-    return 2 * units * units + 2 * units + 2 * units * width + width + width * units + units
-
-
 class Stitch(nn.Module):
     """A network a session from counts to tokens, as NEDS and MtM have it.
 

@@ -132,7 +132,10 @@ class Vocabulary:
             raise DataError(f"Session {session.name!r}: there is no window to train on.")
         mean, scale = {}, {}
         for name, modality in modalities.items():
-            if modality.kind == "categorical" or name not in session.values:
+            if name not in session.values:
+                continue
+            if modality.kind == "categorical":
+                self._refuse_unknown(session, name)
                 continue
             values = session.values[name][rows]
             values = values.reshape(-1, values.shape[-1])
@@ -162,6 +165,16 @@ class Vocabulary:
             mean,
             scale,
         )
+
+    def _refuse_unknown(self, session: Session, name: str) -> None:
+        """Refuse classes that no training window has: they would count as not known."""
+        seen = {_plain(v) for v in np.ravel(session.values[name]) if v is not None}
+        if unknown := sorted(map(str, seen - set(self.classes[name]))):
+            raise DataError(
+                f"Session {session.name!r}, {name}: expected classes "
+                f"{', '.join(map(str, self.classes[name]))}, found {', '.join(unknown)}, which no "
+                "training window of the model has. Leave these trials out, or train with them."
+            )
 
     # --- numbers of things ----------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from .randomness import numpy_generator as numpy_generator
 from .randomness import torch_generator as torch_generator
 from .run import RunFolder as RunFolder
 from .sampler import EpochSampler as EpochSampler
+from .sampler import RowSampler as RowSampler
 from .sampler import Sampler as Sampler
 from .sampler import shard as shard
 from .sweep_results import SweepResult as SweepResult

@@ -82,6 +82,26 @@ class EpochSampler:
         self._epoch = lru_cache(maxsize=2)(self.epoch)
 
 
+class RowSampler(EpochSampler):
+    """Some rows of a table, each once an epoch.
+
+    Parameters
+    ----------
+    rows
+        ``(n_items,)`` what :meth:`batch` names.
+    batch_size, seed
+        See :class:`EpochSampler`.
+    """
+
+    def __init__(self, rows: np.ndarray, batch_size: int, *, seed: int = 0):
+        super().__init__(len(rows), batch_size, seed=seed)
+        self.rows = rows
+
+    def epoch(self, number: int) -> np.ndarray:
+        """Return all rows in the order of epoch ``number``."""
+        return self.rows[super().epoch(number)]
+
+
 def shard(indices: np.ndarray, rank: int, world: int) -> np.ndarray:
     """Return the part of a whole batch that process ``rank`` of ``world`` computes.
 
