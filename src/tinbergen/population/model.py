@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tinbergen.nn.dropout import Dropout
 from tinbergen.nn.rotary import rotation
 from tinbergen.nn.transformer import Block, init_transformer
 from tinbergen.population.batch import Batch
@@ -71,7 +72,7 @@ class PopulationModel(nn.Module):
             first = torch.as_tensor(vocabulary.first_block)
             self.register_buffer("first_block", first, persistent=False)
             self.patch_embedding = nn.Parameter(torch.randn(int(first[-1]), width) * 0.02)
-        self.token_dropout = nn.Dropout(net.token_dropout)
+        self.token_dropout = Dropout(net.token_dropout)
         self.read, self.out = nn.ModuleDict(), nn.ModuleDict()
         self.mask_token = nn.ParameterDict({"spikes": nn.Parameter(torch.zeros(width))})
         for name, modality in config.modalities.items():
