@@ -75,7 +75,8 @@ class Animal:
 
     def fewer(self, share: float) -> dict[str, dict[str, np.ndarray]]:
         rows = self.parts["train"][self.session.name]
-        kept = rows[len(rows) - max(4, round(share * len(rows))) :]
+        n = max(4, round(share * len(rows)))
+        kept = rows[np.linspace(0, len(rows) - 1, n).round().astype(int)]
         return {**self.parts, "train": {self.session.name: kept}}
 
 

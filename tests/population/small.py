@@ -80,6 +80,8 @@ def make_model(corpus: Corpus, seed: int = 0) -> PopulationModel:
                 np.subtract.outer(range(corpus.vocabulary.n_bins), range(corpus.vocabulary.n_bins))
             )
             model.linear.linear_kernel[:] = torch.as_tensor(0.8**lags)
+            for table in model.linear.behaviour.buffers():
+                table.normal_(std=0.2)
     return model
 
 

@@ -120,17 +120,18 @@ def test_arrays_that_do_not_fit_are_refused(change, message):
         Session.of_arrays("x", settings.pop("counts"), **settings)
 
 
-def test_a_class_that_no_training_window_has_is_refused():
+def test_a_class_that_the_model_does_not_have_is_refused():
     """It would count as not known, and be left out of scores without a word."""
     session = make_session("a", 20)
     choice = session.values["choice"].copy()
     choice[-1] = "middle"
     odd = Session.of_arrays("b", session.counts, values={**session.values, "choice": choice})
-    with pytest.raises(DataError, match="'b', choice: .*left, right, found middle"):
-        make_corpus([odd], make_config(), {"b": np.arange(8)})
     known = make_corpus([session], make_config())
-    with pytest.raises(DataError, match="found middle"):
+    with pytest.raises(DataError, match="'b', choice: .*left, right, found middle"):
         known.vocabulary.extended([odd], {"b": np.arange(8)}, known.config.modalities)
+    # To a model that is made with it, it is a class like any other, in training or not.
+    made = make_corpus([odd], make_config(), {"b": np.arange(8)})
+    assert made.vocabulary.classes["choice"] == ("left", "middle", "right")
 
 
 def test_counts_of_two_bytes_reach_the_network():

@@ -111,7 +111,7 @@ def test_tables_have_the_shapes_of_the_model():
     session = make_session("a", 5)
     corpus = make_corpus([session], make_config(units={"linear_rank": 8}))
     known = corpus.vocabulary.sessions[0]
-    tables = factor_tables(session, known, np.arange(10), corpus.config.units)
+    tables = factor_tables(session, known, np.arange(10), np.arange(0), corpus.config.units)
     assert {k: v.shape for k, v in tables.items()} == {
         "linear_in": (5, 8), "linear_scale": (5,), "linear_out": (5, 8), "linear_kernel": (10, 10),
     }  # fmt: skip

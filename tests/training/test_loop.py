@@ -82,6 +82,16 @@ def test_early_stop(toy, tmp_path):
     assert "early stop" in status["reason"]
 
 
+def test_the_start_may_be_the_best(toy, tmp_path):
+    """Steps that can only do harm: the weights of the start come back."""
+    options = {"learning_rate": 50.0, "validate_every": 2, "patience": 2, "ema": 0.0}
+    run = toy.train(tmp_path / "run", task={"from_start": True}, **options).run
+    assert run.status["best_step"] == 0
+    assert run.status["step"] == 4
+    first = run.metrics().dropna(subset="error").iloc[0]
+    assert first["step"] == 0 and first["error"] == run.status["best_score"]
+
+
 def test_patience_needs_a_score(toy):
     with pytest.raises(ConfigError, match="patience"):
         fit(toy.Toy(scored=False), toy.config(patience=2))

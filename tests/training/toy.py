@@ -40,9 +40,11 @@ class Toy(Task):
     kill_signal: str = "SIGKILL"
     nan_item: int = -1
     scored: bool = True
+    from_start: bool = False
 
     def __post_init__(self):
         self.score = ("error", "min") if self.scored else None
+        self.validate_start = self.from_start
         generator = numpy_generator(7, "toy")
         self.x = generator.normal(size=(self.n_items, 6)).astype(np.float32)
         self.y = (self.x @ np.arange(6, dtype=np.float32))[:, None]

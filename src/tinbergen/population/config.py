@@ -43,8 +43,14 @@ class ModalityConfig(Config):
     """One value a window, and so one token; else one a bin."""
     source: str = ""
     """``stream``, ``stream/channel`` or ``trials/column``; default: a stream of its name."""
-    weight: float = Field(default=1.0, ge=0.0)
-    """Of its loss."""
+    weight: float | None = Field(default=None, ge=0.0)
+    """Of its loss; default: 1, or 0.05 for a static one, which is one number a window beside
+    thousands of counts: with more the network learns the few windows by heart."""
+
+    @property
+    def loss_weight(self) -> float:
+        """The weight, or its default."""
+        return self.weight if self.weight is not None else 0.05 if self.static else 1.0
 
 
 class NetworkConfig(Config):
@@ -77,9 +83,9 @@ class UnitsConfig(Config):
     transform: Literal["root", "counts"] = "root"
     """What of a count is read: ``(sqrt(k + 3/8) - sqrt(mean + 3/8)) / sqrt(mean + 0.05)``, of
     which a hidden unit is 0, or the count."""
-    linear_rank: int = Field(default=16, ge=0)
-    """Factors of a linear path from visible to hidden units beside the network; 0: none. It starts
-    from factor analysis of the training windows."""
+    linear_rank: int = Field(default=32, ge=0)
+    """Most factors of a linear path from what is visible to what is hidden, beside the network; 0:
+    none. It is fitted to the training windows in closed steps, before the first step."""
     linear_rate: float = Field(default=0.1, ge=0.0)
     """Learning rate of the linear path, relative to that of the other weights."""
     recent: bool = False

@@ -21,13 +21,18 @@ from tinbergen.population.vocabulary import LEAST_MEAN, KnownSession
 
 _STEPS, _STEPS_IN_TIME = 40, 2
 _LEAST_NOISE = 0.1
+_PARTS, _FOLDS = (1, 2, 4, 8), 5
 _PRIOR_SAMPLES = 200.0
 _LEAST_EIGENVALUE = 1e-3
 _SHORT = (0.25, 0.5, 0.25)
 
 
 def factor_tables(
-    session: Session, known: KnownSession, train: np.ndarray, config: UnitsConfig
+    session: Session,
+    known: KnownSession,
+    train: np.ndarray,
+    validation: np.ndarray,
+    config: UnitsConfig,
 ) -> dict[str, np.ndarray]:
     """Return the tables of the linear path of one session, by name.
 
@@ -38,14 +43,20 @@ def factor_tables(
 
     Parameters
     ----------
-    train
-        Windows to learn from.
+    train, validation
+        Windows to learn from, and to choose the number of factors on: the most there may be, a
+        half, a quarter or an eighth of it. The most, if there are none.
     """
     x = roots(session.counts[train], known)
-    rank = min(config.linear_rank, session.n_units)
-    loadings, noise, kernel = smooth_factor_analysis(x, rank)
+    most = min(config.linear_rank, session.n_units)
+    ranks = sorted({max(1, most // part) for part in _PARTS}) if len(validation) else [most]
+    fits = [smooth_factor_analysis(x, rank) for rank in ranks]
+    if len(fits) > 1:
+        held = roots(session.counts[validation], known)
+        fits = [min(fits, key=lambda fit: _left_unexplained(held, *fit))]
+    loadings, noise, kernel = fits[0]
     padded = np.zeros((session.n_units, config.linear_rank))
-    padded[:, :rank] = loadings
+    padded[:, : loadings.shape[1]] = loadings
     mean = np.array(known.rates)
     slope = 2 * np.sqrt((mean + 0.375) * (mean + LEAST_MEAN)) / mean
     return {
@@ -99,6 +110,23 @@ def smooth_factor_analysis(x: np.ndarray, rank: int) -> tuple[np.ndarray, np.nda
         left = variance - (loadings * shared).sum(axis=1) / n
         noise = np.maximum(left, _LEAST_NOISE * variance)
     return loadings, noise, kernel
+
+
+def _left_unexplained(
+    x: np.ndarray, loadings: np.ndarray, noise: np.ndarray, kernel: np.ndarray
+) -> float:
+    """Return the mean squared error of units that are told from others, in parts of them."""
+    scales, modes = np.linalg.eigh(kernel)
+    in_modes = np.einsum("wtn,ts->swn", x, modes, optimize=True)
+    eye, error = np.eye(loadings.shape[1]), 0.0
+    for fold in range(_FOLDS):
+        hidden = np.arange(len(loadings)) % _FOLDS == fold
+        scaled = (loadings / noise[:, None])[~hidden]
+        gram = loadings[~hidden].T @ scaled
+        for scale, mode in zip(scales, in_modes, strict=True):
+            z = mode[:, ~hidden] @ scaled @ np.linalg.inv(eye / scale + gram)
+            error += float(((mode[:, hidden] - z @ loadings[hidden].T) ** 2).sum())
+    return error / x.size
 
 
 def temporal_kernel(x: np.ndarray, loadings: np.ndarray) -> np.ndarray:

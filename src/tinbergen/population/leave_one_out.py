@@ -57,7 +57,7 @@ def leave_one_out(
     summed, number = tables.sums(x, visible, batch)
     slow = tables.slow_state(batch) if model.config.units.recent else None
     base = tables.base(batch)
-    without = None if model.linear is None else _Factors(model.linear, x, visible, batch)
+    without = None if model.linear is None else _Factors(model.linear, x, visible, batch, hidden)
     out = torch.full(batch.counts.shape, float("nan"), device=x.device)
     row = torch.arange(len(batch.sample), device=x.device) // batch.per_row
     unit_in, unit_out = tables.vectors_in(batch), tables.vectors_out(batch)
@@ -85,14 +85,15 @@ class _Factors:
     G)^-1 h``; taking a unit out of G and h is a change of rank one (Sherman & Morrison 1950).
     """
 
-    def __init__(self, path: LinearPath, x: Tensor, visible: Tensor, batch: Batch):
-        evidence, gram = path.evidence(x, visible, batch)
+    def __init__(self, path: LinearPath, x: Tensor, visible: Tensor, batch: Batch, hidden: Hidden):
+        self.expected = path.behaviour.expected(batch, hidden)
+        evidence, gram = path.evidence(x, visible, batch, self.expected)
         scales, self.modes = torch.linalg.eigh(path.linear_kernel[batch.session])
         eye = torch.eye(gram.shape[-1], device=x.device)
         precision = eye / scales[:, :, None, None] + gram[:, None]
         self.covariance = torch.linalg.inv(precision)  # (sample, mode, rank, rank)
         self.evidence = self.modes.transpose(1, 2) @ evidence
-        self.read = path.scaled(x, batch)
+        self.read = path.surprise(x, visible, batch, self.expected)
         self.loading, self.out = rows(path.linear_in, batch), rows(path.linear_out, batch)
 
     def change(
@@ -107,7 +108,8 @@ class _Factors:
         modes = self.modes[sample]
         read = (modes.transpose(1, 2) @ self.read[slot, :, unit][..., None])[..., 0]
         rest = self.evidence[sample] - read[..., None] * own[:, None]
-        return (modes @ (rest * weight).sum(2, keepdim=True))[..., 0]
+        foreseen = (self.expected[sample] * out[:, None]).sum(2)
+        return foreseen + (modes @ (rest * weight).sum(2, keepdim=True))[..., 0]
 
 
 def _pieces(among: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,4 +1,4 @@
-"""The linear path beside the network: rates from the factors that visible units tell of."""
+"""The linear path beside the network: rates and behaviours from factors that units share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tinbergen.population.batch import Batch
+from tinbergen.population.behaviour_path import BehaviourPath
+from tinbergen.population.config import PopulationConfig
+from tinbergen.population.masks import Hidden
 from tinbergen.population.slots import over_slots, rows, through
 from tinbergen.population.vocabulary import Vocabulary
 
@@ -15,33 +18,35 @@ _LEAST = 0.01
 
 
 class LinearPath(nn.Module):
-    """``rate_n(t) *= 1 + c_n . z(t)``, where z is what the visible units say of the factors.
+    """``rate_n(t) *= 1 + c_n . z(t)``, where z is what everything visible says of the factors.
 
     z is the exact posterior mean of :mod:`~tinbergen.population.factors`, for any part of units
-    and bins that is visible: how much to believe follows from how many there are. Loadings, noise
-    and temporal covariance are fitted in closed steps and not trained; c is, a little.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
+    and bins that is visible: how much to believe follows from how many there are. Before any
+    spike, z is what visible behaviours let expect, and the behaviours that are not visible are
+    read from it (:mod:`~tinbergen.population.behaviour_path`). Loadings, noise, temporal
+    covariance and all that joins behaviours to factors are fitted in closed steps and not
+    trained; c is, a little.
     """
 
     linear_in: Tensor
     linear_scale: Tensor
     linear_kernel: Tensor
 
-    def __init__(self, vocabulary: Vocabulary, rank: int):
+    def __init__(self, vocabulary: Vocabulary, config: PopulationConfig):
         super().__init__()
+        rank = config.units.linear_rank
         shape, time = vocabulary.rates.shape, vocabulary.n_bins
         self.register_buffer("linear_in", torch.zeros(*shape, rank))
         self.register_buffer("linear_scale", torch.ones(shape))
         kernel = torch.eye(time).repeat(len(vocabulary.sessions), 1, 1)
         self.register_buffer("linear_kernel", kernel)
         self.linear_out = nn.Parameter(torch.zeros(*shape, rank))
+        self.behaviour = BehaviourPath(vocabulary, config, rank)
 
-    def forward(self, x: Tensor, visible: Tensor, batch: Batch) -> Tensor:
-        """Return what is added to the log rates, ``(slot, time, unit)`` float32.
+    def forward(
+        self, x: Tensor, visible: Tensor, batch: Batch, hidden: Hidden
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what is added to log rates and to what is said of behaviours.
 
         Parameters
         ----------
@@ -49,31 +54,55 @@ class LinearPath(nn.Module):
             ``(slot, time, unit)``: what is read of the visible counts.
         visible
             The same shape, bool: units and bins are hidden as a whole.
+        hidden
+            Which behaviours are not visible.
+
+        Returns
+        -------
+        log gain
+            ``(slot, time, unit)`` float32.
+        values
+            Behaviour -> ``(sample, [time,] width)`` float32.
         """
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            evidence, gram = self.evidence(x, visible, batch)
-            shown = over_slots(visible.any(dim=2, keepdim=True).float(), batch)[..., 0] > 0
-            factors = posterior_mean(
-                evidence, gram, shown.float(), self.linear_kernel[batch.session]
-            )
+            factors = self.factors(x, visible, batch, self.behaviour.expected(batch, hidden))
+            values = self.behaviour.read(factors, batch)
         out = rows(self.linear_out, batch).transpose(1, 2)
-        return log_gain(through(factors[batch.sample], out, batch))
+        return log_gain(through(factors[batch.sample], out, batch)), values
 
-    def evidence(self, x: Tensor, visible: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return what visible units say: ``sum_n a_n s_n x_n(t)`` and ``sum_n a_n a_n'``.
+    def factors(self, x: Tensor, visible: Tensor, batch: Batch, expected: Tensor) -> Tensor:
+        """Return the posterior mean of the factors, ``(sample, time, rank)``.
 
-        ``(sample, time, rank)`` and ``(sample, rank, rank)``.
+        ``expected`` has the same shape: their mean before any spike.
+        """
+        evidence, gram = self.evidence(x, visible, batch, expected)
+        shown = over_slots(visible.any(dim=2, keepdim=True).float(), batch)[..., 0] > 0
+        kernel = self.linear_kernel[batch.session]
+        return expected + posterior_mean(evidence, gram, shown.float(), kernel)
+
+    def evidence(
+        self, x: Tensor, visible: Tensor, batch: Batch, expected: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what visible units say, ``(sample, time, rank)`` and ``(sample, rank, rank)``.
+
+        ``sum_n a_n (s_n x_n(t) - a_n . m(t))`` and ``sum_n a_n a_n'``.
         """
         loading = rows(self.linear_in, batch)
-        summed = over_slots(through(self.scaled(x, batch), loading, batch), batch)
+        surprise = self.surprise(x, visible, batch, expected)
+        summed = over_slots(through(surprise, loading, batch), batch)
         shown = visible.any(dim=1).float().view(len(batch.block), batch.per_row, -1, 1)
         squares = loading[:, None].transpose(2, 3) @ (loading[:, None] * shown)
         return summed, over_slots(squares.flatten(0, 1), batch)
 
-    def scaled(self, x: Tensor, batch: Batch) -> Tensor:
-        """Return counts in units of each unit's noise, ``(slot, time, unit)`` float32."""
+    def surprise(self, x: Tensor, visible: Tensor, batch: Batch, expected: Tensor) -> Tensor:
+        """Return counts beyond what is expected, in units of each unit's noise; 0 where hidden.
+
+        ``(slot, time, unit)`` float32.
+        """
         scale = rows(self.linear_scale, batch).repeat_interleave(batch.per_row, dim=0)
-        return x.float() * scale[:, None, :]
+        loading = rows(self.linear_in, batch).transpose(1, 2)
+        foreseen = through(expected[batch.sample], loading, batch)
+        return x.float() * scale[:, None, :] - foreseen * visible
 
 
 def posterior_mean(evidence: Tensor, gram: Tensor, shown: Tensor, kernel: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class PopulationModel(nn.Module):
         self.static = [n for n in config.modalities if n not in self.dynamic]
         self.tables = UnitTables(vocabulary, width, config.units)
         rank = config.units.linear_rank
-        self.linear = LinearPath(vocabulary, rank) if rank else None
+        self.linear = LinearPath(vocabulary, config) if rank else None
         sizes = [s.n_units for s in vocabulary.sessions]
         shared = _MTM_STITCH if config.units.read == "stitch-mtm" else None
         self.stitch = None if config.units.read == "table" else Stitch(sizes, width, shared)
@@ -80,6 +80,9 @@ class PopulationModel(nn.Module):
             inside = nn.Embedding(size, width) if modality.kind == "categorical" else None
             self.read[name] = inside or nn.Linear(size, width)
             self.out[name] = nn.Linear(width, size)
+            if rank:  # the linear path speaks first
+                nn.init.zeros_(self.out[name].weight)
+                nn.init.zeros_(self.out[name].bias)
             self.mask_token[name] = nn.Parameter(torch.zeros(width))
         self.modality_embedding = nn.Parameter(
             torch.randn(1 + len(config.modalities), width) * 0.02
@@ -118,9 +121,8 @@ class PopulationModel(nn.Module):
         sequence = self.encode(spikes, seen, batch, hidden, slow, scheme)
         state = sequence[:, : batch.n_bins]
         log_rates = (self.stitch or self.tables).log_rates(state, batch)
-        if self.linear is not None:
-            log_rates = log_rates + self.linear(x, visible, batch)
-        return Prediction(log_rates, self._values(sequence, batch), state)
+        prediction = Prediction(log_rates, self._values(sequence, batch), state)
+        return self._with_linear(prediction, x, visible, batch, hidden)
 
     def _from_patches(
         self,
@@ -158,11 +160,20 @@ class PopulationModel(nn.Module):
         )
         state = sequence[:, : n * batch.n_bins].unflatten(1, (n, batch.n_bins))
         log_rates = self.tables.log_rates(state[batch.sample, within], batch)
-        if self.linear is not None:
-            log_rates = log_rates + self.linear(x, visible, batch)
         share = there.to(state.dtype)[..., None, None]
         mean = (state * share).sum(dim=1) / share.sum(dim=1)
-        return Prediction(log_rates, self._values(sequence, batch, n), mean)
+        prediction = Prediction(log_rates, self._values(sequence, batch, n), mean)
+        return self._with_linear(prediction, x, visible, batch, hidden)
+
+    def _with_linear(
+        self, prediction: Prediction, x: Tensor, visible: Tensor, batch: Batch, hidden: Hidden
+    ) -> Prediction:
+        """Add what the linear path says, if there is one."""
+        if self.linear is None:
+            return prediction
+        log_gain, values = self.linear(x, visible, batch, hidden)
+        both = {name: value + values.get(name, 0.0) for name, value in prediction.values.items()}
+        return Prediction(prediction.log_rates + log_gain, both, prediction.state)
 
     def encode(
         self,

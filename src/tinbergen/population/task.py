@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from tinbergen.errors import ConfigError, WeightsError
 from tinbergen.nn.poisson import masked_mean, poisson_nll
 from tinbergen.population.batch import Batch
+from tinbergen.population.behaviour_fits import fit_behaviour
 from tinbergen.population.config import PopulationConfig
 from tinbergen.population.corpus import Corpus
 from tinbergen.population.factors import factor_tables
@@ -25,6 +27,7 @@ from tinbergen.training.optim import adamw
 from tinbergen.training.prefetch import to_device
 
 _VALIDATION_DRAWS = 3
+_MOST_WINDOWS = 2000  # to join behaviours to factors
 _VALIDATION_BATCH = 64
 # The same for every setting: a smaller share of hidden units would be easier, not better.
 _VALIDATION_RATIO = (0.02, 0.32)
@@ -57,6 +60,7 @@ class PopulationTask(Task):
         self.train, self.validation = np.asarray(train), np.asarray(validation)
         self.core = dict(core or {})
         self.score = ("validation_loss", "min") if len(self.validation) else None
+        self.validate_start = self.config.units.linear_rank > 0
         if not len(self.train):
             raise ConfigError("There is no window to train on.")
 
@@ -68,22 +72,24 @@ class PopulationTask(Task):
             raise WeightsError(f"The core does not fit the network: {', '.join(unknown[:5])}.")
         model.load_state_dict(own | self.core)
         if model.linear is not None:
-            self._start_linear(model.linear)
+            self._start_linear(model, model.linear)
         if self.core and self.config.adapting.strategy == "frozen":
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name not in self.core)
         return model
 
-    def _start_linear(self, path: LinearPath) -> None:
-        """Fit the factors of the linear path to the training windows of each session."""
+    def _start_linear(self, model: PopulationModel, path: LinearPath) -> None:
+        """Fit factors, and what joins them to behaviours, to each session's training windows."""
         corpus, vocabulary = self.corpus, self.corpus.vocabulary
         for session in corpus.sessions:
             number = vocabulary.number(session.name)
-            rows = self.train[corpus.session[self.train] == number]
+            train, validation = (
+                rows[corpus.session[rows] == number] for rows in (self.train, self.validation)
+            )
             found = factor_tables(
                 session,
                 vocabulary.sessions[number],
-                rows - corpus.rows(session.name)[0],
+                *(rows - corpus.rows(session.name)[0] for rows in (train, validation)),
                 self.config.units,
             )
             for name, values in found.items():
@@ -93,6 +99,12 @@ class PopulationTask(Task):
                     continue
                 own = table[vocabulary.first_block[number] :].flatten(0, 1)
                 own[: len(values)] = torch.as_tensor(values)
+            batches = [
+                to_device(corpus.batch(_some(rows)), torch.device("cpu"))
+                for rows in (train, validation)
+                if len(rows)
+            ]
+            fit_behaviour(path.behaviour, number, batches, partial(_factors, model, path))
 
     def batches(self) -> Sampler:
         """Return every training window once an epoch."""
@@ -176,7 +188,10 @@ class PopulationTask(Task):
         leaf = name.rpartition(".")[2]
         if name in self.core:
             return "core"
-        return "tables" if leaf in TABLES else "linear" if leaf in LINEAR else "new"
+        beside_path = name.startswith("out.") and self.config.units.linear_rank
+        if leaf in LINEAR or beside_path:
+            return "linear"
+        return "tables" if leaf in TABLES else "new"
 
 
 def population_loss(
@@ -197,8 +212,20 @@ def population_loss(
         else:
             each = (predicted - target).square().mean(dim=-1)
         losses[f"loss_{name}"] = masked_mean(each, keep)
-        total = total + modality.weight * losses[f"loss_{name}"]
+        total = total + modality.loss_weight * losses[f"loss_{name}"]
     return {"loss": total, **losses}
+
+
+def _factors(model: PopulationModel, path: LinearPath, batch: Batch, expected: Tensor) -> Tensor:
+    """Return the factors that all spikes of a batch tell of."""
+    visible = batch.present[:, None, :].expand(-1, batch.n_bins, -1)
+    with torch.no_grad():
+        return path.factors(model.tables.read(batch, visible), visible, batch, expected)
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    """Return at most so many rows, evenly."""
+    return rows[:: -(-len(rows) // _MOST_WINDOWS)]
 
 
 def _without_some_units(batch: Batch, share: float, generator: torch.Generator) -> Batch:

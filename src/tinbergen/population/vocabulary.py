@@ -95,7 +95,7 @@ class Vocabulary:
         bins = {s.counts.shape[1] for s in sessions}
         if len(bins) != 1:
             raise DataError(f"Sessions have windows of {sorted(bins)} bins; they must be alike.")
-        empty = cls((), bins.pop(), *_learn_shapes(sessions, train, modalities))
+        empty = cls((), bins.pop(), *_learn_shapes(sessions, modalities))
         return empty.extended(sessions, train, modalities)
 
     def extended(
@@ -167,13 +167,13 @@ class Vocabulary:
         )
 
     def _refuse_unknown(self, session: Session, name: str) -> None:
-        """Refuse classes that no training window has: they would count as not known."""
+        """Refuse classes that the model does not have: they would count as not known."""
         seen = {_plain(v) for v in np.ravel(session.values[name]) if v is not None}
         if unknown := sorted(map(str, seen - set(self.classes[name]))):
             raise DataError(
                 f"Session {session.name!r}, {name}: expected classes "
-                f"{', '.join(map(str, self.classes[name]))}, found {', '.join(unknown)}, which no "
-                "training window of the model has. Leave these trials out, or train with them."
+                f"{', '.join(map(str, self.classes[name]))}, found {', '.join(unknown)}, which "
+                "the model does not have. Leave these trials out, or train a model with them."
             )
 
     # --- numbers of things ----------------------------------------------------------------
@@ -253,11 +253,13 @@ class Vocabulary:
 
 
 def _learn_shapes(
-    sessions: Iterable[Session],
-    train: Mapping[str, np.ndarray],
-    modalities: Mapping[str, ModalityConfig],
+    sessions: Iterable[Session], modalities: Mapping[str, ModalityConfig]
 ) -> tuple[dict[str, int], dict[str, tuple]]:
-    """Return the width of each modality, and the classes of the categorical ones."""
+    """Return the width of each modality, and the classes of the categorical ones.
+
+    Classes of all windows: that there is a class is no secret, and one that no training window
+    has is simply never expected.
+    """
     widths: dict[str, int] = {}
     classes: dict[str, tuple] = {}
     for name, modality in modalities.items():
@@ -266,11 +268,11 @@ def _learn_shapes(
                 _plain(v)
                 for s in sessions
                 if name in s.values
-                for v in np.ravel(s.values[name][train[s.name]])
+                for v in np.ravel(s.values[name])
                 if v is not None
             }
             if len(seen) < 2:
-                raise DataError(f"{name}: expected at least 2 classes in training, found {seen}.")
+                raise DataError(f"{name}: expected at least 2 classes, found {seen}.")
             classes[name] = tuple(sorted(seen, key=lambda v: (str(type(v)), v)))
             widths[name] = len(seen)
             continue

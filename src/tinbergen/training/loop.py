@@ -71,6 +71,8 @@ class Loop:
             fetched_ahead(self._fetch, steps, config.workers) as batches,
             self._progress() as progress,
         ):
+            if self.task.validate_start and position.step == 0 and position.validated_at < 0:
+                self._validate()
             for step in steps:
                 with state.watch.waiting():
                     n_items, batch = next(batches)
@@ -263,7 +265,7 @@ class Loop:
         found = self.checkpoints.load_last()
         if run is not None:
             self.checkpoints.clean()
-            metrics_file.rewind(run.metrics_path, found[1]["step"] if found else 0)
+            metrics_file.rewind(run.metrics_path, found[1]["step"] if found else -1)
         if found is None:
             return
         tensors, scalars, complaints = found
@@ -298,7 +300,8 @@ class Loop:
             with self.state.averaged():
                 weights = self.team.same(self.best_weights or self.state.weights())
             if run is not None:
-                run.save_weights(weights, {"step": str(position.best_step or position.step)})
+                step = position.step if position.best_step is None else position.best_step
+                run.save_weights(weights, {"step": str(step)})
                 run.update_status(
                     state="done",
                     reason=position.ended or f"all {self.config.steps} steps",

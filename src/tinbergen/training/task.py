@@ -25,6 +25,9 @@ class Task(ABC):
     """The validation result that decides which weights are best, and what better means. With a
     score the best weights are the run's weights; without, the last ones are."""
 
+    validate_start: bool = False
+    """Whether the model is of use before the first step, so that the start may be the best."""
+
     @abstractmethod
     def build(self) -> nn.Module:
         """Return a new model on the CPU. Global generators are seeded before the call."""
