@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--neurons", type=int, default=80)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--adapting", type=int, default=200, help="steps on the new animal")
+    parser.add_argument("--recent", action="store_true", help="follow drift by recent rates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -119,6 +120,7 @@ def main() -> None:
     settings: dict[str, Any] = {
         "modalities": MODALITIES,
         "windows": WINDOWS.model_dump(),
+        "units": {"recent": options.recent},
         "train": {"tensorboard": False, "workers": 0, "checkpoint_every": 0,
                   "seed": options.seed, "steps": options.steps},
     }  # fmt: skip

@@ -283,11 +283,11 @@ def _groups(bases: Mapping[int, Sequence[int]]) -> list[tuple[list[int], Sequenc
 MICE = {"Cori": (1, 2, 3), "Forssmann": (4, 5, 6, 7), "Hench": (8, 9, 10, 11)}
 
 
-def decode(work: Work, seeds: Sequence[int]) -> Iterator[dict]:
-    """Side and feedback of the trials of three sessions, beside logistic regression."""
+def decode(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator[dict]:
+    """Side and feedback of the trials of each session, beside logistic regression."""
     from tinbergen.encoding import WindowLogistic
 
-    for number in SESSIONS:
+    for number in numbers:
         session = load(number)
         parts = {name: each[session.name] for name, each in split_windows([session]).items()}
         test, counts = parts["test"], session.counts.astype(float)
@@ -339,7 +339,7 @@ def main() -> None:
         found = {
             "single": lambda: single(work, options.sessions, seeds),
             "masks": lambda: masks(work, options.sessions, seeds),
-            "decode": lambda: decode(work, seeds),
+            "decode": lambda: decode(work, options.sessions, seeds),
             "adapt": lambda: to_new(
                 work, dict.fromkeys(SESSIONS, others), seeds, [1.0], steps, drift
             ),
