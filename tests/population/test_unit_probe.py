@@ -7,7 +7,12 @@ import pytest
 from small import make_config, make_corpus, make_model, make_session
 
 from tinbergen.errors import ConfigError
-from tinbergen.population.unit_probe import firing_statistics, region_probe, unit_vectors
+from tinbergen.population.unit_probe import (
+    firing_statistics,
+    region_probe,
+    unit_loadings,
+    unit_vectors,
+)
 
 REGIONS = np.tile(np.repeat(["CA1", "LP", "VISp"], 20), 2).astype(object)
 RECORDINGS = np.repeat(["a", "b"], 60)
@@ -74,6 +79,17 @@ def test_unit_vectors_are_rows_of_the_tables():
     assert vectors.shape == (70, 32)
     np.testing.assert_array_equal(vectors[65, :16], model.tables.unit_in[2, 1].detach().numpy())
     np.testing.assert_array_equal(vectors[3, 16:], model.tables.unit_out[1, 3].detach().numpy())
+
+
+def test_loadings_are_those_of_the_factors():
+    sessions = [make_session("a1", 21), make_session("b1", 70)]
+    corpus = make_corpus(sessions, make_config())
+    model = make_model(corpus)
+    loadings = unit_loadings(model, corpus.vocabulary, "b1")
+    assert loadings.shape == (70, 4)
+    np.testing.assert_array_equal(loadings[65], model.linear.linear_in[2, 1].numpy())
+    bare = make_corpus(sessions, make_config(units={"linear_rank": 0}))
+    assert unit_loadings(make_model(bare), bare.vocabulary, "b1").shape == (70, 0)
 
 
 def test_stitches_have_no_vectors():

@@ -12,4 +12,5 @@ from .saved_predictions import predict as predict
 from .sessions import Session as Session
 from .unit_probe import firing_statistics as firing_statistics
 from .unit_probe import region_probe as region_probe
+from .unit_probe import unit_loadings as unit_loadings
 from .unit_probe import unit_vectors as unit_vectors

@@ -162,9 +162,10 @@ class PopulationConfig(Config):
                 f"({network.heads})"
             )
         if network.layout == "patches" and self.units.read != "table":
-            raise ValueError("network.layout=patches reads units from a table (units.read)")
-        if self.units.recent and self.units.read != "table":
-            raise ValueError("units.recent reads units from a table (units.read)")
+            raise ValueError("network.layout=patches needs units in a table (units.read=table)")
+        for name in ("recent", "dropout"):
+            if getattr(self.units, name) and self.units.read != "table":
+                raise ValueError(f"units.{name} needs units in a table (units.read=table)")
         return self
 
 

@@ -21,7 +21,12 @@ from tinbergen.population.pretraining import Data, fingerprint, stored_parts
 from tinbergen.population.questions import Question, checked_tasks, questions_of
 from tinbergen.population.session_answers import OWN, Part, SessionAnswers, SessionAsker
 from tinbergen.population.sessions import Session
-from tinbergen.population.unit_probe import firing_statistics, region_probe, unit_vectors
+from tinbergen.population.unit_probe import (
+    firing_statistics,
+    region_probe,
+    unit_loadings,
+    unit_vectors,
+)
 from tinbergen.progress import Progress
 from tinbergen.training import RunFolder
 
@@ -279,6 +284,7 @@ def _units(model: PopulationRun, sessions: Sequence[Session]) -> pd.DataFrame:
     tables = []
     for session in sessions:
         vectors = unit_vectors(model.model, model.vocabulary, session.name)
+        loadings = unit_loadings(model.model, model.vocabulary, session.name)
         known = model.vocabulary.sessions[model.vocabulary.number(session.name)]
         tables.append(
             pd.DataFrame(
@@ -288,6 +294,7 @@ def _units(model: PopulationRun, sessions: Sequence[Session]) -> pd.DataFrame:
                     "region": session.regions,
                     "rate": np.array(known.rates) / model.config.windows.width,
                     "vector": list(vectors),
+                    "loadings": list(loadings),
                 }
             )
         )
@@ -299,14 +306,21 @@ def _region_rows(
 ) -> list[pd.DataFrame]:
     """Probe vectors and firing statistics for regions: rows of ``scores.csv``."""
     regions, recordings = units["region"].to_numpy(), units["recording"].to_numpy(str)
-    vectors = region_probe(np.stack(units["vector"].tolist()), regions, recordings)
-    if not len(vectors):
+    vectors, loadings = (np.stack(units[name].tolist()) for name in ("vector", "loadings"))
+    within = loadings if loadings.shape[1] else vectors
+    own = pd.concat(
+        [
+            region_probe(within, regions, recordings, splits=("within",)),
+            region_probe(vectors, regions, recordings, splits=("across",)),
+        ]
+    )
+    if not len(own):
         return []
     statistics = np.concatenate([firing_statistics(s.counts[train[s.name]]) for s in sessions])
     firing = region_probe(statistics, regions, recordings)
-    shuffled = vectors.assign(value=vectors["shuffled"])
+    shuffled = own.assign(value=own["shuffled"])
     rows = []
-    for method, found in ((OWN, vectors), (_FIRING, firing), (SHUFFLED, shuffled)):
+    for method, found in ((OWN, own), (_FIRING, firing), (SHUFFLED, shuffled)):
         rows.append(
             pd.DataFrame(
                 {

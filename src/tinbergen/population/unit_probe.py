@@ -1,10 +1,15 @@
 """What the vectors of units know of where the units lie: a linear probe for regions.
 
-The network never sees a region's name as a target, so a region that can be read from a unit's
-vectors was found in its activity. Firing statistics of the same units are the baseline.
+A unit's own vectors and loadings are fitted to its activity without its region, so a region that
+can be read from them was found there. Firing statistics of the same units are the baseline.
+Loadings compare units of one recording, whose factors are its own; vectors into and out of the
+network compare units of all.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +19,8 @@ from tinbergen.metrics import class_probe, grouped_folds
 from tinbergen.population.model import PopulationModel
 from tinbergen.population.sessions import UNKNOWN_REGION
 from tinbergen.population.vocabulary import Vocabulary
+
+Split = Literal["within", "across"]
 
 _FOLDS = 5
 _SHUFFLES = 5
@@ -43,6 +50,19 @@ def unit_vectors(model: PopulationModel, vocabulary: Vocabulary, session: str) -
     return np.concatenate(parts, axis=1)[: vocabulary.sessions[number].n_units]
 
 
+def unit_loadings(model: PopulationModel, vocabulary: Vocabulary, session: str) -> np.ndarray:
+    """Return how a session's units load on its factors, ``(unit, most factors)`` float32.
+
+    Without a linear path there are none: ``(unit, 0)``.
+    """
+    number = vocabulary.number(session)
+    units = vocabulary.sessions[number].n_units
+    if model.linear is None:
+        return np.zeros((units, 0), np.float32)
+    rows = slice(vocabulary.first_block[number], vocabulary.first_block[number + 1])
+    return model.linear.linear_in[rows].flatten(0, 1)[:units].cpu().numpy()
+
+
 def firing_statistics(counts: np.ndarray) -> np.ndarray:
     """Describe how units fire, without looking at other units.
 
@@ -70,7 +90,12 @@ def firing_statistics(counts: np.ndarray) -> np.ndarray:
 
 
 def region_probe(
-    features: np.ndarray, regions: np.ndarray, recordings: np.ndarray, *, seed: int = 0
+    features: np.ndarray,
+    regions: np.ndarray,
+    recordings: np.ndarray,
+    *,
+    splits: Sequence[Split] = ("within", "across"),
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Read regions from features of units by logistic regression, classes counting alike.
 
@@ -80,6 +105,8 @@ def region_probe(
         ``(unit, feature)``.
     regions, recordings
         ``(unit,)`` names.
+    splits
+        What to ask.
 
     Returns
     -------
@@ -94,10 +121,8 @@ def region_probe(
     x, y, session = features[known], regions[known].astype(str), recordings[known].astype(str)
     rng = np.random.default_rng(seed)
     rows = []
-    for split, problems in (
-        ("within", _within(y, session, seed)),
-        ("across", _across(y, session)),
-    ):
+    for split in splits:
+        problems = _within(y, session, seed) if split == "within" else _across(y, session)
         for recording, (units, folds) in problems.items():
             value, chance, majority = _probe(x[units], y[units], folds)
             null = [
