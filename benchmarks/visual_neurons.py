@@ -129,9 +129,7 @@ def measure(study: Dataset, folder: Path, steps: int, seconds: Seconds) -> dict:
             alone, folder / "run", size="ti", steps=steps, overrides=NETWORK, evaluate=False
         )
     with seconds.of("embed"):
-        beast.embed(
-            run, alone, folder / "embeddings", tokens=("cls", "texture"), layers=LAYERS
-        )
+        beast.embed(run, alone, folder / "embeddings", tokens=("cls", "texture"), layers=LAYERS)
     with seconds.of("bounds"):
         cells, drives = bounds(study)
     sets = {
