@@ -122,6 +122,17 @@ def compare(study: Dataset, result: StudyResult, sets: list[str], ours: str) -> 
     return {"ceiling": round(float(best.mean()), 4), "units": len(best), "features": rows}
 
 
+def undiminished(study: Dataset, beside: Dataset, ours: str, model: str) -> float:
+    """Share of the ceiling of CLS and texture with 128 components each, on the same bins."""
+    options = {key: value for key, value in MODELS[model].items() if key != "components"}
+    result = encode(
+        beside, features=ours, target="visual_spikes", model=model, options=options, bin=BIN_S,
+        folds=3,
+    )  # fmt: skip
+    own = result.scores[result.scores["features"] == ours]
+    return round(float(own["value"].mean() / ceiling(study, result).mean()), 3)
+
+
 def measure(study: Dataset, folder: Path, steps: int, seconds: Seconds) -> dict:
     alone, beside = follow(study)
     with seconds.of("pretrain"):
@@ -150,6 +161,7 @@ def measure(study: Dataset, folder: Path, steps: int, seconds: Seconds) -> dict:
                 bin=BIN_S, folds=3, compare=True,
             )  # fmt: skip
         found[model] = compare(study, result, list(sets), "embedding")
+        found[model]["256 components"] = undiminished(study, beside, sets["embedding"], model)
         print(json.dumps({model: found[model]}), file=sys.stderr, flush=True)
     return found
 

@@ -120,4 +120,5 @@ def test_a_study_reduces_components_by_their_strength(tmp_path, model):
     problem = make_problem(planned)
     alone = settings_for(model, problem, f"{tmp_path}:patch", [128], {}, 0)
     assert alone["scale"] == "common"
+    assert alone["components"] == (0 if model == "tcn" else None)  # not reduced once more
     assert "scale" not in settings_for(model, problem, "all", [128, 1], {}, 0)

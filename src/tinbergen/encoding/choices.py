@@ -104,6 +104,8 @@ def settings_for(
         settings["components"] = _COMPONENTS if wide and n_columns > _COMPONENTS else None
     elif n_columns <= 32:
         settings["components"] = None
+    elif alike and chosen[0].project is not None:  # they are components already
+        settings["components"] = 0 if name == "tcn" else None
     elif alike:
         settings["components"] = COMPONENTS
     if name in ("ridge", "rrr", "tcn", "bilinear"):
