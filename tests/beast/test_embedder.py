@@ -10,7 +10,7 @@ from tiny_films import ArrayVideo, moving_square
 
 from tinbergen.beast import Embedder, embed, pretrain
 from tinbergen.beast.cache import FrameCache
-from tinbergen.beast.embedder import coarse
+from tinbergen.beast.embedder import coarse, texture
 from tinbergen.beast.embedding import Embedding
 from tinbergen.beast.pretraining import cached_backgrounds, hold_out, load_backgrounds
 from tinbergen.beast.reconstruction import load_model
@@ -87,6 +87,19 @@ def test_grid_is_the_mean_of_what_lies_in_each_part():
     blocks = patches.reshape(2, 4, 2, 4, 3, 5).mean(dim=(2, 4))
     torch.testing.assert_close(coarse(patches), blocks)
     assert coarse(patches[:, :5]).shape == (2, 4, 4, 5)
+
+
+def test_texture_is_how_much_neighbours_differ_in_each_part():
+    patches = torch.randn(2, 8, 9, 5, generator=torch.Generator().manual_seed(0))
+    right = (patches[:, :, 1:] - patches[:, :, :-1]).abs()
+    found = texture(patches)
+    assert found.shape == (2, 4, 4, 2, 5)
+    torch.testing.assert_close(found[:, :, :, 0], right.reshape(2, 4, 2, 4, 2, 5).mean(dim=(2, 4)))
+    turned = texture(patches.transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(found, turned.flip(3))
+    # A pattern and its negative, or one that is shifted by a whole cycle, look the same.
+    torch.testing.assert_close(texture(-patches), found)
+    assert texture(patches[:, :2, :3]).shape == (2, 2, 3, 2, 5)
 
 
 def test_rows_are_aligned_and_damaged_ones_are_nan(study, tmp_path):
@@ -198,7 +211,7 @@ def test_what_cannot_be_asked(study, tmp_path):
     _, data, runs = study
     run = runs["vit-m"]
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"tokens": ("cat",)}, "cls, mean, grid, patch"),
+        ({"tokens": ("cat",)}, "cls, mean, grid, texture, patch"),
         ({"tokens": ()}, "tokens"),
         ({"layers": (0,)}, "expected 1 to 2, found 0"),
         ({"layers": (3,)}, "expected 1 to 2, found 3"),

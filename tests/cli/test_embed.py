@@ -80,7 +80,7 @@ def test_nwb_is_written_once(cli, videos, trained, tmp_path):
 @pytest.mark.parametrize(
     ("extra", "code", "words"),
     [
-        (["--tokens", "cls,cat"], 2, ["cls, mean, grid, patch", "cat"]),
+        (["--tokens", "cls,cat"], 2, ["cls, mean, grid, texture, patch", "cat"]),
         (["--tokens", ""], 2, ["tokens"]),
         (["--layers", "5"], 2, ["expected 1 to 1, found 5"]),
         (["--layers", "a"], 2, ["--layers", "'a'"]),

@@ -10,6 +10,7 @@ from tinbergen.encoding.features import features_on, find_features, named_featur
 from tinbergen.encoding.grid import Grid
 from tinbergen.encoding.planning import plan
 from tinbergen.encoding.problem import make_problem
+from tinbergen.errors import MissingFileError
 from tinbergen.recordings import Intervals, Recording, Series
 
 
@@ -72,14 +73,37 @@ def test_patch_tokens_come_as_components_of_the_training_rows(tmp_path):
     )
 
 
+def test_joined_kinds_of_tokens_weigh_the_same(tmp_path):
+    rng, folder, times = np.random.default_rng(1), tmp_path / "m", np.arange(300) / 10
+    folder.mkdir()
+    np.save(folder / "cls.npy", 100 * rng.normal(size=(300, 5)).astype(np.float32))
+    np.save(folder / "texture.npy", rng.normal(size=(300, 4, 50)).astype(np.float32))
+    pd.DataFrame({"time": times, "status": 0}).to_parquet(folder / "index.parquet")
+    recording = Recording("m", {"wheel": Series(times, times)})
+    grid = Grid.over(Intervals([0.0], [30.0]), 0.1)
+    name = f"{tmp_path}:cls+texture"
+    features = features_on(find_features(recording, named_features(name)), grid)
+    names = features.sets[name].names
+    assert names[0] == "pc of cls0" and names[5] == "pc of texture0"
+    train = np.arange(300) < 200
+    got = features.columns(name, train)
+    assert got.shape == (300, len(names)) == (300, 5 + COMPONENTS)
+    for part in (got[:, :5], got[:, 5:]):
+        assert part[train].var(axis=0).sum() == pytest.approx(1)
+    with pytest.raises(MissingFileError, match="'cat' tokens; it has: cls, texture"):
+        find_features(recording, named_features(f"{tmp_path}:cls+cat"))
+
+
 def test_of_components_a_model_keeps_the_strongest():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2000, 8))
     x = np.linalg.qr(x - x.mean(axis=0))[0] * np.geomspace(100, 1, 8)
     kept = FeatureMap(3, "common").fit(x, np.ones(2000, bool)).projection_
     assert kept is not None
-    np.testing.assert_allclose(kept[3:], 0, atol=1e-9)
-    assert (np.abs(kept[:3]).max(axis=0) > 0).all()
+    # On a common scale they are turned, and keep their variances.
+    np.testing.assert_allclose(np.abs(kept), np.eye(8)[:, :3], atol=1e-9)
+    whitened = FeatureMap(3).fit(x, np.ones(2000, bool)).transform(x)[0]
+    np.testing.assert_allclose(whitened.var(axis=0), 1)
 
 
 @pytest.mark.parametrize("model", ["ridge", "rrr", "glm", "tcn"])
@@ -96,4 +120,5 @@ def test_a_study_reduces_components_by_their_strength(tmp_path, model):
     problem = make_problem(planned)
     alone = settings_for(model, problem, f"{tmp_path}:patch", [128], {}, 0)
     assert alone["scale"] == "common"
+    assert alone["components"] == (0 if model == "tcn" else None)  # not reduced once more
     assert "scale" not in settings_for(model, problem, "all", [128, 1], {}, 0)

@@ -124,7 +124,7 @@ def test_frames_and_other_columns_are_refused(day, run, tmp_path):
         out=tmp_path / "run", **SMALL,
     )  # fmt: skip
     name = next(iter(data))
-    with pytest.raises(ConfigError, match="components of frames"):
+    with pytest.raises(ConfigError, match="components of frames or of tokens"):
         open_model(tmp_path / "run", name).predict(data[name])
     other = Series(day["wheel"].times, day["noise"].values, ("a", "c"))
     with pytest.raises(DataError, match="'b' is missing"):

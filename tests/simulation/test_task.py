@@ -162,7 +162,33 @@ def test_the_choice_is_in_the_neurons_that_read_it():
     assert t[reads].mean() > 2 * t[spikes.table["region"] == "CA1"].mean()
 
 
+def test_without_an_answer_the_wheel_stays_until_time_is_up():
+    played = Task(no_go=0.3).draw(rng(2), 1000)
+    table = {name: column.to_numpy() for name, column in played.trials.table.items()}
+    missed = table["choice"] == 0
+    assert missed.mean() == pytest.approx(0.3, abs=0.05)
+    for name in ("first_movement", "reaction_time"):
+        assert np.array_equal(np.isnan(table[name]), missed)
+    assert not np.any(table["reward"][missed]) and set(table["choice"][~missed]) == {-1, 1}
+    np.testing.assert_allclose((table["response"] - table["stim_on"])[missed], 2.0)
+    position = played.wheel.values[:, 0]
+    before, after = (
+        np.interp(table[name], played.wheel.times, position) for name in ("stim_on", "response")
+    )
+    np.testing.assert_allclose((after - before)[missed], 0, atol=1e-9)
+    assert np.abs(after - before)[~missed].min() > 0.1
+    times = np.arange(int(played.duration / 0.02)) * 0.02
+    drives = played.drives(times)
+    assert all(np.isfinite(drive).all() for drive in drives.values())
+    at = np.searchsorted(times, table["response"][missed])
+    for name in ("choice_left", "choice_right"):
+        assert (drives[name][at - 5] == 0).all()
+    assert (drives["error"][at + 2] > 0).all()
+
+
 def test_what_makes_no_sense_is_refused():
+    with pytest.raises(ConfigError, match="no_go"):
+        Task(no_go=1.0)
     with pytest.raises(ConfigError, match="trial"):
         Task().draw(rng(), 0)
     with pytest.raises(ConfigError, match="duration"):

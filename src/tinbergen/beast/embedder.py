@@ -33,7 +33,7 @@ from tinbergen.training.heap import heap_kept
 if TYPE_CHECKING:
     from tinbergen.recordings import FrameSource
 
-Token = Literal["cls", "mean", "grid", "patch"]
+Token = Literal["cls", "mean", "grid", "texture", "patch"]
 TOKENS: tuple[Token, ...] = get_args(Token)
 GRID = 4
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -49,7 +49,8 @@ class Embedder:
         A finished run folder.
     tokens
         ``cls`` (width), ``mean`` of the patch tokens (width), ``grid``: their means in 4 x 4 parts
-        of the image (4, 4, width), ``patch`` (rows, columns, width).
+        of the image (4, 4, width), ``texture``: how much neighbours differ in these parts, along
+        rows and along columns (4, 4, 2, width), ``patch`` (rows, columns, width).
     layers
         Blocks whose output is wanted, counted from 1; their tokens are put side by side. None is
         the encoder's output, after the last norm.
@@ -91,6 +92,8 @@ class Embedder:
             raise ConfigError(
                 f"tokens: expected some of {', '.join(TOKENS)}, found {', '.join(unknown) or '-'}."
             )
+        if "texture" in self.tokens and min(grid := self.config.encoder.grid) < 2:
+            raise ConfigError(f"tokens: texture needs 2 x 2 patches or more, found {grid}.")
         depth = self.config.encoder.depth
         wrong = [layer for layer in self.layers or () if not 1 <= layer <= depth]
         if wrong:
@@ -140,7 +143,8 @@ class Embedder:
         -------
         dict
             Kind -> float32: cls and mean ``(N, width)``, grid ``(N, 4, 4, width)`` (fewer rows or
-            columns where the patches have no more), patch ``(N, rows, columns, width)``.
+            columns where the patches have no more), texture ``(N, 4, 4, 2, width)``, patch ``(N,
+            rows, columns, width)``.
         """
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         shared = None
@@ -162,6 +166,8 @@ class Embedder:
         if token == "mean":
             return x[:, 1:].mean(dim=1)
         patches = x[:, 1:].unflatten(1, self.config.encoder.grid)
+        if token == "texture":
+            return texture(patches)
         return coarse(patches) if token == "grid" else patches
 
 
@@ -171,8 +177,24 @@ def coarse(patches: Tensor) -> Tensor:
     Parts share a row or column of patches where these cannot be dealt out evenly.
     """
     rows, columns = (min(GRID, side) for side in patches.shape[1:3])
-    pooled = nn.functional.adaptive_avg_pool2d(patches.movedim(-1, 1).float(), (rows, columns))
+    return _pooled(patches, rows, columns)
+
+
+def _pooled(values: Tensor, rows: int, columns: int) -> Tensor:
+    pooled = nn.functional.adaptive_avg_pool2d(values.movedim(-1, 1).float(), (rows, columns))
     return pooled.movedim(1, -1)
+
+
+def texture(patches: Tensor) -> Tensor:
+    """Average in 4 x 4 parts by how much neighbouring tokens differ: ``(N, 4, 4, 2, width)``.
+
+    ``|right - left|``, then ``|lower - upper|``. It tells how much contrast there is, in which of
+    the network's features and along which side, and not where exactly an edge lies: to a linear
+    readout tokens themselves do not tell that, nor do their means.
+    """
+    rows, columns = (min(GRID, side) for side in patches.shape[1:3])
+    steps = (patches.float().diff(dim=axis).abs() for axis in (2, 1))
+    return torch.stack([_pooled(step, rows, columns) for step in steps], dim=3)
 
 
 def embed(

@@ -15,7 +15,7 @@ def embed(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     tokens: Annotated[
-        str, typer.Option(help="What to keep, of: cls, mean, grid, patch; with commas between.")
+        str, typer.Option(help="What to keep, as cls,texture: cls, mean, grid, texture, patch.")
     ] = "cls",
     layers: Annotated[
         str | None,

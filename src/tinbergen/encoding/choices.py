@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinbergen.encoding.components import COMPONENTS
 from tinbergen.encoding.crossval import Fold
 from tinbergen.encoding.mean_rate import PSTH
 from tinbergen.encoding.problem import Problem
@@ -94,12 +95,19 @@ def settings_for(
     lonely = problem.per_trial or (problem.grid.per_trial or _SHORT) < _SHORT
     lags = (0, 0) if lonely else (-5, 5)
     lags = tuple(options.get("lags", lags))
+    sets = problem.features.sets
+    chosen = [sets[features]] if features in sets else list(sets.values())
+    alike = len(chosen) == 1 and chosen[0].alike
     settings: dict[str, Any] = {"lags": lags}
     wide = n_columns * (lags[1] - lags[0] + 1) > _MOST_COLUMNS
     if problem.target.kind != "counts":
         settings["components"] = _COMPONENTS if wide and n_columns > _COMPONENTS else None
     elif n_columns <= 32:
         settings["components"] = None
+    elif alike and chosen[0].project is not None:  # they are components already
+        settings["components"] = 0 if name == "tcn" else None
+    elif alike:
+        settings["components"] = COMPONENTS
     if name in ("ridge", "rrr", "tcn", "bilinear"):
         settings["target"] = "counts" if problem.target.kind == "counts" else "continuous"
     if name == "bilinear":
@@ -110,11 +118,8 @@ def settings_for(
             )
         del settings["lags"]
         settings.pop("components", None)
-    sets = problem.features.sets
-    chosen = [sets[features]] if features in sets else list(sets.values())
     # Of components the first are the strongest; each by its own deviation, any would be as good.
-    components = len(chosen) == 1 and chosen[0].project is not None
-    if components or all(columns.kind == "counts" for columns in chosen):
+    if alike or all(columns.kind == "counts" for columns in chosen):
         settings["scale"] = "common"
     if len(widths) > 1:
         settings["groups"] = tuple(widths)

@@ -36,6 +36,8 @@ class Columns:
         ``values`` then only says which rows are known.
     ranges
         ``(channel, 2)`` of the values that bumps were laid over; None where there are none.
+    alike
+        Whether all are of one unit, so that their deviations compare: tokens, components.
     """
 
     values: np.ndarray
@@ -46,6 +48,7 @@ class Columns:
     notes: tuple[str, ...] = ()
     project: Callable[[np.ndarray], np.ndarray] | None = None
     ranges: np.ndarray | None = None
+    alike: bool = False
 
 
 @dataclass(frozen=True, eq=False)

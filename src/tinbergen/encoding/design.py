@@ -21,20 +21,21 @@ _BLOCK_VALUES = 1 << 20  # numbers in one block of Z: small enough for the cache
 
 
 class FeatureMap(Saved):
-    """Standardise features and reduce them to whitened principal components, on given rows.
+    """Standardise features and reduce them to principal components, on given rows.
 
     Parameters
     ----------
     components
-        Number of principal components, each scaled to unit variance; None = standardise only.
+        Number of principal components; None = standardise only.
     groups
         ``(group,)`` numbers of features that belong together and lie side by side; None: one
         group. Each is reduced by itself to its share of the ``components``, so that a group of
         many features does not crowd out one of few: see :func:`shares`.
     scale
-        ``"each"`` feature by its own deviation, for features of different units; or all by a
-        ``"common"`` one, for spike counts: what a quick unit tells is surer than what a slow one
-        does, and a penalty then knows.
+        ``"each"`` feature by its own deviation, for features of different units, and so each
+        component; or all by a ``"common"`` one, for spike counts and tokens of a network, whose
+        components then keep their variances: what a quick unit or a strong component tells is
+        surer than what a slow or weak one does, and a penalty then knows.
 
     Attributes
     ----------
@@ -163,6 +164,8 @@ class FeatureMap(Saved):
         # An eigenvector has no sign of its own; choose one, so that results repeat.
         largest = np.abs(vectors).argmax(axis=0)
         signs = np.sign(vectors[largest, np.arange(vectors.shape[1])])
+        if self.scale == "common":
+            return vectors * signs
         return vectors * (signs * _inverse(np.sqrt(values / n)))
 
 

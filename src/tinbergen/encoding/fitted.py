@@ -39,7 +39,7 @@ class FeatureSet:
     ranges
         ``(channel, 2)`` over which bumps were laid, or None.
     frames
-        Whether its columns are components of frames, which were fitted within the run.
+        Whether its columns are components of frames or tokens, which were fitted within the run.
     """
 
     selector: str | None
@@ -217,8 +217,8 @@ class FittedModel:
                 )
             if self.features[name].frames:
                 raise ConfigError(
-                    f"The features {name!r} are components of frames, which are not kept; "
-                    "embeddings, or video:motion, can be had of new videos."
+                    f"The features {name!r} are components of frames or of tokens, which are not "
+                    "kept; cls tokens alone, or video:motion, can be had of new videos."
                 )
         return named
 

@@ -20,8 +20,10 @@ column of Trials   --                          ``steps`` (the value while the tr
                                                ``numbers`` (never classes), ``events`` (1 in the
                                                bin of the column's time)
 folder             --                          kind of token: ``cls``, ``mean``, ``grid``,
-                                               ``patch``; of more than 1024 columns principal
-                                               components, fitted on training rows alone
+                                               ``texture``, ``patch``, or several as
+                                               ``cls+texture``; of several, or more than 1024
+                                               columns, principal components, fitted on training
+                                               rows alone
 =================  ==========================  ==================================================
 """
 
@@ -177,38 +179,51 @@ def _embedding_source(recording: Recording, folder: Path, kind: str, text: str) 
             f"Expected an embedding of recording {recording.name!r} at {own}, found none. "
             "'tinbergen embed' writes it; the dataset must be the one that was embedded."
         )
-    kind = kind or "cls"
-    parts: list[tuple[str, WideRows]] = []
-    for path in found:
-        if not (path / f"{kind}.npy").is_file():
-            there = ", ".join(sorted(p.stem for p in path.glob("*.npy")))
-            raise MissingFileError(f"{path} holds no {kind!r} tokens; it has: {there}.")
-        times = pd.read_parquet(path / "index.parquet")["time"].to_numpy(np.float64)
-        values = np.load(path / f"{kind}.npy", mmap_mode="r")
-        rows = values.reshape(len(values), -1)
-        parts.append((path.name, WideRows(times, rows, np.isfinite(rows[:, 0]))))
+    kinds = (kind or "cls").split("+")
+    parts = [(f"{path.name} {each}", _tokens(path, each)) for path in found for each in kinds]
+    if len(found) == 1:
+        parts = [(each, part) for each, (_, part) in zip(kinds, parts, strict=True)]
     valid = parts[0][1].valid
     for _, part in parts[1:]:
         valid = valid & part.valid
-    on = functools.partial(_tokens_on, parts, kind)
+    on = functools.partial(_tokens_on, parts, len(kinds) > 1)
     step = float(np.median(np.diff(parts[0][1].times)))
     return Source(text, "continuous", valid, on, step=step)
 
 
-def _tokens_on(parts: list[tuple[str, WideRows]], kind: str, grid: Grid) -> Columns:
-    """Bring the tokens of one or several cameras onto a grid: as they are, or their components."""
-    wide = any(rows.rows[0].size > _WIDEST for _, rows in parts)
-    names = [
-        f"{name + ' ' if len(parts) > 1 else ''}{'pc of ' if wide else ''}{kind}{i}"
+def _tokens(path: Path, kind: str) -> WideRows:
+    """Open the tokens of one kind, as rows."""
+    if not (path / f"{kind}.npy").is_file():
+        there = ", ".join(sorted(p.stem for p in path.glob("*.npy")))
+        raise MissingFileError(f"{path} holds no {kind!r} tokens; it has: {there}.")
+    times = pd.read_parquet(path / "index.parquet")["time"].to_numpy(np.float64)
+    values = np.load(path / f"{kind}.npy", mmap_mode="r")
+    rows = values.reshape(len(values), -1)
+    return WideRows(times, rows, np.isfinite(rows[:, 0]))
+
+
+def _tokens_on(parts: list[tuple[str, WideRows]], joined: bool, grid: Grid) -> Columns:
+    """Bring tokens of one or several kinds and cameras onto a grid.
+
+    As they are; of many columns, and where kinds are ``joined``, the components of each part.
+    Parts weigh the same: those of one have a total variance of 1 on the training rows.
+    """
+    wide = joined or any(rows.rows[0].size > _WIDEST for _, rows in parts)
+    names = tuple(
+        f"{'pc of ' if wide else ''}{name}{i}"
         for name, rows in parts
-        for i in range(COMPONENTS if wide else rows.rows.shape[1])
-    ]
+        for i in range(min(COMPONENTS, rows.rows.shape[1]) if wide else rows.rows.shape[1])
+    )
     if not wide:
         values = [mean_on(grid, part.times, part.rows, part.valid) for _, part in parts]
-        return Columns(np.concatenate(values, axis=1), tuple(names))
+        return Columns(np.concatenate(values, axis=1), names, alike=True)
     known, projects = zip(*(part.on(grid) for _, part in parts), strict=True)
 
     def project(train: np.ndarray) -> np.ndarray:
-        return np.concatenate([each(train) for each in projects], axis=1)
+        found = [each(train) for each in projects]
+        if len(found) > 1:
+            weights = [np.sqrt(np.nanvar(each[train], axis=0).sum()) for each in found]
+            found = [each / (w or 1.0) for each, w in zip(found, weights, strict=True)]
+        return np.concatenate(found, axis=1)
 
-    return Columns(np.concatenate(known, axis=1), tuple(names), project=project)
+    return Columns(np.concatenate(known, axis=1), names, project=project, alike=True)

@@ -203,7 +203,7 @@ def video_source(text: str, video: FrameSource, view: str) -> Source:
         bad = int((~pixels.ok).sum())
         note = (f"{bad} frames could not be decoded.",) if bad else ()
         names = tuple(f"pc{i}" for i in range(COMPONENTS))
-        return Columns(known, names, notes=note, project=project)
+        return Columns(known, names, notes=note, project=project, alike=True)
 
     on = motion if view == "motion" else frames
     return Source(text, "continuous", video.valid, on, step=1 / video.fps)

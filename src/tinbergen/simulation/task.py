@@ -31,6 +31,7 @@ _WHISKER_HZ = 60.0
 _TURN_RAD = 0.31
 _ENGAGED_TRIALS = 25.0
 _PULSE_S = 0.35
+_TIME_S = 2.0  # to answer in, where no answer comes
 
 TASK_REGIONS = (
     Region("VISa", ("stim_left", "stim_right", "choice_left", "choice_right", "wheel"), 0.06),
@@ -62,6 +63,9 @@ class Task:
         Weight of the log prior odds.
     lapse
         Probability of a guess, on each side.
+    no_go
+        Share of trials without an answer: the wheel stays until time is up, ``choice`` is 0,
+        ``first_movement`` and ``reaction_time`` are NaN.
     """
 
     contrasts: tuple[float, ...] = (0.0, 0.0625, 0.125, 0.25, 1.0)
@@ -73,6 +77,11 @@ class Task:
     exponent: float = 0.7
     bias: float = 0.8
     lapse: float = 0.03
+    no_go: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.no_go < 1:
+            raise ConfigError(f"no_go: expected a share from 0 to below 1, found {self.no_go}.")
 
     def right_probability(self, side, contrast, prior_left) -> np.ndarray:
         """Return the probability of a right choice (elementwise).
@@ -122,6 +131,10 @@ class Task:
         reaction = np.clip(slow * np.exp(0.35 * generator.standard_normal(n)), 0.08, 10.0)
         movement = 0.25 * np.exp(0.3 * generator.standard_normal(n))
         before, after = generator.uniform(0.4, 0.7, n), generator.exponential(0.3, n)
+        missed = np.zeros(n, dtype=bool)
+        if self.no_go:
+            missed = generator.random(n) < self.no_go
+            choice[missed], reaction[missed], movement[missed] = 0, _TIME_S, 0.0
         reward = (choice == side).astype(int)
         length = before + reaction + movement + np.where(reward, 1.0, 2.0)
         start = np.concatenate([[0.0], np.cumsum(length + after)[:-1]]) + 0.5
@@ -131,7 +144,7 @@ class Task:
                 "start": start,
                 "stop": start + length,
                 "stim_on": stim_on,
-                "first_movement": stim_on + reaction,
+                "first_movement": np.where(missed, np.nan, stim_on + reaction),
                 "response": stim_on + reaction + movement,
                 "feedback": stim_on + reaction + movement,
                 "side": side,
@@ -139,7 +152,7 @@ class Task:
                 "prior_left": prior,
                 "choice": choice,
                 "reward": reward,
-                "reaction_time": reaction,
+                "reaction_time": np.where(missed, np.nan, reaction),
                 "engaged": engaged,
             }
         )
@@ -167,8 +180,8 @@ class TaskSession:
     ----------
     trials
         Columns ``stim_on``, ``first_movement``, ``response``, ``feedback`` (s), ``side`` and
-        ``choice`` (-1 left, 1 right), ``contrast``, ``prior_left`` (probability of the left side),
-        ``reward`` (1 or 0), ``reaction_time`` (s).
+        ``choice`` (-1 left, 1 right, 0 none), ``contrast``, ``prior_left`` (probability of the
+        left side), ``reward`` (1 or 0), ``reaction_time`` (s).
     engaged
         ``(trial,)``, how engaged the animal is; unit variance.
     wheel
@@ -199,11 +212,12 @@ class TaskSession:
             found["stim_right" if side > 0 else "stim_left"][seen] += size * (
                 0.3 + 0.7 * np.exp(-since / 0.15)
             )
-            chosen, since = _since(times, moved - 0.15, response + 0.1)
-            length = response + 0.25 - moved
-            found["choice_right" if choice > 0 else "choice_left"][chosen] += 1.2 * np.sin(
-                np.pi * np.clip(since / length, 0, 1)
-            )
+            if choice:
+                chosen, since = _since(times, moved - 0.15, response + 0.1)
+                length = response + 0.25 - moved
+                found["choice_right" if choice > 0 else "choice_left"][chosen] += 1.2 * np.sin(
+                    np.pi * np.clip(since / length, 0, 1)
+                )
             told, since = _since(times, response, response + 5 * _PULSE_S)
             found["reward" if reward else "error"][told] += 2.0 * np.exp(-since / _PULSE_S)
         if len(table):
@@ -318,6 +332,7 @@ def _movements(table: pd.DataFrame, end: float, generator: np.random.Generator) 
     start = table["first_movement"].to_numpy()
     angle = _TURN_RAD * table["choice"].to_numpy() * np.exp(0.15 * generator.standard_normal(n))
     answers = np.column_stack([start, table["response"].to_numpy() - start, angle])
+    answers = answers[table["choice"].to_numpy() != 0]
     count = generator.poisson(0.15 * end)
     idle = np.column_stack(
         [
