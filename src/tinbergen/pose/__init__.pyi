@@ -1,0 +1,13 @@
+from .augment import PoseAugmentation as PoseAugmentation
+from .config import PoseConfig as PoseConfig
+from .evaluation import PoseEvaluation as PoseEvaluation
+from .evaluation import ensemble_disagreement as ensemble_disagreement
+from .evaluation import evaluate as evaluate
+from .fitting import train as train
+from .labels import open_labels as open_labels
+from .overlay import draw_keypoints as draw_keypoints
+from .overlay import write_overlay as write_overlay
+from .prediction import Predictor as Predictor
+from .prediction import predict as predict
+from .smoothing import Smoothed as Smoothed
+from .smoothing import smooth as smooth
