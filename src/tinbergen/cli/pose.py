@@ -240,6 +240,40 @@ def smooth(
     print(out)
 
 
+@pose.command()
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A table (.csv, .h5), a SLEAP project (.slp) or COCO (.json)."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="File to write: .csv (DeepLabCut), .slp, .h5 or .json."),
+    ],
+    video: Annotated[
+        Path | None, typer.Option(help="The video that was tracked, as SLEAP is to find it.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Convert the labels of a SLEAP project; folder for their frames."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Convert keypoints between DeepLabCut, Lightning Pose, SLEAP and COCO.
+
+    Rows that name images are labels, rows of numbers are frames of a video.
+    """
+    from tinbergen.pose import convert as run_conversion
+    from tinbergen.recordings import LabelledFrames
+
+    found = run_conversion(source, out, video=video, images=images, overwrite=overwrite)
+    what = "labelled" if isinstance(found, LabelledFrames) else "tracked"
+    print(
+        f"{out}: {len(found)} {what} frames, {len(found.keypoints)} keypoints of "
+        f"{len(found.individuals)} individuals"
+    )
+
+
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 

@@ -34,8 +34,8 @@ class ConvNet(nn.Module):
     """Image to heat maps at stride 4.
 
     Down to the coarsest stride, where dilated layers see most of the image, and up again with the
-    finer maps merged in. The image comes with its x and y coordinates, because in an experiment's
-    fixed camera places mean something.
+    finer maps added (a feature pyramid, Lin et al., CVPR 2017). The image comes with its x and y
+    coordinates, because in an experiment's fixed camera places mean something.
 
     Parameters
     ----------
@@ -63,11 +63,12 @@ class ConvNet(nn.Module):
         self.deep = nn.Sequential(
             *(conv(before, before, dilation=2 ** (i + 1)) for i in range(config.dilated))
         )
-        self.up = nn.ModuleList()
-        for level in range(len(widths) - 2, 0, -1):
-            width = config.merged if level == 1 else min(widths[level], 64)
-            self.up.append(conv(before + widths[level], width))
-            before = width
+        self.side, self.merge = nn.ModuleList(), nn.ModuleList()
+        self.enter = nn.Conv2d(before, config.merged, 1)
+        for width in widths[-2:0:-1]:
+            self.side.append(nn.Conv2d(width, config.merged, 1, bias=False))
+            self.merge.append(conv(config.merged, config.merged))
+        before = config.merged
         self.maps = nn.Conv2d(before, keypoints, 1)
         nn.init.zeros_(self.maps.bias)  # type: ignore[arg-type]
 
@@ -78,12 +79,10 @@ class ConvNet(nn.Module):
         for stage in self.down:
             x = stage(x)
             levels.append(x)
-        x = self.deep(x)
-        for stage, finer in zip(self.up, levels[-2:0:-1], strict=True):
-            larger = functional.interpolate(
-                x, size=finer.shape[-2:], mode="bilinear", align_corners=False
-            )
-            x = stage(torch.cat([larger, finer], dim=1))
+        x = self.enter(self.deep(x))
+        for side, merge, finer in zip(self.side, self.merge, levels[-2:0:-1], strict=True):
+            larger = functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = merge(larger + side(finer))
         return self.maps(x)
 
 
