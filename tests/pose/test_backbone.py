@@ -106,12 +106,12 @@ def test_frozen_runs_resume_exactly(backbone, project, tmp_path, monkeypatch):
 
 def test_kept_tokens_are_those_of_augmented_frames(backbone, project):
     task = task_of(project, backbone.path)
-    batch = task.fetch(task.train[:4], 0)
+    batch: dict[str, torch.Tensor] = task.fetch(task.train[:4], 0)  # type: ignore[assignment]
     assert batch["tokens"].shape == (4, 8, 12, 24)
     assert batch["positions"].shape == (4, 2, 2)
-    again = task_of(project, backbone.path).fetch(task.train[:4], 0)
+    again: dict = task_of(project, backbone.path).fetch(task.train[:4], 0)
     assert torch.equal(batch["tokens"], again["tokens"])
-    other = task.fetch(task.train[:4], 1)
+    other: dict = task.fetch(task.train[:4], 1)
     assert not torch.equal(batch["positions"], other["positions"])
 
 

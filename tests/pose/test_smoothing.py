@@ -166,7 +166,7 @@ class TestSmoothing:
         _, made = members(n=1)
         positions = made[0].positions.copy()
         positions[:, 0, 1] = np.nan
-        result = smooth([Keypoints(made[0].times, positions, None, made[0].keypoints)])
+        result = smooth([Keypoints(made[0].times, positions, keypoints=made[0].keypoints)])
         assert np.isnan(result.keypoints.positions[:, 0, 1]).all()
         assert np.isfinite(result.keypoints.positions[:, 0, 0]).all()
 
@@ -180,7 +180,9 @@ class TestSmoothing:
         for _ in range(4):
             noise = rng.normal(0, 1.0, seen.shape)
             noise[150:250, 0, 0] = rng.normal(0, 40.0, (100, 2))  # lost in one view for a while
-            made.append(Keypoints(np.arange(t) / 50, seen + noise, None, ("top", "side", "back")))
+            made.append(
+                Keypoints(np.arange(t) / 50, seen + noise, keypoints=("top", "side", "back"))
+            )
         alone = smooth(made)
         together = smooth(made, views=[["top", "side", "back"]])
         lost = slice(150, 250)
@@ -204,7 +206,7 @@ class TestSmoothing:
             smooth([])
         with pytest.raises(DataError, match="number 2 200 frames"):
             smooth([made[0], made[0].between(0, 4)])
-        late = Keypoints(made[0].times + 1, made[0].positions, None, made[0].keypoints)
+        late = Keypoints(made[0].times + 1, made[0].positions, keypoints=made[0].keypoints)
         with pytest.raises(DataError, match="not on the same frame times"):
             smooth([made[0], late])
         with pytest.raises(DataError, match="'nose' is no keypoint"):
@@ -262,14 +264,14 @@ class TestRealEnsemble:
     def test_steps_and_residuals_shrink(self, ensemble):
         made, views, at = ensemble
         median = join_members(made).median[:, 0]
-        step = [np.nanmean([np.nanmean(temporal_norm(m.positions)) for m in made])]
-        residual = [np.mean([_residual(m.positions[:, 0], median, at) for m in made])]
-        step.append(np.nanmean(temporal_norm(median)))
+        step = [float(np.nanmean([np.nanmean(temporal_norm(m.positions)) for m in made]))]
+        residual = [float(np.mean([_residual(m.positions[:, 0], median, at) for m in made]))]
+        step.append(float(np.nanmean(temporal_norm(median))))
         residual.append(_residual(median, median, at))
         started = time.process_time()
         alone = smooth(made).keypoints.positions[:, 0]
         spent = time.process_time() - started
-        step.append(np.nanmean(temporal_norm(alone)))
+        step.append(float(np.nanmean(temporal_norm(alone))))
         residual.append(_residual(alone, median, at))
         np.testing.assert_allclose(step[:2], [5.309, 5.177], atol=1e-3)
         np.testing.assert_allclose(residual[:2], [1.956, 1.735], atol=1e-3)

@@ -151,7 +151,7 @@ def test_default_sizes_keep_the_aspect():
 def test_colours_are_kept_where_there_are_some(project):
     labels = open_labels(project)
     assert pose_config(labels, None, FEW).channels == 1
-    image = cv2.imread(str(labels.images[3]))
+    image = np.array(cv2.imread(str(labels.images[3])))
     image[..., 0] //= 2
     cv2.imwrite(str(labels.images[3]), image)
     config = pose_config(labels, None, FEW)

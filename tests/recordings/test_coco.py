@@ -128,7 +128,7 @@ def test_real_files(real_data):
         labels = read_coco(file)
         assert not labels.missing_images()
         for image, points in zip(labels.images, labels.positions, strict=True):
-            height, width = cv2.imread(str(image), 0).shape
+            height, width = np.array(cv2.imread(str(image), 0)).shape
             inside = (points >= -1) & (points <= [width, height])
             assert (inside | np.isnan(points)).all()
         read += 1

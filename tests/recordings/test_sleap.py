@@ -1,6 +1,7 @@
 """SLEAP projects and analysis files: by hand, there and back, and what is refused."""
 
 import json
+from typing import Any
 
 import cv2
 import h5py
@@ -35,7 +36,7 @@ from tinbergen.recordings.sleap_file import (
 finite = st.floats(-1e4, 1e4, width=64)
 
 
-def by_hand(path, *, version=1.2, nodes=("a", "b"), order=(1, 0), backend=None, **changes):
+def by_hand(path, *, version=1.2, nodes=("a", "b"), order=(1, 0), backend=None, **changes: Any):
     """Write a project of three frames: a prediction, its correction, and another track."""
     frames = np.array([(0, 0, 4, 0, 2), (1, 0, 7, 2, 4)], _FRAMES)
     instances = np.zeros(4, _INSTANCES)
@@ -119,7 +120,7 @@ class TestReading:
         assert again.images == labels.images
 
 
-def read_rows(path):
+def read_rows(path) -> Any:
     with h5py.File(path) as file:
         return file["instances"][:]  # type: ignore[index]
 
@@ -135,7 +136,7 @@ class TestRefused:
     @pytest.mark.parametrize("name", ["frames", "pred_points"])
     def test_a_table_is_missing(self, tmp_path, name):
         with pytest.raises(DataError, match=f"found no '{name}'"):
-            read_sleap(by_hand(tmp_path / "p.slp", **{name: None}), fps=1)
+            read_sleap(by_hand(tmp_path / "p.slp", **{name: None}), fps=1)  # type: ignore[arg-type]
 
     def test_a_column_is_missing(self, tmp_path):
         points = np.zeros(2, [("x", "f8"), ("y", "f8"), ("complete", "?")])
@@ -184,7 +185,7 @@ class TestRefused:
             read_sleap(tmp_path / "a.h5", fps=1)
 
 
-def keypoints(positions, confidence=None, individuals=None):
+def keypoints(positions, confidence: Any = None, individuals=None):
     n = positions.shape[1]
     names = individuals or (("individual",) if n == 1 else tuple(f"fly {i}" for i in range(n)))
     nodes = tuple(f"node{i}" for i in range(positions.shape[2]))
@@ -251,7 +252,7 @@ def test_real_projects(real_data, tmp_path):
     labels = read_sleap_labels(folder / "two_flies.slp", tmp_path / "frames")
     assert not labels.missing_images()
     np.testing.assert_array_equal(labels.positions, pose.positions)
-    image = cv2.imread(str(labels.images[60]), 0)
+    image = np.array(cv2.imread(str(labels.images[60]), 0))
     thorax = labels.positions[60, :, labels.keypoints.index("thorax")]
     for x, y in np.rint(thorax).astype(int):  # flies are bright on a dark floor
         assert image[y - 3 : y + 4, x - 3 : x + 4].mean() > np.percentile(image, 99)

@@ -241,6 +241,41 @@ def smooth(
 
 
 @pose.command()
+def suggest(
+    video: Annotated[Path, typer.Argument(help="A video.")],
+    runs: Annotated[
+        list[Path],
+        typer.Option("--run", help="A finished pose run. Several, which say more: again."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Project folder that the frames are added to.")
+    ],
+    number: Annotated[int, typer.Option("--number", "-n", help="Frames.", min=1)] = 20,
+    gap: Annotated[float, typer.Option(help="Least time between two of them, s.", min=0)] = 0.2,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Choose frames to label next, and write them with what is predicted on them, to correct."""
+    from tinbergen.errors import OutputError
+    from tinbergen.files import safe_name
+    from tinbergen.pose import Predictor, export_frames, suggest_frames
+    from tinbergen.recordings import Video
+
+    source = Video(video)
+    folder = out / "labeled-data" / safe_name(source.name)
+    if folder.exists() and not overwrite:
+        raise OutputError(f"{folder} already exists; move it, or --overwrite.")
+    members = [Predictor(run, device=device, precision=precision).video(source) for run in runs]
+    found = suggest_frames(members, number, gap=gap)
+    export_frames(source, found.frames, out, members[0])
+    unit = " px of disagreement" if len(members) > 1 else " less than certain"
+    for frame, difficulty in zip(found.frames, found.difficulty, strict=True):
+        print(f"frame {frame}: {difficulty:.3g}{unit}")
+    print(folder)
+
+
+@pose.command()
 def convert(
     source: Annotated[
         Path,

@@ -12,11 +12,8 @@ from tinbergen.recordings import (
     Keypoints,
     LabelledFrames,
     read_coco,
-    read_dlc_csv,
-    read_dlc_h5,
+    read_keypoints,
     read_labelled_frames,
-    read_sleap,
-    read_sleap_analysis,
     read_sleap_labels,
     write_coco,
     write_dlc_csv,
@@ -87,31 +84,17 @@ def _read(source: Path, images: str | os.PathLike | None) -> LabelledFrames | Ke
     kind = source.suffix.lower()
     if kind == ".json":
         return read_coco(source)
-    if kind == ".slp":
-        if images is not None:
-            return read_sleap_labels(source, images)
-        return on_every_frame(read_sleap(source, fps=1.0))
-    if kind in (".h5", ".hdf5"):
-        return on_every_frame(_read_h5(source))
-    if kind != ".csv":
+    if kind == ".slp" and images is not None:
+        return read_sleap_labels(source, images)
+    if kind == ".csv":
+        index = read_keypoint_table(source).index
+        if index and not index[0][0].strip().replace(".", "", 1).isdigit():
+            return read_labelled_frames(source)
+    if kind not in (".csv", ".h5", ".hdf5", ".slp"):
         raise ConfigError(
             f"{source}: expected a .csv, .h5, .slp or .json file, found {kind or 'no ending'!r}."
         )
-    index = read_keypoint_table(source).index
-    if index and not index[0][0].strip().replace(".", "", 1).isdigit():
-        return read_labelled_frames(source)
-    return on_every_frame(read_dlc_csv(source, fps=1.0))
-
-
-def _read_h5(source: Path) -> Keypoints:
-    import h5py
-
-    is_analysis = False
-    if source.is_file() and h5py.is_hdf5(source):
-        with h5py.File(source, "r") as file:
-            is_analysis = "tracks" in file and "node_names" in file
-    read = read_sleap_analysis if is_analysis else read_dlc_h5
-    return read(source, fps=1.0)
+    return on_every_frame(read_keypoints(source, fps=1.0))
 
 
 def on_every_frame(keypoints: Keypoints) -> Keypoints:

@@ -64,6 +64,7 @@ from .splits import split_by_recording as split_by_recording
 from .splits import split_by_time_blocks as split_by_time_blocks
 from .splits import split_by_trials as split_by_trials
 from .suite2p import read_suite2p as read_suite2p
+from .tracked import read_keypoints as read_keypoints
 from .trial_arrays import lay_out_trials as lay_out_trials
 from .trials import Trials as Trials
 from .trials import read_trials as read_trials
