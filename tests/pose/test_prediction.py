@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from spots import SMALL, picture, write_project
 
-from tinbergen.errors import DataError, MissingFileError
-from tinbergen.pose import Predictor, ensemble_disagreement, evaluate, predict, train
+from tinbergen.errors import DataError, MissingFileError, NotFittedError, OutputError
+from tinbergen.pose import (
+    PoseEstimator,
+    Predictor,
+    ensemble_disagreement,
+    evaluate,
+    predict,
+    train,
+)
 from tinbergen.recordings import Video, read_dlc_csv, read_labelled_frames
 from tinbergen.simulation.files import write_video
 
@@ -221,3 +228,24 @@ class TestCommands:
         said = cli("pose", "convert", film[0], "--out", tmp_path / "x.csv")
         assert said.code == 2
         assert "expected a .csv, .h5, .slp or .json" in said.err
+
+
+class TestEstimator:
+    def test_fit_predict_score_save_load(self, project, film, tmp_path):
+        few = {**SMALL, "train": {**SMALL["train"], "steps": 20}}
+        pose = PoseEstimator(settings=few, test=0.2, device="cpu", precision="fp32")
+        with pytest.raises(NotFittedError, match="not fitted"):
+            pose.predict(film[0])
+        assert pose.fit(project) is pose
+        found = pose.predict(film[0])
+        assert len(found) == 40
+        score = pose.score(project)
+        assert score < 0
+        saved = pose.save(tmp_path / "runs/pose")
+        again = PoseEstimator.load(saved, device="cpu", precision="fp32")
+        assert again.score(project) == score
+        np.testing.assert_array_equal(again.predict(film[0]).positions, found.positions)
+        with pytest.raises(OutputError):
+            pose.save(saved)
+        with pytest.raises(MissingFileError):
+            PoseEstimator.load(tmp_path / "none")

@@ -1,6 +1,7 @@
 from .augment import PoseAugmentation as PoseAugmentation
 from .config import PoseConfig as PoseConfig
 from .converting import convert as convert
+from .estimator import PoseEstimator as PoseEstimator
 from .evaluation import PoseEvaluation as PoseEvaluation
 from .evaluation import ensemble_disagreement as ensemble_disagreement
 from .evaluation import evaluate as evaluate
