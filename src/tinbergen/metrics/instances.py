@@ -10,7 +10,8 @@ in all of them here; some tools leave it out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -117,7 +118,8 @@ def average_precision(hits: ArrayLike, n_true: int) -> float:
     return float(np.where(at < len(hits), precision[np.minimum(at, len(hits) - 1)], 0.0).mean())
 
 
-class MeanPrecision(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class MeanPrecision:
     """Result of :func:`mean_average_precision`.
 
     Attributes

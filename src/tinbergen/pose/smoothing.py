@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -71,7 +70,8 @@ class Ensemble:
         return np.where(np.isfinite(self.median), noise, np.inf)
 
 
-class Smoothed(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Smoothed:
     """Result of :func:`smooth`.
 
     Attributes

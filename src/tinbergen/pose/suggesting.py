@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,7 +18,8 @@ from tinbergen.recordings import FrameSource, Keypoints, LabelledFrames, write_l
 _SHARE = 0.2  # at most this share of the frames counts as hard
 
 
-class Suggestions(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Suggestions:
     """Frames worth labelling, the hardest first.
 
     Attributes
