@@ -18,6 +18,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +72,10 @@ def ridge_error(images: LabelledImages, train_rows: list[int], test_rows: list[i
     return pixel_errors(np.linalg.norm(difference, axis=-1)).mean
 
 
-def one_run(project: Path, out: Path, split: dict, seed: int, settings: dict) -> dict:
+def one_run(project: Path, out: Path, split: dict, seed: int) -> dict:
     """Train and score one seed."""
     wall, cpu = time.perf_counter(), time.process_time()
-    overrides = {**settings, "train": {"seed": seed, "tensorboard": False, "device": "cpu"}}
+    overrides = {"train": {"seed": seed, "tensorboard": False, "device": "cpu"}}
     run = train(project, out, split=split, overrides=overrides)
     spent = time.process_time() - cpu, time.perf_counter() - wall
     found = evaluate(run, project, part="test", out=False, device="cpu")
@@ -91,28 +92,30 @@ def one_run(project: Path, out: Path, split: dict, seed: int, settings: dict) ->
     }
 
 
-def cross_validation(project: Path, images: LabelledImages, folds: int, scratch: Path) -> dict:
-    """Mean error over all frames, each predicted by a run that never saw it."""
+def cross_validation(
+    project: Path, images: LabelledImages, folds: int, scratch: Path
+) -> Iterator[dict]:
+    """Yield, after each fold, the error over all frames so far; none was seen by its own run."""
     order = np.random.default_rng(0).permutation(len(images))
-    parts = np.array_split(order, folds)
     rows = []
-    for number, part in enumerate(parts):
+    for number, part in enumerate(np.array_split(order, folds)):
         rest = np.setdiff1d(order, part)
         validation = np.random.default_rng([1, number]).choice(rest, len(part), replace=False)
         chosen = {"test": part, "validation": validation, "train": np.setdiff1d(rest, validation)}
         split = {name: [images.names[i] for i in each] for name, each in chosen.items()}
-        rows.append(one_run(project, scratch / f"fold{number}", split, 0, {}))
-    distances = np.concatenate([row["distances"] for row in rows])
-    frames = np.repeat(np.arange(len(distances)), distances.shape[1])
-    interval = bootstrap_interval(distances.ravel(), frames)
-    return {
-        "folds": folds,
-        "px": round(pixel_errors(distances).mean, 3),
-        "interval_over_frames": [round(end, 3) for end in interval],
-        "median_px": round(float(np.nanmedian(distances)), 3),
-        "by_fold": [row["test_px"] for row in rows],
-        "cpu_s": round(sum(row["cpu_s"] for row in rows), 1),
-    }
+        rows.append(one_run(project, scratch / f"fold{number}", split, 0))
+        distances = np.concatenate([row["distances"] for row in rows])
+        frames = np.repeat(np.arange(len(distances)), distances.shape[1])
+        interval = bootstrap_interval(distances.ravel(), frames)
+        yield {
+            "folds": folds,
+            "folds_done": len(rows),
+            "px": round(pixel_errors(distances).mean, 3),
+            "interval_over_frames": [round(end, 3) for end in interval],
+            "median_px": round(float(np.nanmedian(distances)), 3),
+            "by_fold": [row["test_px"] for row in rows],
+            "cpu_s": round(sum(row["cpu_s"] for row in rows), 1),
+        }
 
 
 def on_video(run: Path, path: Path) -> dict:
@@ -142,30 +145,35 @@ def main() -> None:
     images = load_images(labels, pose_config(labels, None, small))
     split = named_split(images)
     train_rows = [i for i, name in enumerate(images.names) if name in set(split["train"])]
-    result: dict = {"benchmark": "pose_mirror_mouse", "machine": describe_machine()}
+    ridge = ridge_error(images, train_rows, list(TEST))
+    result: dict = {
+        "benchmark": "pose_mirror_mouse",
+        "machine": describe_machine(),
+        "baselines": {"PCA-40 + ridge": round(ridge, 3)},
+        "peers": PEERS,
+        "runs": [],
+    }
+
+    def save() -> None:
+        if args.out:
+            args.out.write_text(json.dumps(result, indent=1) + "\n")
+
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        runs = [one_run(args.project, scratch / f"s{s}", split, s, {}) for s in args.seeds]
-        if args.folds:
-            result["cross_validation"] = cross_validation(
-                args.project, images, args.folds, scratch
-            )
+        for seed in args.seeds:
+            row = one_run(args.project, scratch / f"seed{seed}", split, seed)
+            result["runs"].append({name: v for name, v in row.items() if name != "distances"})
+            result["mean_test_px"] = round(np.mean([r["test_px"] for r in result["runs"]]), 3)
+            save()
         videos = sorted((args.project / "videos").glob("*.mp4"))
-        if runs and videos:
-            result["video"] = on_video(scratch / f"s{args.seeds[0]}", videos[0])
-    for run in runs:
-        del run["distances"]
-    if runs:
-        result["mean_test_px"] = round(float(np.mean([run["test_px"] for run in runs])), 3)
-    result |= {
-        "runs": runs,
-        "baselines": {"PCA-40 + ridge": round(ridge_error(images, train_rows, list(TEST)), 3)},
-        "peers": PEERS,
-    }
-    text = json.dumps(result, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n")
-    print(text)
+        if args.seeds and videos:
+            result["video"] = on_video(scratch / f"seed{args.seeds[0]}", videos[0])
+        if args.folds:
+            for found in cross_validation(args.project, images, args.folds, scratch):
+                result["cross_validation"] = found
+                save()
+    save()
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -90,6 +90,28 @@ class TestVideo:
         np.testing.assert_array_equal(table.positions, first["film"].positions)
         np.testing.assert_array_equal(table.confidence, first["film"].confidence)
 
+    def test_a_table_of_another_run_is_not_taken_for_ours(self, trained, film, tmp_path):
+        predict(trained[1], film[0], tmp_path, device="cpu")
+        note = tmp_path / "film.csv.json"
+        note.write_text(note.read_text().replace('"weights": "', '"weights": "0'))
+        for skip_bad in (False, True):
+            with pytest.raises(OutputError, match=r"film\.csv already exists.*--overwrite"):
+                predict(trained[1], film[0], tmp_path, device="cpu", skip_bad=skip_bad)
+        predict(trained[1], film[0], tmp_path, device="cpu", overwrite=True)
+        predict(trained[1], film[0], tmp_path, device="cpu")
+
+    def test_a_region_of_the_video_has_px_of_its_own(self, trained, film):
+        from tinbergen.recordings.following import AnimalView
+
+        predictor = Predictor(trained[1], device="cpu", precision="fp32")
+        whole = predictor.video(Video(film[0]))
+        padded = Video(film[0], roi=(4, 3, 72, 54))
+        part = predictor.video(padded)
+        shifted = part.positions + [4, 3]
+        assert np.median(np.linalg.norm(shifted - whole.positions, axis=-1)) < 1.0
+        with pytest.raises(DataError, match="Leave 'follow' out"):
+            predictor.video(AnimalView(Video(film[0]), 24))
+
     def test_an_unfinished_run(self, tmp_path):
         with pytest.raises(MissingFileError, match="run folder"):
             Predictor(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinbergen.errors import DataError, TinbergenError
-from tinbergen.files import ensure_output_folder, safe_name
+from tinbergen.errors import DataError, OutputError, TinbergenError
+from tinbergen.files import content_hash, ensure_output_folder, safe_name, write_json
 from tinbergen.pose.backgrounds import load_backgrounds, still_backgrounds
 from tinbergen.pose.config import PoseConfig, stored_config
 from tinbergen.pose.heatmaps import decode
 from tinbergen.pose.labels import LabelledImages
 from tinbergen.pose.model import PoseModel, quick
 from tinbergen.progress import Progress
-from tinbergen.recordings import Dataset, FrameSource, Keypoints, write_dlc_csv
+from tinbergen.recordings import Dataset, FrameSource, Keypoints, read_dlc_csv, write_dlc_csv
 from tinbergen.recordings.background import video_background
 from tinbergen.recordings.reading_ahead import decode_ahead
 from tinbergen.training import RunFolder, TrainConfig
@@ -68,6 +69,11 @@ class Predictor:
         DataError
             If its frames have another aspect than the labelled images (unless ``any_size``).
         """
+        if video.follow is not None:
+            raise DataError(
+                f"{video.path}: expected whole frames, found a window that follows the animal. "
+                "Leave 'follow' out of the dataset for predicting."
+            )
         config = self.config
         expected = self.run.status.get("label_size")
         height, width = video.height, video.width
@@ -81,6 +87,9 @@ class Predictor:
                     "uncropped? To predict all the same: --any-size (any_size=True)."
                 )
         roi = config.roi or video.roi
+        if config.roi and video.roi:  # a region of the region
+            x, y, width, height = config.roi
+            roi = (x + video.roi[0], y + video.roi[1], width, height)
         return video.view(gray=config.channels == 1, size=config.size, keep_aspect=True, roi=roi)
 
     @torch.inference_mode()
@@ -137,7 +146,9 @@ class Predictor:
                 if len(sound):
                     rows = batch.indices[batch.ok]
                     where, how_sure = self.frames(sound, background)
-                    positions[rows] = view.geometry.to_source(where)
+                    # By way of the file's px to those of the frames that were handed in.
+                    in_file = view.geometry.to_source(where)
+                    positions[rows] = video.geometry.to_output(in_file)
                     confidence[rows] = how_sure
                 progress.advance(len(batch))
         if not np.isfinite(confidence).any():
@@ -189,8 +200,9 @@ def predict(
         A dataset, or videos, folders, a ``dataset.yaml``.
     out
         Folder to write: ``<recording>.csv`` for each (``<recording>/<camera>.csv`` where a
-        recording has several), px of the video's own frames. Tables that are there already are
-        kept and read, so that a run that was stopped goes on.
+        recording has several), px of the video's own frames, and beside it a ``.json`` that says
+        what made it. Tables that this run made already are kept and read, so that a call that was
+        stopped goes on.
     any_size
         Also predict on videos of another aspect than the labels.
     skip_bad
@@ -202,31 +214,51 @@ def predict(
     -------
     dict
         Recording (or recording/camera) -> keypoints on the video's own frame times.
-    """
-    from tinbergen.recordings import read_dlc_csv
 
+    Raises
+    ------
+    OutputError
+        If there is a table that another run, or something else, made (unless ``overwrite``).
+    """
     predictor = Predictor(run, device=device, precision=precision)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     out = ensure_output_folder(out)
+    weights = content_hash(predictor.run.weights_path)
     results: dict[str, Keypoints] = {}
     for name, video in named_videos(dataset):
         path = out / f"{name}.csv"
         try:
-            if path.is_file() and not overwrite:
+            source = {"weights": weights, "video": str(video.path), "frames": video.n_frames}
+            if not overwrite and _is_finished(path, source):
                 results[name] = read_dlc_csv(path, video)
                 continue
             found = predictor.video(video, batch_size=batch_size, any_size=any_size)
         except TinbergenError as error:
-            if not skip_bad:
+            if not skip_bad or isinstance(error, OutputError):
                 raise
             print(f"left out: {error}", file=sys.stderr)
             continue
         ensure_output_folder(path.parent)
         write_dlc_csv(path, found, scorer="tinbergen")
+        write_json(path.with_name(path.name + ".json"), {"run": str(predictor.run.path), **source})
         results[name] = found
     if not results:
         raise DataError("No video is left to predict on. 'tinbergen check' looks at each.")
     return results
+
+
+def _is_finished(path: Path, source: dict) -> bool:
+    """Whether ``path`` is a table of this run on this video; refuse any other table."""
+    if not path.is_file():
+        return False
+    note = path.with_name(path.name + ".json")
+    made = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    if {name: made.get(name) for name in source} == source:
+        return True
+    raise OutputError(
+        f"{path} already exists, and was made by {made.get('run', 'something else')} on "
+        f"{made.get('video', 'an unknown video')}. Choose another folder, or --overwrite."
+    )
 
 
 def named_videos(dataset: Dataset) -> Iterator[tuple[str, FrameSource]]:
