@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import sys
@@ -19,6 +20,7 @@ from tinbergen.files import ensure_output_folder
 from tinbergen.metrics import Score, keypoint_distances, pck, pixel_error_score, pixel_errors
 from tinbergen.metrics.bootstrap import PairedTest, bootstrap_interval, paired_test
 from tinbergen.metrics.keypoints import DifficultyCurve, error_by_difficulty
+from tinbergen.pose.fitting import FRAMES_FILE
 from tinbergen.pose.labels import (
     LabelledImages,
     Labels,
@@ -186,9 +188,10 @@ def evaluate(
 
 def _rows(run: RunFolder, images: LabelledImages, part: str | None) -> tuple[np.ndarray, str]:
     """Choose the frames to score, and what they are called."""
-    splits = run.splits or {}
-    known = {name for names in splits.values() for name in names}
-    ours = sum(name in known for name in images.names)
+    splits, file = run.splits or {}, run.path / FRAMES_FILE
+    stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    # Frames of another project may have the same names; the pixels tell them apart.
+    ours = {name for name, digest in images.digests().items() if stored.get(name) == digest}
     if part is None:
         part = "all"
         if ours:
@@ -197,7 +200,7 @@ def _rows(run: RunFolder, images: LabelledImages, part: str | None) -> tuple[np.
         return np.arange(len(images)), "all"
     if part not in splits:
         raise DataError(f"part: expected {', '.join([*splits, 'all'])}, found {part!r}.")
-    chosen = set(splits[part])
+    chosen = set(splits[part]) & ours
     rows = np.array([i for i, name in enumerate(images.names) if name in chosen], dtype=int)
     if not len(rows):
         raise DataError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinbergen.configuration import resolve
 from tinbergen.errors import DataError, MissingFileError
+from tinbergen.files import write_json
 from tinbergen.pose.backgrounds import save_backgrounds, still_backgrounds
 from tinbergen.pose.config import BACKBONE_TRAINING, CONV_TRAINING, PoseConfig, default_size
 from tinbergen.pose.labels import (
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tinbergen.recordings import LabelledFrames
 
 _SHOWN = 3
+FRAMES_FILE = "frames.json"
+"""Digest of the pixels of each labelled image of a run, by name."""
 
 
 def train(
@@ -109,6 +112,7 @@ def train(
         resume=resume,
     )
     if run.status["state"] == "created":
+        write_json(run.path / FRAMES_FILE, images.digests())
         _remark(run, images)
         if pretrained is not None and pretrained.backgrounds is not None:
             save_backgrounds(run, pretrained.backgrounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -132,6 +133,11 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def digests(self) -> dict[str, str]:
+        """Return a digest of the pixels of each image, by name: names alone may repeat."""
+        pairs = zip(self.names, self.images, strict=True)
+        return {name: hashlib.sha256(image.tobytes()).hexdigest()[:16] for name, image in pairs}
 
     def seen_positions(self) -> np.ndarray:
         """``(n, map, 2)`` float32, px of what the network sees."""
