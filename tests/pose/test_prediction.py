@@ -14,6 +14,7 @@ from tinbergen.pose import (
     Predictor,
     ensemble_disagreement,
     evaluate,
+    open_labels,
     predict,
     train,
 )
@@ -151,6 +152,14 @@ class TestEvaluation:
         found = evaluate(trained[1], other, out=False)
         assert len(found.names) == 6
         assert np.nanmean(found.distances) < 1.5
+        # The null is the mean pose of training, not of these.
+        images = open_labels(trained[0])
+        rows = [
+            f"{i.parts[-2]}/{i.name}" in set(trained[1].splits["train"]) for i in images.images
+        ]
+        mean = images.positions[rows, 0].mean(axis=0)
+        expected = np.linalg.norm(found.true - mean, axis=-1)
+        np.testing.assert_allclose(found.null, expected)
 
     def test_two_runs_and_their_disagreement(self, trained, tmp_path):
         project, run = trained

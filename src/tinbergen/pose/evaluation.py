@@ -165,7 +165,7 @@ def evaluate(
     started = time.perf_counter()
     predicted, confidence = _predict(predictor, images, rows)
     true = images.positions[rows]
-    null = keypoint_distances(_mean_pose(folder, images, rows), true)
+    null = keypoint_distances(np.array(folder.status["mean_pose"]), true)
     result = PoseEvaluation(
         scores=[],
         names=tuple(images.names[row] for row in rows),
@@ -224,16 +224,6 @@ def _predict(
         positions.append(where)
         confidences.append(how_sure)
     return images.to_source(rows, np.concatenate(positions)), np.concatenate(confidences)
-
-
-def _mean_pose(run: RunFolder, images: LabelledImages, rows: np.ndarray) -> np.ndarray:
-    """Mean position of each map over the training frames, else over those scored."""
-    chosen = set((run.splits or {}).get("train", ()))
-    train = [i for i, name in enumerate(images.names) if name in chosen]
-    pool = images.positions[train if train else rows]
-    known = np.isfinite(pool)
-    total = np.where(known, pool, 0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
 def _scores(result: PoseEvaluation, part: str) -> list[Score]:

@@ -113,7 +113,7 @@ def train(
     )
     if run.status["state"] == "created":
         write_json(run.path / FRAMES_FILE, images.digests())
-        _remark(run, images)
+        _remark(run, images, parts["train"])
         if pretrained is not None and pretrained.backgrounds is not None:
             save_backgrounds(run, pretrained.backgrounds)
         print(_plan(config, images, parts), file=sys.stderr)
@@ -208,15 +208,16 @@ def _inputs(images: LabelledImages, backbone: Backbone | None) -> dict[str, str]
     return inputs
 
 
-def _remark(run: RunFolder, images: LabelledImages) -> None:
-    """Keep what was lost, and say where images are not all alike."""
+def _remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
+    """Keep what was lost and the mean pose, and say where images are not all alike."""
     sizes: dict[tuple[int, int], list[str]] = {}
     for name, geometry in zip(images.names, images.geometries, strict=True):
         _, _, width, height = geometry.roi
         sizes.setdefault((width, height), []).append(name)
     counts = sorted(sizes.items(), key=lambda item: -len(item[1]))
     width, height = counts[0][0]
-    run.update_status(losses=list(images.lost), label_size=[height, width])
+    mean_pose = np.nanmean(images.positions[train], axis=0).tolist()
+    run.update_status(losses=list(images.lost), label_size=[height, width], mean_pose=mean_pose)
     if len(sizes) > 1:
         text = "; ".join(
             f"{len(names)} of {width} x {height} px ({', '.join(names[:_SHOWN])}"
