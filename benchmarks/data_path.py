@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tinbergen.beast.augment import AUGMENTATIONS, Augmentation, augment, normalise
+from tinbergen.beast.augment import AUGMENTATIONS, Augmentation
 from tinbergen.beast.cache import CacheConfig, FrameCache
 from tinbergen.beast.cache_build import build_cache
 from tinbergen.beast.pairs import PairSampler
 from tinbergen.beast.selection import Selection
+from tinbergen.nn.augment import augment, normalise
 from tinbergen.simulation import simulate
 
 REFERENCE = {"cpu_ms_per_image": 9.4, "note": "full item with default augmentation, one core"}

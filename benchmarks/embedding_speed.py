@@ -27,11 +27,11 @@ import torch.nn.functional as F
 
 from machine import describe_machine
 from tinbergen.beast import embed
-from tinbergen.beast.augment import IMAGENET_MEAN, IMAGENET_STD
 from tinbergen.beast.config import beast_config
-from tinbergen.beast.embed_io import decode_ahead
 from tinbergen.beast.model import Beast
+from tinbergen.nn.augment import IMAGENET_MEAN, IMAGENET_STD
 from tinbergen.recordings import Video
+from tinbergen.recordings.reading_ahead import decode_ahead
 from tinbergen.simulation import simulate
 from tinbergen.simulation.files import write_video
 from tinbergen.training import RunFolder

@@ -29,18 +29,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from tinbergen.beast.augment import IMAGENET_STD
 from tinbergen.beast.cache import CacheConfig
 from tinbergen.beast.cache_build import build_cache
 from tinbergen.beast.config import BeastConfig, beast_config
 from tinbergen.beast.mae import random_mask
 from tinbergen.beast.model import Beast
-from tinbergen.beast.pixels import RESIDUAL_SCALE, to_input
 from tinbergen.beast.samples import hand_labelled_sample
 from tinbergen.beast.selection import Selection
 from tinbergen.beast.task import PretrainTask
 from tinbergen.configuration import merge, parse_overrides
 from tinbergen.metrics import effective_rank, keypoint_probe
+from tinbergen.nn.augment import IMAGENET_STD
+from tinbergen.nn.pixels import RESIDUAL_SCALE, to_input
 from tinbergen.nn.vit import gather_tokens, patchify
 from tinbergen.recordings import Dataset, read_labelled_frames
 from tinbergen.training import fit

@@ -3,6 +3,7 @@ from . import encoding as encoding
 from . import metrics as metrics
 from . import nn as nn
 from . import population as population
+from . import pose as pose
 from . import recordings as recordings
 from . import report as report
 from . import simulation as simulation

@@ -5,11 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinbergen.beast.augment import (
-    AUGMENTATIONS,
+from tinbergen.beast.augment import AUGMENTATIONS, Augmentation
+from tinbergen.nn.augment import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    Augmentation,
     Transforms,
     _resample,
     augment,

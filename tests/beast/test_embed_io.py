@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tinbergen.beast import embed_io
-from tinbergen.beast.embed_io import EmbeddingWriter, decode_ahead, embed_video
+from tinbergen.beast.embed_io import EmbeddingWriter, embed_video
 from tinbergen.beast.embedding import Embedding, open_embeddings, write_nwb
 from tinbergen.errors import DataError, MissingFileError, OutputError
+from tinbergen.recordings.reading_ahead import decode_ahead
 
 
 def encode(frames):

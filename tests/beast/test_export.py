@@ -6,10 +6,10 @@ import torch
 from tinbergen.beast import export_lightning_pose
 from tinbergen.beast.config import beast_config
 from tinbergen.beast.model import Beast
-from tinbergen.beast.pixels import RESIDUAL_SCALE, to_input
 from tinbergen.beast.start import starting_weights
 from tinbergen.errors import MissingFileError, OutputError
 from tinbergen.nn.foreign import from_foreign
+from tinbergen.nn.pixels import RESIDUAL_SCALE, to_input
 from tinbergen.nn.vit import patchify
 from tinbergen.nn.weights import read_tensors
 from tinbergen.training import RunFolder

@@ -9,7 +9,6 @@ from safetensors.torch import save_file
 from tiny_beast import MemoryCache, tiny_config
 
 from tinbergen.beast.model import Beast
-from tinbergen.beast.pixels import to_input
 from tinbergen.beast.start import (
     initialise,
     principal_frames,
@@ -19,6 +18,7 @@ from tinbergen.beast.start import (
 )
 from tinbergen.errors import MissingFileError, WeightsError
 from tinbergen.nn.foreign import to_lightning_pose
+from tinbergen.nn.pixels import to_input
 from tinbergen.nn.vit import ViT, ViTConfig, low_resolution, patchify
 from tinbergen.training import RunFolder
 

@@ -15,8 +15,9 @@ import pytest
 HEAVY = ["torch", "lightning_fabric", "pandas", "sklearn", "scipy", "cv2", "av", "matplotlib"]
 HEAVY += ["pyarrow", "h5py", "pynwb", "transformers", "tensorboard", "optuna", "submitit"]
 VERBS = ["demo", "simulate", "check", "convert", "pretrain", "embed", "encode", "decode"]
-VERBS += ["population", "report", "doctor"]
+VERBS += ["pose", "population", "report", "doctor"]
 GROUPS = [["population", verb] for verb in ("pretrain", "adapt", "evaluate", "predict")]
+GROUPS += [["pose", v] for v in ("train", "predict", "evaluate", "suggest", "smooth", "convert")]
 
 
 def heavy_modules_after(code: str) -> list[str]:

@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import shutil
-import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
@@ -36,7 +34,8 @@ from tinbergen.files import (
     write_json,
 )
 from tinbergen.progress import Progress
-from tinbergen.recordings import FrameBatch, FrameSource
+from tinbergen.recordings import FrameSource
+from tinbergen.recordings.reading_ahead import decode_ahead
 
 _ROWS_PER_MARK = 2048
 Encode = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -261,39 +260,3 @@ def embed_video(
             sound = sound.reshape(-1, video.height, video.width, video.channels)
             writer.write(encode(sound) if len(sound) else {}, batch.status)
             progress.advance(len(batch))
-
-
-def decode_ahead(
-    video: FrameSource, start: int, batch_size: int, ahead: int = 2
-) -> Generator[FrameBatch, None, None]:
-    """Iterate over a video while a thread decodes up to ``ahead`` batches more."""
-    ready: queue.Queue[FrameBatch | BaseException | None] = queue.Queue(ahead)
-    stopped = threading.Event()
-
-    def put(item: FrameBatch | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def decode() -> None:
-        try:
-            for batch in video.iterate(start, batch_size=batch_size):
-                if stopped.is_set():
-                    return
-                put(batch)
-            put(None)
-        except BaseException as error:  # handed to the other thread, which raises it
-            put(error)
-
-    thread = threading.Thread(target=decode, name="decode", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()

@@ -18,14 +18,15 @@ from tinbergen.beast.cache import fingerprint
 from tinbergen.beast.config import BeastConfig
 from tinbergen.beast.embed_io import EmbeddingWriter, embed_video
 from tinbergen.beast.embedding import Embedding
-from tinbergen.beast.pixels import nearest_background, to_input, video_background
 from tinbergen.beast.pretraining import Data, load_backgrounds
 from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError, TinbergenError
 from tinbergen.files import ensure_output_folder, safe_name
 from tinbergen.nn.backbone import load_encoder
+from tinbergen.nn.pixels import nearest_background, to_input
 from tinbergen.nn.vit import ViT, patchify
 from tinbergen.recordings import Dataset
+from tinbergen.recordings.background import video_background
 from tinbergen.training import RunFolder, TrainConfig
 from tinbergen.training.device import choose_hardware
 from tinbergen.training.heap import heap_kept

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tinbergen.beast.augment import IMAGENET_MEAN, IMAGENET_STD
 from tinbergen.beast.config import BeastConfig
-from tinbergen.beast.pixels import RESIDUAL_SCALE
 from tinbergen.configuration import resolve
 from tinbergen.errors import OutputError
 from tinbergen.files import atomic_write
+from tinbergen.nn.augment import IMAGENET_MEAN, IMAGENET_STD
 from tinbergen.nn.foreign import to_lightning_pose
+from tinbergen.nn.pixels import RESIDUAL_SCALE
 from tinbergen.training import RunFolder
 from tinbergen.training.tensors import write_tensors
 

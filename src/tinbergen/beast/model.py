@@ -56,7 +56,7 @@ class Beast(nn.Module):
     """Encoder, decoder and heads of one pretraining run.
 
     Parts with weight 0 are not built. Images come normalised, see
-    :func:`tinbergen.beast.pixels.to_input`.
+    :func:`tinbergen.nn.pixels.to_input`.
     """
 
     eigenframes: Tensor

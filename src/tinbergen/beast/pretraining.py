@@ -269,8 +269,8 @@ def cached_backgrounds(frames: FrameCache, dataset: Dataset) -> np.ndarray:
     the cached frames where a video is too short for that. Kept with the cache, so that they are
     made once.
     """
-    from tinbergen.beast.pixels import video_background
     from tinbergen.progress import track
+    from tinbergen.recordings.background import video_background
 
     path = frames.path / _BACKGROUNDS
     if path.is_file():

@@ -12,11 +12,11 @@ from tinbergen.beast.cache import FrameCache
 from tinbergen.beast.config import BeastConfig
 from tinbergen.beast.mae import random_mask
 from tinbergen.beast.model import Beast
-from tinbergen.beast.pixels import to_input, to_picture
 from tinbergen.beast.pretraining import hold_out
 from tinbergen.configuration import resolve
 from tinbergen.metrics import Score, bootstrap_interval, paired_difference
 from tinbergen.metrics.score import Baseline
+from tinbergen.nn.pixels import to_input, to_picture
 from tinbergen.nn.vit import gather_tokens, patchify, unpatchify
 from tinbergen.training import RunFolder
 

@@ -211,7 +211,7 @@ def hand_labelled_sample(
 
     All are seen against that background of the run which they resemble most.
     """
-    from tinbergen.beast.pixels import nearest_background
+    from tinbergen.nn.pixels import nearest_background
 
     channels = 1 if gray else 3
     frames = np.zeros((len(labelled), *size, channels), dtype=np.uint8)

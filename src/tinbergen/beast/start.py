@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tinbergen.beast.cache import FrameCache
 from tinbergen.beast.model import Beast
-from tinbergen.beast.pixels import to_input
 from tinbergen.errors import WeightsError
 from tinbergen.nn.foreign import from_foreign, is_foreign
+from tinbergen.nn.pixels import to_input
 from tinbergen.nn.vit import ViT, low_resolution, patchify
 from tinbergen.nn.weights import LoadReport, load_weights, read_tensors
 
@@ -204,7 +204,7 @@ def _match_channels(tensors: dict[str, Tensor], patch: int, channels: int) -> di
     For a gray image all three channels hold one value; only their normalisation differs, and
     that is folded into the weights and the bias. The prediction head of the decoder is averaged.
     """
-    from tinbergen.beast.augment import IMAGENET_MEAN, IMAGENET_STD
+    from tinbergen.nn.augment import IMAGENET_MEAN, IMAGENET_STD
 
     weight = tensors.get("encoder.embed.weight")
     if channels != 1 or weight is None or weight.shape[1] != 3 * patch**2:

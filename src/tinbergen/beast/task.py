@@ -13,12 +13,12 @@ from tinbergen.beast.cache import FrameCache
 from tinbergen.beast.config import BeastConfig
 from tinbergen.beast.model import Beast, BeastOutput
 from tinbergen.beast.pairs import PairSampler
-from tinbergen.beast.pixels import to_input
 from tinbergen.beast.spread import too_close
 from tinbergen.beast.start import initialise
 from tinbergen.errors import ConfigError
 from tinbergen.nn.infonce import InfoNCE, infonce
 from tinbergen.nn.masked_mse import masked_mse
+from tinbergen.nn.pixels import to_input
 from tinbergen.nn.vit import gather_tokens, patchify
 from tinbergen.training import RowSampler, Sampler, Task
 

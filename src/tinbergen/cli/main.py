@@ -11,8 +11,8 @@ from tinbergen import __version__
 from tinbergen.errors import TinbergenError
 
 VERBS = (
-    *("demo", "simulate", "check", "convert", "pretrain", "embed", "encode", "decode"),
-    *("population", "report", "doctor"),
+    *("demo", "simulate", "check", "convert", "pretrain", "embed", "pose", "encode"),
+    *("decode", "population", "report", "doctor"),
 )
 
 

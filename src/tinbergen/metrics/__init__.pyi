@@ -11,6 +11,17 @@ from .classification import macro_f1 as macro_f1
 from .explainable import checkerboard as checkerboard
 from .explainable import peer_prediction as peer_prediction
 from .folds import grouped_folds as grouped_folds
+from .instances import MeanPrecision as MeanPrecision
+from .instances import average_precision as average_precision
+from .instances import mean_average_precision as mean_average_precision
+from .instances import oks as oks
+from .keypoints import error_by_difficulty as error_by_difficulty
+from .keypoints import keypoint_distances as keypoint_distances
+from .keypoints import pck as pck
+from .keypoints import pixel_error_score as pixel_error_score
+from .keypoints import pixel_errors as pixel_errors
+from .keypoints import sigma_calibration as sigma_calibration
+from .keypoints import temporal_norm as temporal_norm
 from .nulls import bits_per_spike_null as bits_per_spike_null
 from .nulls import null_distribution as null_distribution
 from .nulls import null_interval as null_interval
@@ -36,3 +47,5 @@ from .retrieval import retrieval_top1 as retrieval_top1
 from .ridge import ridge_path as ridge_path
 from .score import Interval as Interval
 from .score import Score as Score
+from .subspace import PoseSubspace as PoseSubspace
+from .subspace import stack_views as stack_views

@@ -8,6 +8,8 @@ from .arrays import read_binned_trials as read_binned_trials
 from .check import CheckRow as CheckRow
 from .check import check_dataset as check_dataset
 from .clocks import Clock as Clock
+from .coco import read_coco as read_coco
+from .coco import write_coco as write_coco
 from .counts_build import build_counts_cache as build_counts_cache
 from .counts_cache import CountsCache as CountsCache
 from .counts_cache import CountsConfig as CountsConfig
@@ -48,6 +50,12 @@ from .recording import Recording as Recording
 from .series import Series as Series
 from .series import read_series as read_series
 from .sidecar import read_times as read_times
+from .sleap import read_sleap as read_sleap
+from .sleap import read_sleap_analysis as read_sleap_analysis
+from .sleap import read_sleap_labels as read_sleap_labels
+from .sleap import write_sleap as write_sleap
+from .sleap import write_sleap_analysis as write_sleap_analysis
+from .sleap import write_sleap_labels as write_sleap_labels
 from .smoothing import smooth as smooth
 from .spikes import Spikes as Spikes
 from .spikes import read_spikes as read_spikes
@@ -56,6 +64,7 @@ from .splits import split_by_recording as split_by_recording
 from .splits import split_by_time_blocks as split_by_time_blocks
 from .splits import split_by_trials as split_by_trials
 from .suite2p import read_suite2p as read_suite2p
+from .tracked import read_keypoints as read_keypoints
 from .trial_arrays import lay_out_trials as lay_out_trials
 from .trials import Trials as Trials
 from .trials import read_trials as read_trials

@@ -15,7 +15,6 @@ from tinbergen.recordings.arrays import (
     read_array_trials,
     read_binned_trials,
 )
-from tinbergen.recordings.deeplabcut import read_dlc_csv, read_dlc_h5
 from tinbergen.recordings.following import AnimalView
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.images import ARRAY_SUFFIXES, ArrayVideo, ImageFolder
@@ -25,6 +24,7 @@ from tinbergen.recordings.recording import Recording
 from tinbergen.recordings.series import Series, read_series
 from tinbergen.recordings.spikes import Spikes, read_spikes
 from tinbergen.recordings.suite2p import Signal, read_suite2p
+from tinbergen.recordings.tracked import read_keypoints
 from tinbergen.recordings.trials import Trials, read_trials
 from tinbergen.recordings.video import VIDEO_SUFFIXES, Video
 
@@ -266,8 +266,8 @@ def _read_frames(entry: VideoEntry, folder: Path, _: Mapping[str, Any]) -> Frame
 
 def _read_keypoints(entry: KeypointsEntry, folder: Path, streams: Mapping[str, Any]) -> Keypoints:
     times = None if entry.times is None else streams.get(entry.times, folder / entry.times)
-    read = read_dlc_h5 if Path(entry.file).suffix == ".h5" else read_dlc_csv
-    return replace(read(folder / entry.file, times, fps=entry.fps), unit=entry.unit)
+    found = read_keypoints(folder / entry.file, times, fps=entry.fps)
+    return replace(found, unit=entry.unit)
 
 
 def _read_series(entry: SeriesEntry, folder: Path, _: Mapping[str, Any]) -> Series:

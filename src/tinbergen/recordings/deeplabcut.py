@@ -72,6 +72,35 @@ def _keypoints(
     fps: float | None,
     path: Path,
 ) -> Keypoints:
+    row_times = rows_to_times(numbers, times, fps, path)
+    axes = [axis for axis in ("x", "y", "z") if axis in columns.fields]
+    positions = np.stack([columns.take(values, axis) for axis in axes], axis=-1)
+    unknown = np.full(positions.shape[:3], np.nan)
+    has_confidence = "likelihood" in columns.fields
+    return Keypoints(
+        times=row_times,
+        positions=positions,
+        confidence=columns.take(values, "likelihood") if has_confidence else unknown,
+        keypoints=columns.keypoints,
+        individuals=columns.individuals,
+    )
+
+
+def rows_to_times(numbers: np.ndarray, times: Any, fps: float | None, path: Path) -> np.ndarray:
+    """Return the time of each row, s, from the frame numbers that its file has instead.
+
+    Parameters
+    ----------
+    numbers
+        ``(row,)`` frame numbers, ascending.
+    times, fps
+        See :func:`read_dlc_csv`.
+
+    Raises
+    ------
+    DataError
+        If neither or both are given, or the numbers do not fit.
+    """
     if (times is None) == (fps is None):
         raise DataError(
             f"{path} holds frame numbers, not times: give either times (the video, or a time for "
@@ -84,27 +113,14 @@ def _keypoints(
             "ascending frame numbers."
         )
     if fps is not None:
-        row_times = numbers / fps
-    else:
-        all_times = times.times if isinstance(times, FrameSource) else read_times(times)
-        if len(numbers) and numbers[-1] >= len(all_times):
-            raise DataError(
-                f"{path} has a row for frame {numbers[-1]}, but the video has only "
-                f"{len(all_times)} frames (0 to {len(all_times) - 1}). Does the file belong to "
-                "this video?"
-            )
-        row_times = all_times[numbers]
-    axes = [axis for axis in ("x", "y", "z") if axis in columns.fields]
-    positions = np.stack([columns.take(values, axis) for axis in axes], axis=-1)
-    unknown = np.full(positions.shape[:3], np.nan)
-    has_confidence = "likelihood" in columns.fields
-    return Keypoints(
-        times=row_times,
-        positions=positions,
-        confidence=columns.take(values, "likelihood") if has_confidence else unknown,
-        keypoints=columns.keypoints,
-        individuals=columns.individuals,
-    )
+        return numbers / fps
+    all_times = times.times if isinstance(times, FrameSource) else read_times(times)
+    if len(numbers) and numbers[-1] >= len(all_times):
+        raise DataError(
+            f"{path} has a row for frame {numbers[-1]}, but the video has only {len(all_times)} "
+            f"frames (0 to {len(all_times) - 1}). Does the file belong to this video?"
+        )
+    return all_times[numbers]
 
 
 def write_dlc_csv(

@@ -36,8 +36,8 @@ arrays are ``.npy`` without pickles; times are float seconds on the recording's 
 ``figures.json``
     Captions: a mapping with the optional keys ``embedding_map`` (``method``, ``x_label``,
     ``y_label``, ``units``, ``noun`` of a point, default "frame", ``note``), ``reconstructions``
-    (``columns``, ``rows``, ``error_name``, ``note``) and ``clip`` (``recording``, ``units``,
-    ``note``).
+    (``title``, ``columns``, ``rows``, ``error_name``, ``note``) and ``clip`` (``recording``,
+    ``units``, ``note``).
 ``embedding_map.csv``
     ``x, y, recording, time`` and further columns to colour by: numbers or names. ``time`` may be
     empty.

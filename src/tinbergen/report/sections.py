@@ -127,7 +127,8 @@ def reconstructions(results: RunResults, payload: Payload) -> Section | None:
             f'<div class="example" style="{columns}">{heads}{shown}<p>{escape(said)}</p></div>'
         )
     content = f'<div class="examples">{cards}</div>{parts.notes(str(caption.get("note", "")))}'
-    return Section("reconstructions", "Reconstructions", content)
+    title = str(caption.get("title", "Reconstructions"))
+    return Section("reconstructions", title, content)
 
 
 def _example_caption(row: dict[str, Any], error_name: str) -> str:

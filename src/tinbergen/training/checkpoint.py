@@ -182,3 +182,10 @@ def restore_optimizer(
         for new, old in zip(fresh["param_groups"], scalars["groups"], strict=True)
     ]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    # Files hold rows one after the other. Fused kernels walk a parameter and its moments through
+    # memory side by side, so these must lie as it does (channels_last weights of convolutions).
+    for parameter in ordered:
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                like = torch.empty_like(parameter, dtype=value.dtype)
+                optimizer.state[parameter][key] = like.copy_(value)

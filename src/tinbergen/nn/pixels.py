@@ -6,14 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinbergen.beast.augment import Transforms, augment, normalise, warp
-from tinbergen.recordings import FrameSource
+from tinbergen.nn.augment import Transforms, augment, normalise, warp
 
 RESIDUAL_SCALE = 0.226
 """Divides differences to the background, on the scale where white is 1. The usual deviation of
 natural images, so that errors compare with those of images normalised the common way."""
-_BACKGROUND_FRAMES = 64
-_ENOUGH_FRAMES = 16
 
 
 def to_input(
@@ -30,7 +27,7 @@ def to_input(
         to it is what is augmented and seen, so that a moved frame does not uncover the static
         scene. None normalises by the ImageNet mean and deviation, as published weights expect.
     transforms
-        Draws of :meth:`tinbergen.beast.augment.Augmentation.draw`.
+        Draws of :meth:`tinbergen.beast.Augmentation.draw`.
 
     Returns
     -------
@@ -50,7 +47,7 @@ def to_input(
 
 def to_picture(images: Tensor, background: Tensor | None = None) -> np.ndarray:
     """Undo :func:`to_input`: ``(N, C, H, W)`` to ``(N, H, W, C)`` uint8."""
-    from tinbergen.beast.augment import IMAGENET_MEAN, IMAGENET_STD
+    from tinbergen.nn.augment import IMAGENET_MEAN, IMAGENET_STD
 
     x = images.permute(0, 2, 3, 1).float().cpu()
     if background is None:
@@ -61,25 +58,6 @@ def to_picture(images: Tensor, background: Tensor | None = None) -> np.ndarray:
     else:
         pixels = x * 255 * RESIDUAL_SCALE + background.float().cpu()
     return pixels.round().clamp(0, 255).to(torch.uint8).numpy()
-
-
-def video_background(video: FrameSource) -> np.ndarray | None:
-    """Mean of up to 64 evenly spaced sound frames, ``(H, W, C)`` uint8.
-
-    None for a source of fewer than 16 sound frames (a few stills): its mean is no background.
-    """
-    if video.n_frames < _ENOUGH_FRAMES:
-        return None
-    wanted = np.unique(np.linspace(0, video.n_frames - 1, _BACKGROUND_FRAMES).round().astype(int))
-    total, n = 0.0, 0
-    for start in range(0, len(wanted), 8):
-        batch = video.frames(wanted[start : start + 8])
-        sound = batch.frames[batch.status == 0].astype(np.float32)
-        total, n = total + sound.sum(axis=0), n + len(sound)
-    if n < _ENOUGH_FRAMES:
-        return None
-    mean = np.rint(np.asarray(total, np.float32) / n).astype(np.uint8)
-    return mean if mean.ndim == 3 else mean[..., None]
 
 
 def nearest_background(frames: np.ndarray, backgrounds: np.ndarray) -> np.ndarray:

@@ -1,0 +1,320 @@
+"""``tinbergen pose``: keypoints from labelled frames; trained, predicted, scored, smoothed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+pose = typer.Typer(
+    help="Keypoints of animals from a hundred labelled frames.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+LabelPaths = Annotated[
+    list[Path],
+    typer.Argument(
+        help="A DeepLabCut or Lightning Pose project, or tables of labels.", metavar="LABELS"
+    ),
+]
+Run = Annotated[Path, typer.Argument(help="A finished pose run.", metavar="RUN")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out what cannot be read, with a warning.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make finished files again.")]
+
+
+@pose.command()
+def train(
+    labels: LabelPaths,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")],
+    backbone: Annotated[
+        Path | None,
+        typer.Option(
+            help="A BEAST run folder, or a weights file of a vision transformer; default: the "
+            "small convolutional network, from scratch."
+        ),
+    ] = None,
+    keypoints: Annotated[
+        str | None, typer.Option(help="Names of those to learn, with commas between.")
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(help="JSON with lists of image names under train, validation and test."),
+    ] = None,
+    validation: Annotated[
+        float, typer.Option(help="Share of the frames that choose the best weights.", min=0, max=1)
+    ] = 0.1,
+    test: Annotated[
+        float, typer.Option(help="Share of the frames that are only scored.", min=0, max=1)
+    ] = 0.1,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=1)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting, as key=value; see config.yaml of a run."),
+    ] = None,
+    skip_bad: SkipBad = False,
+    report: Annotated[
+        bool, typer.Option(help="Score the run and write report.html at the end.")
+    ] = True,
+) -> None:
+    """Learn keypoints from labelled frames.
+
+    Exits with 0 when done, 3 when done but images were left out, 75 when a signal stopped it and
+    everything is saved (run it again with --resume).
+    """
+    from tinbergen.configuration import merge, parse_overrides
+    from tinbergen.pose import evaluate as run_evaluation
+    from tinbergen.pose import train as run_training
+    from tinbergen.training.signals import preemptible
+
+    changes = merge(
+        {} if steps is None else {"train": {"steps": steps}}, parse_overrides(settings or [])
+    )
+    with preemptible("Run the same command with --resume to go on."):
+        run = run_training(
+            labels,
+            out,
+            backbone=backbone,
+            keypoints=_names(keypoints),
+            split=split,
+            validation=validation,
+            test=test,
+            overrides=changes,
+            resume=resume,
+            skip_bad=skip_bad,
+        )
+        print(run.path)
+        held_out = any((run.splits or {}).get(part) for part in ("test", "validation"))
+        if report and held_out:
+            from tinbergen.report import write_report
+
+            _say(run_evaluation(run, labels, skip_bad=skip_bad).scores)
+            print(write_report(run.path))
+    if run.status.get("losses"):
+        raise typer.Exit(3)
+
+
+@pose.command()
+def predict(
+    run: Run,
+    paths: Annotated[
+        list[Path], typer.Argument(help="Videos, folders of videos, or a dataset.yaml.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also write each video with its keypoints drawn.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(help="Frames at once.", min=1)] = 16,
+    any_size: Annotated[
+        bool, typer.Option("--any-size", help="Also videos of another aspect than the labels.")
+    ] = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    skip_bad: SkipBad = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Predict keypoints on every frame of every video: a DeepLabCut table each.
+
+    Killed, it goes on with the next video when called again. Exits with 3 when it is done but
+    videos were left out or frames could not be decoded (their rows are empty).
+    """
+    import numpy as np
+
+    from tinbergen.pose import predict as run_prediction
+    from tinbergen.pose import write_overlay
+    from tinbergen.pose.prediction import named_videos
+    from tinbergen.recordings import Dataset
+    from tinbergen.training.signals import preemptible
+
+    dataset = Dataset.open(paths)
+    with preemptible("What is written stays; run the same command again to go on."):
+        results = run_prediction(
+            run,
+            dataset,
+            out,
+            batch_size=batch_size,
+            any_size=any_size,
+            device=device,
+            precision=precision,
+            skip_bad=skip_bad,
+            overwrite=overwrite,
+        )
+        videos = dict(named_videos(dataset))
+        lost = len(videos) - len(results)
+        for name, found in results.items():
+            bad = int((~np.isfinite(found.confidence).any(axis=(1, 2))).sum())
+            lost += bad
+            note = f", {bad} could not be decoded" if bad else ""
+            print(f"{name}: {len(found)} frames{note}, {out / name}.csv")
+            drawn = out / f"{name}.overlay.mp4"
+            if overlay and (overwrite or not drawn.is_file()):
+                write_overlay(drawn, videos[name], found)
+    if lost:
+        raise typer.Exit(3)
+
+
+@pose.command()
+def evaluate(
+    run: Run,
+    labels: LabelPaths,
+    part: Annotated[
+        str | None,
+        typer.Option(help="test, validation, train or all; default: what was held out."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write; default: the run.")
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Other finished runs, to compare on the same labels. Several: again."),
+    ] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Score a run on labelled frames: those it held out, or those of other animals."""
+    from tinbergen.pose import evaluate as run_evaluation
+
+    options = {"part": part, "device": device, "precision": precision, "skip_bad": skip_bad}
+    found = run_evaluation(run, labels, out=out, **options)  # type: ignore[arg-type]
+    _say(found.scores)
+    for other in against or []:
+        theirs = run_evaluation(other, labels, out=False, **options)  # type: ignore[arg-type]
+        test = found.compared_with(theirs)
+        print(
+            f"against {other}: {test.mean:+.2f} px ({test.interval.low:+.2f} to "
+            f"{test.interval.high:+.2f}), p = {test.p:.3g}, {test.n} labels in {test.n_groups} "
+            "groups; negative: this run is better"
+        )
+
+
+@pose.command()
+def smooth(
+    tables: Annotated[
+        list[Path],
+        typer.Argument(help="Tables of predictions on one video, one a run.", metavar="TABLES"),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv).")],
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second, where no video is given.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="The video, for its frame times.")] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help="Endings that tell the views of a part apart, as _top,_bot; default: one view."
+        ),
+    ] = None,
+    smoothing: Annotated[
+        float | None,
+        typer.Option(help="Variance of the walk per frame, px^2; default: fitted.", min=0),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Join the predictions of several runs: ensemble Kalman smoother.
+
+    Beside x, y and likelihood the table has the median and variance of the ensemble, and the
+    posterior variance.
+    """
+    from tinbergen.errors import ConfigError, OutputError
+    from tinbergen.pose import smooth as run_smoothing
+    from tinbergen.pose.smoothing_table import views_by_ending, write_smoothed
+    from tinbergen.recordings import Video, read_dlc_csv
+
+    if (fps is None) == (video is None):
+        raise ConfigError("Tables hold no times: give either --video or --fps.")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} already exists; choose another name, or --overwrite.")
+    times = None if video is None else Video(video)
+    members = [read_dlc_csv(table, times, fps=fps) for table in tables]
+    named = views_by_ending(members[0].keypoints, views.split(",")) if views else None
+    result = run_smoothing(members, views=named, smoothing=smoothing)
+    write_smoothed(out, result)
+    print(out)
+
+
+@pose.command()
+def suggest(
+    video: Annotated[Path, typer.Argument(help="A video.")],
+    runs: Annotated[
+        list[Path],
+        typer.Option("--run", help="A finished pose run. Several, which say more: again."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Project folder that the frames are added to.")
+    ],
+    number: Annotated[int, typer.Option("--number", "-n", help="Frames.", min=1)] = 20,
+    gap: Annotated[float, typer.Option(help="Least time between two of them, s.", min=0)] = 0.2,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Choose frames to label next, and write them with what is predicted on them, to correct."""
+    from tinbergen.errors import OutputError
+    from tinbergen.files import safe_name
+    from tinbergen.pose import Predictor, export_frames, suggest_frames
+    from tinbergen.recordings import Video
+
+    source = Video(video)
+    folder = out / "labeled-data" / safe_name(source.name)
+    if folder.exists() and not overwrite:
+        raise OutputError(f"{folder} already exists; move it, or --overwrite.")
+    members = [Predictor(run, device=device, precision=precision).video(source) for run in runs]
+    found = suggest_frames(members, number, gap=gap)
+    export_frames(source, found.frames, out, members[0])
+    unit = " px of disagreement" if len(members) > 1 else " less than certain"
+    for frame, difficulty in zip(found.frames, found.difficulty, strict=True):
+        print(f"frame {frame}: {difficulty:.3g}{unit}")
+    print(folder)
+
+
+@pose.command()
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A table (.csv, .h5), a SLEAP project (.slp) or COCO (.json)."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="File to write: .csv (DeepLabCut), .slp, .h5 or .json."),
+    ],
+    video: Annotated[
+        Path | None, typer.Option(help="The video that was tracked, as SLEAP is to find it.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Convert the labels of a SLEAP project; folder for their frames."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Convert keypoints between DeepLabCut, Lightning Pose, SLEAP and COCO.
+
+    Rows that name images are labels, rows of numbers are frames of a video.
+    """
+    from tinbergen.pose import convert as run_conversion
+    from tinbergen.recordings import LabelledFrames
+
+    found = run_conversion(source, out, video=video, images=images, overwrite=overwrite)
+    what = "labelled" if isinstance(found, LabelledFrames) else "tracked"
+    print(
+        f"{out}: {len(found)} {what} frames, {len(found.keypoints)} keypoints of "
+        f"{len(found.individuals)} individuals"
+    )
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _say(scores: list) -> None:
+    from tinbergen.report.scores import sentence
+
+    for score in scores:
+        print(f"{score.name}: {sentence(score)}")

@@ -1,0 +1,289 @@
+"""Scores of a pose run on its held-out labels, beside what needs no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+from tinbergen.errors import DataError
+from tinbergen.files import ensure_output_folder
+from tinbergen.metrics import Score, keypoint_distances, pck, pixel_error_score, pixel_errors
+from tinbergen.metrics.bootstrap import PairedTest, bootstrap_interval, paired_test
+from tinbergen.metrics.keypoints import DifficultyCurve, error_by_difficulty
+from tinbergen.pose.fitting import FRAMES_FILE
+from tinbergen.pose.labels import (
+    LabelledImages,
+    Labels,
+    chosen_keypoints,
+    load_images,
+    open_labels,
+)
+from tinbergen.pose.prediction import Predictor
+from tinbergen.training import RunFolder
+
+_PCK_PX = (2.0, 5.0, 10.0)
+_TIMED_FRAMES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class PoseEvaluation:
+    """What :func:`evaluate` found.
+
+    Attributes
+    ----------
+    scores
+        The pixel error first.
+    names, groups
+        Of the frames: image, and folder (session).
+    true, predicted
+        ``(frame, map, 2)`` px of the image files; NaN where not labelled.
+    confidence
+        ``(frame, map)``, 0 to 1.
+    maps
+        Name of each map: a keypoint, or individual/keypoint.
+    null
+        ``(frame, map)`` px: distances of the mean pose of training.
+    speed
+        ``ms_per_frame`` and ``cpu_ms_per_frame`` of the network, ``peak_memory_mb``,
+        ``parameters``.
+    """
+
+    scores: list[Score]
+    names: tuple[str, ...]
+    groups: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    maps: tuple[str, ...]
+    null: np.ndarray
+    speed: dict[str, float]
+
+    @property
+    def distances(self) -> np.ndarray:
+        """``(frame, map)`` px; NaN where not labelled."""
+        return keypoint_distances(self.predicted, self.true)
+
+    def table(self) -> pd.DataFrame:
+        """One row a keypoint: ``score, recording, kind, name, value, null, low, high, ...``."""
+        rows = []
+        for column, name in enumerate(self.maps):
+            d = self.distances[:, column]
+            n = int(np.isfinite(d).sum())
+            interval = bootstrap_interval(d, self.groups) if n else (np.nan, np.nan)
+            if n and not np.isfinite(interval[0]):
+                interval = bootstrap_interval(d)  # one session: over its frames
+            row = {"score": "pixel error", "recording": "", "kind": "keypoint", "name": name}
+            row |= {"value": pixel_errors(d).mean, "null": pixel_errors(self.null[:, column]).mean}
+            row |= {"low": interval[0], "high": interval[1]}
+            rows.append(row | {"unit": "px", "direction": "lower", "n": n})
+        return pd.DataFrame(rows)
+
+    def by_difficulty(
+        self, disagreement: np.ndarray, thresholds: Sequence[float] = (0, 1, 2, 4, 8)
+    ) -> DifficultyCurve:
+        """Error against ensemble disagreement; see :func:`~tinbergen.metrics.error_by_difficulty`.
+
+        Parameters
+        ----------
+        disagreement
+            ``(frame, map)`` px, of an ensemble on the same frames: :func:`ensemble_disagreement`.
+        """
+        return error_by_difficulty(self.distances, disagreement, thresholds)
+
+    def compared_with(self, other: PoseEvaluation) -> PairedTest:
+        """Test this run against another on the same labels (ours minus theirs, px).
+
+        Signs are flipped by session where there are several, else by frame.
+        """
+        if self.names != other.names or self.maps != other.maps:
+            raise DataError("Two runs are compared on the same frames and keypoints only.")
+        sessions = len(np.unique(self.groups)) > 1
+        units = self.groups if sessions else np.arange(len(self.names))
+        each = np.repeat(units, len(self.maps))
+        return paired_test(self.distances.ravel(), other.distances.ravel(), each)
+
+
+def ensemble_disagreement(evaluations: Sequence[PoseEvaluation]) -> np.ndarray:
+    """Return the deviation between runs on the same frames, ``(frame, map)`` px."""
+    if len(evaluations) < 2 or len({e.names for e in evaluations}) != 1:
+        raise DataError("Disagreement needs two or more runs on the same frames.")
+    stacked = np.stack([e.predicted for e in evaluations])
+    return np.sqrt(stacked.var(axis=0).sum(axis=-1))
+
+
+def evaluate(
+    run: RunFolder | str | os.PathLike,
+    labels: Labels | Sequence[Labels],
+    *,
+    part: str | None = None,
+    out: str | os.PathLike | Literal[False] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    skip_bad: bool = False,
+) -> PoseEvaluation:
+    """Score a finished run on labelled frames, and write what the report reads.
+
+    Parameters
+    ----------
+    run
+        A finished pose run.
+    labels
+        The labels it was trained on (then ``part`` of its split is scored), or others, all of
+        which are scored: a new animal, an out-of-distribution set.
+    part
+        ``test``, ``validation``, ``train`` or ``all``; default: ``test`` where the run held some
+        out, else ``validation``, and ``all`` for other labels.
+    out
+        Folder for ``summary.json``, ``scores.csv``, ``predictions.csv`` and overlays under
+        ``diagnostics``; default: the run folder. False writes nothing.
+
+    Raises
+    ------
+    DataError
+        If the labels have other keypoints than the run, or there is nothing to score.
+    """
+    predictor = Predictor(run, device=device, precision=precision)
+    folder, config = predictor.run, predictor.config
+    found = chosen_keypoints(open_labels(labels), config.keypoints)
+    if found.individuals != config.individuals:
+        raise DataError(
+            f"The run knows {', '.join(config.individuals)}, the labels have "
+            f"{', '.join(found.individuals)}."
+        )
+    images = load_images(found, config, skip_bad=skip_bad)
+    rows, part = _rows(folder, images, part)
+    started = time.perf_counter()
+    predicted, confidence = _predict(predictor, images, rows)
+    true = images.positions[rows]
+    null = keypoint_distances(np.array(folder.status["mean_pose"]), true)
+    result = PoseEvaluation(
+        scores=[],
+        names=tuple(images.names[row] for row in rows),
+        groups=images.groups[rows],
+        true=true,
+        predicted=np.where(np.isfinite(predicted), predicted, np.nan),
+        confidence=confidence,
+        maps=config.map_names(),
+        null=null,
+        speed=_speed(predictor),
+    )
+    result.scores.extend(_scores(result, part))
+    from tinbergen.pose.evaluation_folder import write_evaluation
+
+    if out is not False:
+        target = folder.path if out is None else ensure_output_folder(out)
+        write_evaluation(result, target, folder, images, rows, time.perf_counter() - started)
+    return result
+
+
+def _rows(run: RunFolder, images: LabelledImages, part: str | None) -> tuple[np.ndarray, str]:
+    """Choose the frames to score, and what they are called."""
+    splits, file = run.splits or {}, run.path / FRAMES_FILE
+    stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    # Frames of another project may have the same names; the pixels tell them apart.
+    ours = {name for name, digest in images.digests().items() if stored.get(name) == digest}
+    if part is None:
+        part = "all"
+        if ours:
+            part = "test" if splits.get("test") else "validation"
+    if part == "all":
+        return np.arange(len(images)), "all"
+    if part not in splits:
+        raise DataError(f"part: expected {', '.join([*splits, 'all'])}, found {part!r}.")
+    chosen = set(splits[part]) & ours
+    rows = np.array([i for i, name in enumerate(images.names) if name in chosen], dtype=int)
+    if not len(rows):
+        raise DataError(
+            f"{run.path} has no frame of these labels under {part!r}. Score other labels with "
+            "--part all (part='all'), or train with a part held out."
+        )
+    return rows, part
+
+
+def _predict(
+    predictor: Predictor, images: LabelledImages, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    positions, confidences = [], []
+    backgrounds = predictor.still_backgrounds(images)
+    for first in range(0, len(rows), 16):
+        some = rows[first : first + 16]
+        background = None
+        if backgrounds is not None:
+            background = torch.from_numpy(backgrounds[some]).to(predictor.device)
+        where, how_sure = predictor.frames(images.images[some], background)
+        positions.append(where)
+        confidences.append(how_sure)
+    return images.to_source(rows, np.concatenate(positions)), np.concatenate(confidences)
+
+
+def _scores(result: PoseEvaluation, part: str) -> list[Score]:
+    sessions = len(np.unique(result.groups))
+    split = f"{part} frames, {sessions} session{'s' if sessions > 1 else ''}"
+    d = result.distances
+    if not np.isfinite(d).any():
+        raise DataError("None of the frames to score has a label.")
+    scores = [pixel_error_score(d, result.groups, null=result.null, split=split)]
+    median = float(np.nanmedian(d))
+    scores.append(
+        Score(
+            "median pixel error",
+            median,
+            "px",
+            "lower",
+            float(np.nanmedian(result.null)),
+            "mean pose of training",
+            n=scores[0].n,
+            n_name="labels",
+            split=split,
+            method="median Euclidean distance to the label",
+        )
+    )
+    units = result.groups if sessions > 1 else np.arange(len(result.names))
+    each = np.repeat(units, d.shape[1])
+    for limit in _PCK_PX:
+        near = np.where(np.isfinite(d), d <= limit, np.nan)
+        scores.append(
+            Score(
+                f"PCK at {limit:g} px",
+                float(pck(d, [limit])[0]),
+                null=float(pck(result.null, [limit])[0]),
+                null_name="mean pose of training",
+                interval=bootstrap_interval(near, each),
+                n=scores[0].n,
+                n_name="labels",
+                split=split,
+                method=f"share of keypoints within {limit:g} px (<=) of the label",
+            )
+        )
+    return scores
+
+
+def _speed(predictor: Predictor) -> dict[str, float]:
+    """Time the network by itself, decoding of heat maps included."""
+    config = predictor.config
+    frames = np.zeros((16, *config.size, config.channels or 1), np.uint8)
+    background = None
+    if config.residual:
+        background = torch.zeros((1, *frames.shape[1:]), dtype=torch.uint8)
+    predictor.frames(frames, background)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(_TIMED_FRAMES // 16):
+        predictor.frames(frames, background)
+    scale = 1e3 / _TIMED_FRAMES
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "ms_per_frame": round((time.perf_counter() - wall) * scale, 3),
+        "cpu_ms_per_frame": round((time.process_time() - cpu) * scale, 3),
+        "peak_memory_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1),
+        "parameters": sum(p.numel() for p in predictor.model.parameters()),
+    }

@@ -1,0 +1,239 @@
+"""Training: labelled frames in, a pose run folder out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinbergen.configuration import resolve
+from tinbergen.errors import DataError, MissingFileError
+from tinbergen.files import write_json
+from tinbergen.pose.backgrounds import save_backgrounds, still_backgrounds
+from tinbergen.pose.config import BACKBONE_TRAINING, CONV_TRAINING, PoseConfig, default_size
+from tinbergen.pose.labels import (
+    LabelledImages,
+    Labels,
+    Split,
+    chosen_keypoints,
+    load_images,
+    open_labels,
+    split_rows,
+    survey,
+)
+from tinbergen.training import RunFolder, fit
+
+if TYPE_CHECKING:
+    from tinbergen.nn.backbone import Backbone
+    from tinbergen.pose.task import PoseTask
+    from tinbergen.recordings import LabelledFrames
+
+_SHOWN = 3
+FRAMES_FILE = "frames.json"
+"""Digest of the pixels of each labelled image of a run, by name."""
+
+
+def train(
+    labels: Labels | Sequence[Labels],
+    out: str | os.PathLike,
+    *,
+    backbone: str | os.PathLike | None = None,
+    keypoints: Sequence[str] | None = None,
+    split: Split | str | os.PathLike | None = None,
+    validation: float = 0.1,
+    test: float = 0.0,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    skip_bad: bool = False,
+) -> RunFolder:
+    """Learn keypoints from labelled frames.
+
+    Parameters
+    ----------
+    labels
+        See :func:`tinbergen.pose.open_labels`: a DeepLabCut or Lightning Pose project as it is, a
+        table, or labelled frames that were read before.
+    out
+        The run folder to make.
+    backbone
+        A pretrained vision transformer: a BEAST run folder, or a weights file (Hugging Face
+        ViT-MAE, Meta's MAE, reference BEAST). Default: the small convolutional network, from
+        scratch.
+    keypoints
+        Names of those to learn; default: all.
+    split
+        Image names under ``train``, ``validation`` and ``test``, or a JSON file of them. Default:
+        ``validation`` and ``test`` as shares; whole folders where there are five or more.
+    overrides
+        Nested settings of :class:`PoseConfig`, for example ``{"longest": 384}``.
+    resume
+        Go on with the run at ``out`` where it stopped, if there is one.
+    skip_bad
+        Leave out images that are not there or cannot be read instead of refusing.
+
+    Returns
+    -------
+    RunFolder
+        The finished run.
+
+    Raises
+    ------
+    ConfigError, DataError, MissingFileError
+        For settings or labels that cannot be used; before anything is written.
+    OutputError
+        If ``out`` holds something already, or cannot be written.
+    PreemptedError
+        After SIGTERM, SIGUSR1 or SIGINT; everything is saved.
+    """
+    found = chosen_keypoints(open_labels(labels), keypoints)
+    pretrained = _backbone(backbone)
+    config = pose_config(found, pretrained, overrides)
+    images = load_images(found, config, skip_bad=skip_bad)
+    parts = split_rows(
+        images,
+        validation=validation,
+        test=test,
+        seed=config.train.seed,
+        split=_read_split(split),
+    )
+    task = make_task(config, images, parts, pretrained)
+    run = RunFolder.start(
+        out,
+        config,
+        seed=config.train.seed,
+        inputs=_inputs(images, pretrained),
+        splits={name: [images.names[row] for row in rows] for name, rows in parts.items()},
+        resume=resume,
+    )
+    if run.status["state"] == "created":
+        write_json(run.path / FRAMES_FILE, images.digests())
+        _remark(run, images, parts["train"])
+        if pretrained is not None and pretrained.backgrounds is not None:
+            save_backgrounds(run, pretrained.backgrounds)
+        print(_plan(config, images, parts), file=sys.stderr)
+    fit(task, config.train, run, resume=resume)
+    return run
+
+
+def pose_config(
+    labels: LabelledFrames, backbone: Backbone | None, overrides: Mapping[str, Any] | None = None
+) -> PoseConfig:
+    """Return the settings of a run on these labels; what is not given is chosen from them.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown setting or an impossible value.
+    """
+    names = {"keypoints": list(labels.keypoints), "individuals": list(labels.individuals)}
+    layers: list[Mapping[str, Any]] = [names, CONV_TRAINING]
+    if backbone is not None:
+        shape = backbone.encoder.config
+        layers += [
+            BACKBONE_TRAINING,
+            {
+                "encoder": shape.model_dump(),
+                "residual": backbone.residual,
+                "image_size": shape.image_size,
+                "channels": shape.channels,
+            },
+        ]
+    config = resolve(PoseConfig, *layers, overrides or {})
+    chosen: dict[str, Any] = {}
+    (height, width), channels = survey(labels)
+    if config.channels is None:
+        chosen["channels"] = channels
+    if config.image_size is None:
+        if config.roi is not None:
+            width, height = config.roi[2:]
+        chosen["image_size"] = default_size(config, height, width)
+    if config.encoder is not None:
+        chosen["encoder"] = {"image_size": config.image_size}
+    return resolve(PoseConfig, *layers, overrides or {}, chosen)
+
+
+def make_task(
+    config: PoseConfig,
+    images: LabelledImages,
+    parts: Mapping[str, np.ndarray],
+    backbone: Backbone | None = None,
+) -> PoseTask:
+    """Return what the training loop needs, for the conv net or for a head on a backbone."""
+    from tinbergen.pose.task import PoseTask
+    from tinbergen.pose.token_task import TokenTask
+
+    rows = parts["train"], parts["validation"]
+    if backbone is None:
+        return PoseTask(config, images, *rows)
+    weights = backbone.weights_at(config.size)
+    kind = TokenTask if config.head.frozen else PoseTask
+    return kind(config, images, *rows, weights, still_backgrounds(images, backbone.backgrounds))
+
+
+def _backbone(source: str | os.PathLike | None) -> Backbone | None:
+    if source is None:
+        return None
+    from tinbergen.nn.backbone import load_backbone
+
+    return load_backbone(source)
+
+
+def _read_split(split: Split | str | os.PathLike | None) -> Split | None:
+    if split is None or isinstance(split, Mapping):
+        return split
+    path = Path(split)
+    if not path.is_file():
+        raise MissingFileError(f"Expected a split (JSON) at {path}, found none.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(part, list) for part in found.values()):
+        raise DataError(f"{path}: expected lists of image names under train, validation and test.")
+    return found
+
+
+def _inputs(images: LabelledImages, backbone: Backbone | None) -> dict[str, str]:
+    digest = hashlib.sha256(images.images.tobytes())
+    digest.update(np.ascontiguousarray(images.positions).tobytes())
+    inputs = {"labels": digest.hexdigest()}
+    if backbone is not None:
+        inputs["backbone"] = backbone.digest
+    return inputs
+
+
+def _remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
+    """Keep what was lost and the mean pose, and say where images are not all alike."""
+    sizes: dict[tuple[int, int], list[str]] = {}
+    for name, geometry in zip(images.names, images.geometries, strict=True):
+        _, _, width, height = geometry.roi
+        sizes.setdefault((width, height), []).append(name)
+    counts = sorted(sizes.items(), key=lambda item: -len(item[1]))
+    width, height = counts[0][0]
+    mean_pose = np.nanmean(images.positions[train], axis=0).tolist()
+    run.update_status(losses=list(images.lost), label_size=[height, width], mean_pose=mean_pose)
+    if len(sizes) > 1:
+        text = "; ".join(
+            f"{len(names)} of {width} x {height} px ({', '.join(names[:_SHOWN])}"
+            f"{', ...' if len(names) > _SHOWN else ''})"
+            for (width, height), names in counts
+        )
+        run.note(f"The labelled images differ in size: {text}. Each is scaled to fit.")
+
+
+def _plan(config: PoseConfig, images: LabelledImages, parts: Mapping[str, np.ndarray]) -> str:
+    counts = ", ".join(f"{len(rows)} {name}" for name, rows in parts.items() if len(rows))
+    labelled = int(np.isfinite(images.positions).all(axis=-1).sum())
+    height, width = config.size
+    return (
+        f"{len(images)} labelled frames ({counts}) in {len(np.unique(images.groups))} folders, "
+        f"{labelled} labels of {config.n_maps} keypoints; seen at {width} x {height} px, "
+        f"{'gray' if config.channels == 1 else 'RGB'}. {config.train.steps} steps of "
+        f"{config.train.batch_size} frames."
+    )

@@ -1,0 +1,123 @@
+"""Heat maps: what a network is taught for a keypoint, and where a map says that it is.
+
+Positions are ``(x, y)`` in px of the image that the network sees, with the centre of the top left
+pixel at ``(0, 0)``. A map of stride s has its pixel centres at ``(i + 0.5) * s - 0.5``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+WINDOW = 2
+"""Pixels of the map on each side of its peak that a position is read from."""
+
+
+def to_map(positions: Tensor, stride: int) -> Tensor:
+    """Px of the image to px of the map."""
+    return (positions + 0.5) / stride - 0.5
+
+
+def to_image(positions: Tensor, stride: int) -> Tensor:
+    """Px of the map to px of the image: the inverse of :func:`to_map`."""
+    return (positions + 0.5) * stride - 0.5
+
+
+def gaussian_targets(
+    positions: Tensor, size: tuple[int, int], stride: int, sigma: float
+) -> Tensor:
+    """Return a Gaussian around each position, each map summing to 1.
+
+    Parameters
+    ----------
+    positions
+        ``(..., 2)``, px of the image, finite.
+    size
+        ``(rows, columns)`` of the map.
+    stride
+        Px of the image per px of the map.
+    sigma
+        Standard deviation, px of the map.
+
+    Returns
+    -------
+    Tensor
+        ``(..., rows, columns)`` float32.
+
+    Examples
+    --------
+    >>> target = gaussian_targets(torch.tensor([127.5, 127.5]), (64, 64), 4, 1.25)
+    >>> round(float(target.sum()), 4)
+    1.0
+    """
+    centre = to_map(positions.float(), stride)
+    sides = []
+    for axis, n in ((1, size[0]), (0, size[1])):
+        grid = torch.arange(n, device=centre.device, dtype=torch.float32)
+        # Separable, and normalised by a softmax: a centre far outside gives no 0 / 0.
+        exponent = -(grid - centre[..., axis, None]).square() / (2 * sigma**2)
+        sides.append(torch.softmax(exponent, dim=-1))
+    return sides[0][..., :, None] * sides[1][..., None, :]
+
+
+def decode(logits: Tensor, stride: int, sigma: float) -> tuple[Tensor, Tensor]:
+    """Read positions and confidences off unnormalised maps by a local soft-argmax.
+
+    The soft-argmax is taken in the 5 x 5 window around the highest pixel. Its plain form, the mean
+    of the pixels weighted by their probability, is pulled towards the middle of the window, which
+    cuts the bump off unevenly. What was taught is a Gaussian of known ``sigma``, whose logarithm
+    plus ``r^2 / (2 sigma^2)`` is a plane; so the plane's slope, by least squares with the
+    probabilities as weights, says how far the centre is from the weighted mean. For a Gaussian
+    this is exact at every place, also where the map's border cuts the window.
+
+    Parameters
+    ----------
+    logits
+        ``(..., rows, columns)``, whose softmax over a map is its probability.
+    stride, sigma
+        As in :func:`gaussian_targets`.
+
+    Returns
+    -------
+    positions : ``(..., 2)`` float32, px of the image.
+    confidence : ``(...,)``, the probability within the window, 0 to 1.
+    """
+    logits = logits.float()
+    *lead, rows, columns = logits.shape
+    flat = logits.reshape(-1, rows, columns)
+    peak = flat.flatten(1).argmax(dim=1)
+    row, column = peak // columns, peak % columns
+    side = torch.arange(-WINDOW, WINDOW + 1, device=logits.device)
+    padded = functional.pad(flat, (WINDOW,) * 4, value=float("-inf"))
+    window_rows = (row[:, None] + WINDOW + side)[:, :, None]
+    window_columns = (column[:, None] + WINDOW + side)[:, None, :]
+    each = torch.arange(len(flat), device=logits.device)[:, None, None]
+    window = padded[each, window_rows, window_columns]  # (n, 5, 5), -inf outside the map
+    confidence = (window.flatten(1).logsumexp(1) - flat.flatten(1).logsumexp(1)).exp()
+    offset = _centre(window, side.float(), sigma)
+    centre = torch.stack([column, row], dim=-1) + offset
+    return to_image(centre, stride).reshape(*lead, 2), confidence.reshape(lead)
+
+
+def _centre(window: Tensor, side: Tensor, sigma: float) -> Tensor:
+    """Centre of the bump in windows ``(n, 5, 5)`` of logits, ``(n, 2)`` px from their middle."""
+    y, x = torch.meshgrid(side, side, indexing="ij")
+    weight = torch.softmax(window.flatten(1), dim=1)
+    places = torch.stack([x, y], dim=-1).reshape(-1, 2)
+    mean = weight @ places
+    # Log probability plus the known curvature: a plane over the window. Pixels outside the map
+    # have no weight; their -inf is kept out of the sums.
+    height = window.flatten(1) + places.square().sum(-1) / (2 * sigma**2)
+    height = torch.where(weight > 0, height, 0.0)
+    height = height - (weight * height).sum(1, keepdim=True)
+    around = places - mean[:, None]
+    weighted = around * weight[..., None]
+    spread = weighted.transpose(1, 2) @ around
+    slope = torch.linalg.solve(
+        spread + 1e-6 * torch.eye(2, device=window.device),
+        (weighted * height[..., None]).sum(1)[..., None],
+    )[..., 0]
+    # The plane has the slope centre / sigma^2. A map that is nothing like a Gaussian must not
+    # throw the position out of the window.
+    return (slope * sigma**2).clamp(mean - 1, mean + 1)

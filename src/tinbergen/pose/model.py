@@ -1,0 +1,145 @@
+"""Frames to heat maps: the small convolutional network, or a head on a vision transformer."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from tinbergen.nn.augment import IMAGENET_MEAN, IMAGENET_STD, Transforms, augment, normalise
+from tinbergen.nn.pixels import to_input
+from tinbergen.nn.vit import ViT, patchify
+from tinbergen.pose.config import PoseConfig
+from tinbergen.pose.network import ConvNet, conv
+
+HEAD_STRIDE = 4
+"""Px of the image per px of a heat map."""
+
+
+class TokenHead(nn.Module):
+    """Patch tokens to heat maps at stride 4: doubled in size until they are there.
+
+    Parameters
+    ----------
+    width
+        Of the tokens.
+    patch
+        Side of a patch, px of the image.
+    channels
+        Of the layers between.
+    keypoints
+        Number of heat maps.
+    """
+
+    def __init__(self, width: int, patch: int, channels: int, keypoints: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.enter = nn.Conv2d(width, channels, 1)
+        layers: list[nn.Module] = [conv(channels, channels)]
+        for _ in range((patch // HEAD_STRIDE).bit_length() - 1):
+            layers += [
+                nn.Conv2d(channels, 4 * channels, 1),
+                nn.PixelShuffle(2),
+                conv(channels, channels),
+            ]
+        self.layers = nn.Sequential(*layers)
+        self.maps = nn.Conv2d(channels, keypoints, 1)
+        nn.init.zeros_(self.maps.bias)  # type: ignore[arg-type]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map ``(n, rows, columns, width)`` to ``(n, keypoints, rows * patch / 4, ...)``."""
+        x = self.norm(tokens).permute(0, 3, 1, 2)
+        return self.maps(self.layers(self.enter(x)))
+
+
+class PoseModel(nn.Module):
+    """The network of a pose run, with what it needs to know of its pixels."""
+
+    mean: Tensor
+    std: Tensor
+    stride = HEAD_STRIDE
+
+    def __init__(self, config: PoseConfig):
+        super().__init__()
+        self.config = config
+        channels = config.channels or 1
+        imagenet = config.encoder is not None
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        self.register_buffer("mean", mean[:channels] if imagenet else torch.zeros(channels))
+        self.register_buffer("std", std[:channels] if imagenet else torch.ones(channels))
+        self.encoder: ViT | None = None
+        if config.encoder is None:
+            self.network: nn.Module = ConvNet(config.conv, channels, config.n_maps)
+        else:
+            shape = config.encoder
+            self.encoder = ViT(shape)
+            self.encoder.requires_grad_(not config.head.frozen)
+            self.network = TokenHead(shape.width, shape.patch, config.head.width, config.n_maps)
+            if channels == 1:
+                self.mean.fill_(mean.mean())
+                self.std.fill_(std.mean())
+
+    def prepare(
+        self,
+        frames: Tensor,
+        transforms: Transforms | None = None,
+        background: Tensor | None = None,
+    ) -> Tensor:
+        """Normalise, and augment if there are ``transforms``.
+
+        Parameters
+        ----------
+        frames
+            ``(n, height, width, channels)`` uint8.
+        background
+            The same for each frame's background, where the encoder sees differences to it.
+
+        Returns
+        -------
+        Tensor
+            ``(n, channels, height, width)`` float32.
+        """
+        if background is not None:
+            return to_input(frames, background, transforms)
+        images = frames.permute(0, 3, 1, 2)
+        if transforms is None:
+            return normalise(images, self.mean, self.std)
+        return augment(images, transforms, self.mean, self.std)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Patch tokens of the encoder, ``(n, rows, columns, width)``."""
+        assert self.encoder is not None
+        shape = self.encoder.config
+        patches = patchify(images, shape.patch)
+        return self.encoder(patches, wanted=slice(1, None)).unflatten(1, shape.grid)
+
+    def forward(self, images: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
+        """Map prepared images (or the tokens of a frozen encoder) to heat maps.
+
+        Returns
+        -------
+        Tensor
+            ``(n, maps, height / 4, width / 4)``, unnormalised.
+        """
+        if self.encoder is None:
+            return self.network(images)
+        if tokens is None:
+            assert images is not None
+            tokens = self.tokens(images)
+        return self.network(tokens)
+
+
+def quick(model: PoseModel) -> PoseModel:
+    """Return a copy for inference, with batch norms folded into their convolutions."""
+    model = copy.deepcopy(model).eval()
+    for module in list(model.modules()):
+        if not isinstance(module, nn.Sequential):
+            continue
+        for place in range(len(module) - 1):
+            first, second = module[place], module[place + 1]
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                module[place] = fuse_conv_bn_eval(first, second)
+                module[place + 1] = nn.Identity()
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

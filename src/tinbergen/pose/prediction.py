@@ -1,0 +1,268 @@
+"""Prediction: whole videos in, keypoints on their own frame times out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinbergen.errors import DataError, OutputError, TinbergenError
+from tinbergen.files import content_hash, ensure_output_folder, safe_name, write_json
+from tinbergen.pose.backgrounds import load_backgrounds, still_backgrounds
+from tinbergen.pose.config import PoseConfig, stored_config
+from tinbergen.pose.heatmaps import decode
+from tinbergen.pose.labels import LabelledImages
+from tinbergen.pose.model import PoseModel, quick
+from tinbergen.progress import Progress
+from tinbergen.recordings import Dataset, FrameSource, Keypoints, read_dlc_csv, write_dlc_csv
+from tinbergen.recordings.background import video_background
+from tinbergen.recordings.reading_ahead import decode_ahead
+from tinbergen.training import RunFolder, TrainConfig
+from tinbergen.training.device import choose_hardware
+from tinbergen.training.heap import heap_kept
+
+Data = Dataset | str | os.PathLike | Iterable[str | os.PathLike]
+_ASPECT = 0.03  # share by which the aspect of a video may differ from that of the labels
+
+
+class Predictor:
+    """The network of a finished pose run, as a function of frames.
+
+    Parameters
+    ----------
+    run
+        A finished run folder.
+    device, precision
+        As :class:`~tinbergen.training.TrainConfig` has them.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no finished run.
+    DeviceError
+        If this machine lacks the device or the precision.
+    """
+
+    def __init__(
+        self, run: RunFolder | str | os.PathLike, *, device: str = "auto", precision: str = "auto"
+    ):
+        self.run = run if isinstance(run, RunFolder) else RunFolder.open(run)
+        self.config: PoseConfig = stored_config(self.run.config)
+        hardware = choose_hardware(TrainConfig(device=device, precision=precision))  # type: ignore[arg-type]
+        self.device = torch.device(hardware.device)
+        self.precision = hardware.precision
+        model = PoseModel(self.config)
+        model.load_state_dict(self.run.load_weights())
+        self.model = quick(model).to(self.device)
+
+    def view(self, video: FrameSource, *, any_size: bool = False) -> FrameSource:
+        """Return the video as the network sees it.
+
+        Raises
+        ------
+        DataError
+            If its frames have another aspect than the labelled images (unless ``any_size``).
+        """
+        if video.follow is not None:
+            raise DataError(
+                f"{video.path}: expected whole frames, found a window that follows the animal. "
+                "Leave 'follow' out of the dataset for predicting."
+            )
+        config = self.config
+        expected = self.run.status.get("label_size")
+        height, width = video.height, video.width
+        if expected is not None and not any_size:
+            aspect = (width / height) / (expected[1] / expected[0])
+            roi_fits = config.roi is None or [height, width] == list(expected)
+            if abs(aspect - 1) > _ASPECT or not roi_fits:
+                raise DataError(
+                    f"{video.path}: expected frames like the labelled images, {expected[1]} x "
+                    f"{expected[0]} px, found {width} x {height} px. Is it of the same camera, "
+                    "uncropped? To predict all the same: --any-size (any_size=True)."
+                )
+        roi = config.roi or video.roi
+        if config.roi and video.roi:  # a region of the region
+            x, y, width, height = config.roi
+            roi = (x + video.roi[0], y + video.roi[1], width, height)
+        return video.view(gray=config.channels == 1, size=config.size, keep_aspect=True, roi=roi)
+
+    @torch.inference_mode()
+    def frames(
+        self, frames: np.ndarray, background: Tensor | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predict on frames at the network's size.
+
+        Parameters
+        ----------
+        frames
+            ``(n, height, width, channels)`` uint8.
+        background
+            ``(1, height, width, channels)`` uint8, where the encoder needs it.
+
+        Returns
+        -------
+        positions : ``(n, map, 2)`` float32, px of what the network sees.
+        confidences : ``(n, map)``, 0 to 1.
+        """
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
+        images = self.model.prepare(pixels, None, background)
+        kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        with torch.autocast(self.device.type, kind, enabled=kind is not None):
+            logits = self.model(images)
+        where, how_sure = decode(logits, PoseModel.stride, self.config.heatmaps.sigma)
+        return where.cpu().numpy(), how_sure.cpu().numpy()
+
+    def video(
+        self, video: FrameSource, *, batch_size: int = 16, any_size: bool = False
+    ) -> Keypoints:
+        """Predict on every frame of a video; a thread decodes ahead.
+
+        Returns
+        -------
+        Keypoints
+            On the video's own frame times, px of its own frames; NaN where a frame could not be
+            decoded.
+
+        Raises
+        ------
+        DataError
+            If the video has another aspect than the labels, or no frame can be decoded.
+        """
+        view = self.view(video, any_size=any_size)
+        config, n = self.config, len(view)
+        background = self._background(view)
+        positions = np.full((n, config.n_maps, 2), np.nan)
+        confidence = np.full((n, config.n_maps), np.nan)
+        keeping = heap_kept(self.device.type == "cpu")
+        with keeping, Progress(n, f"predicting {video.name}", "frames") as progress:
+            for batch in decode_ahead(view, 0, batch_size):
+                sound = batch.frames[batch.ok].reshape(-1, *config.size, config.channels or 1)
+                if len(sound):
+                    rows = batch.indices[batch.ok]
+                    where, how_sure = self.frames(sound, background)
+                    # By way of the file's px to those of the frames that were handed in.
+                    in_file = view.geometry.to_source(where)
+                    positions[rows] = video.geometry.to_output(in_file)
+                    confidence[rows] = how_sure
+                progress.advance(len(batch))
+        if not np.isfinite(confidence).any():
+            raise DataError(f"{video.path}: not one of {n} frames can be decoded.")
+        shape = (n, len(config.individuals), len(config.keypoints))
+        return Keypoints(
+            times=view.times,
+            positions=positions.reshape(*shape, 2),
+            confidence=confidence.reshape(shape),
+            keypoints=config.keypoints,
+            individuals=config.individuals,
+        )
+
+    def still_backgrounds(self, images: LabelledImages) -> np.ndarray | None:
+        """Background of each labelled image, ``(n, height, width, C)``; None if none is needed."""
+        return still_backgrounds(images, load_backgrounds(self.run))
+
+    def _background(self, view: FrameSource) -> Tensor | None:
+        if not self.config.residual:
+            return None
+        background = video_background(view)
+        if background is None:
+            raise DataError(
+                f"{view.path}: too few sound frames for the mean image that this run's backbone "
+                "needs; give a longer video."
+            )
+        return torch.from_numpy(background)[None].to(self.device)
+
+
+def predict(
+    run: RunFolder | str | os.PathLike,
+    data: Data,
+    out: str | os.PathLike,
+    *,
+    batch_size: int = 16,
+    device: str = "auto",
+    precision: str = "auto",
+    any_size: bool = False,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Keypoints]:
+    """Predict on whole videos and write a DeepLabCut table for each.
+
+    Parameters
+    ----------
+    run
+        A finished pose run.
+    data
+        A dataset, or videos, folders, a ``dataset.yaml``.
+    out
+        Folder to write: ``<recording>.csv`` for each (``<recording>/<camera>.csv`` where a
+        recording has several), px of the video's own frames, and beside it a ``.json`` that says
+        what made it. Tables that this run made already are kept and read, so that a call that was
+        stopped goes on.
+    any_size
+        Also predict on videos of another aspect than the labels.
+    skip_bad
+        Leave out videos that cannot be read instead of stopping at them.
+    overwrite
+        Make finished tables again.
+
+    Returns
+    -------
+    dict
+        Recording (or recording/camera) -> keypoints on the video's own frame times.
+
+    Raises
+    ------
+    OutputError
+        If there is a table that another run, or something else, made (unless ``overwrite``).
+    """
+    predictor = Predictor(run, device=device, precision=precision)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    out = ensure_output_folder(out)
+    weights = content_hash(predictor.run.weights_path)
+    results: dict[str, Keypoints] = {}
+    for name, video in named_videos(dataset):
+        path = out / f"{name}.csv"
+        try:
+            source = {"weights": weights, "video": str(video.path), "frames": video.n_frames}
+            if not overwrite and _is_finished(path, source):
+                results[name] = read_dlc_csv(path, video)
+                continue
+            found = predictor.video(video, batch_size=batch_size, any_size=any_size)
+        except TinbergenError as error:
+            if not skip_bad or isinstance(error, OutputError):
+                raise
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        ensure_output_folder(path.parent)
+        write_dlc_csv(path, found, scorer="tinbergen")
+        write_json(path.with_name(path.name + ".json"), {"run": str(predictor.run.path), **source})
+        results[name] = found
+    if not results:
+        raise DataError("No video is left to predict on. 'tinbergen check' looks at each.")
+    return results
+
+
+def _is_finished(path: Path, source: dict) -> bool:
+    """Whether ``path`` is a table of this run on this video; refuse any other table."""
+    if not path.is_file():
+        return False
+    note = path.with_name(path.name + ".json")
+    made = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    if {name: made.get(name) for name in source} == source:
+        return True
+    raise OutputError(
+        f"{path} already exists, and was made by {made.get('run', 'something else')} on "
+        f"{made.get('video', 'an unknown video')}. Choose another folder, or --overwrite."
+    )
+
+
+def named_videos(dataset: Dataset) -> Iterator[tuple[str, FrameSource]]:
+    """Name what is predicted on each video: recording, and camera where there are several."""
+    for recording, stream, video in dataset.videos():
+        parts = [*recording.split("/"), *([stream] if len(dataset[recording].videos) > 1 else [])]
+        yield Path(*(safe_name(part) for part in parts)).as_posix(), video

@@ -1,0 +1,171 @@
+"""Which frames to label next: those that an ensemble disagrees on, each of another pose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tinbergen.errors import DataError
+from tinbergen.files import atomic_write, safe_name
+from tinbergen.pose.smoothing import join_members
+from tinbergen.recordings import FrameSource, Keypoints, LabelledFrames, write_labelled_frames
+
+_SHARE = 0.2  # at most this share of the frames counts as hard
+
+
+@dataclass(frozen=True, eq=False)
+class Suggestions:
+    """Frames worth labelling, the hardest first.
+
+    Attributes
+    ----------
+    frames
+        ``(n,)`` frame numbers.
+    difficulty
+        ``(n,)``: disagreement of the ensemble, px; of a single run, 1 - confidence. Means over
+        the keypoints.
+    """
+
+    frames: np.ndarray
+    difficulty: np.ndarray
+
+
+def suggest_frames(
+    predictions: Sequence[Keypoints], n: int = 20, *, gap: float = 0.2
+) -> Suggestions:
+    """Choose frames of a video to label next.
+
+    Of the hardest fifth of the frames, the hardest comes first; each next one is the frame whose
+    pose is farthest from those chosen, times its difficulty, so that one awkward moment does not
+    fill the list.
+
+    Parameters
+    ----------
+    predictions
+        Of one or several runs on the video; disagreement between several says more than one
+        run's own confidence.
+    n
+        How many; fewer come back where the gap leaves no more.
+    gap
+        Least time between two of them, s.
+
+    Raises
+    ------
+    DataError
+        If the predictions do not belong together, or say nothing.
+    """
+    ensemble = join_members(predictions)
+    if len(predictions) > 1:
+        each = np.where(np.isfinite(ensemble.median[..., 0]), ensemble.disagreement(), np.nan)
+    else:
+        each = 1 - predictions[0].confidence
+    flat = each.reshape(len(each), -1)
+    known = np.isfinite(flat)
+    if not known.any():
+        raise DataError(
+            "The predictions hold no confidence, and one run cannot disagree with itself; give "
+            "predictions of several runs."
+        )
+    total = np.where(known, flat, 0).sum(axis=1)
+    difficulty = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), -np.inf)
+    n_hard = min(int(np.isfinite(difficulty).sum()), max(n, int(_SHARE * len(difficulty))))
+    hard = np.argsort(-difficulty, kind="stable")[:n_hard]
+    poses = _poses(ensemble.median[hard])
+    chosen = _spread_out(poses, difficulty[hard], predictions[0].times[hard], n, gap)
+    order = chosen[np.argsort(-difficulty[hard][chosen], kind="stable")]
+    return Suggestions(hard[order], difficulty[hard][order])
+
+
+def _poses(median: np.ndarray) -> np.ndarray:
+    """Positions ``(time, d)`` with what is missing at the mean: nothing to tell it apart by."""
+    flat = median.reshape(len(median), -1)
+    known = np.isfinite(flat)
+    mean = np.where(known, flat, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, flat, mean)
+
+
+def _spread_out(
+    poses: np.ndarray, difficulty: np.ndarray, times: np.ndarray, n: int, gap: float
+) -> np.ndarray:
+    """Pick the hardest, then by distance from those picked times difficulty."""
+    weight = np.maximum(difficulty, 1e-12)
+    nearest = np.full(len(poses), np.inf)
+    free = np.ones(len(poses), dtype=bool)
+    chosen: list[int] = []
+    while len(chosen) < n and free.any():
+        worth = weight if not chosen else weight * nearest
+        best = int(np.where(free, worth, -np.inf).argmax())
+        chosen.append(best)
+        nearest = np.minimum(nearest, np.linalg.norm(poses - poses[best], axis=1))
+        free &= np.abs(times - times[best]) >= gap
+        free[best] = False
+    return np.array(chosen, dtype=int)
+
+
+def export_frames(
+    video: FrameSource,
+    frames: Sequence[int] | np.ndarray,
+    project: str | os.PathLike,
+    keypoints: Keypoints | None = None,
+    *,
+    scorer: str = "tinbergen",
+) -> LabelledFrames:
+    """Write frames into a DeepLabCut or Lightning Pose project, to be labelled or corrected.
+
+    Parameters
+    ----------
+    video
+        Whose frames.
+    frames
+        Frame numbers.
+    project
+        The project's folder: images go to ``labeled-data/<video>/img<number>.png``, and the table
+        ``CollectedData_<scorer>.csv`` beside them.
+    keypoints
+        On all frames of the video: what the table starts from. Without it no table is written.
+    scorer
+        Name in the table.
+
+    Returns
+    -------
+    LabelledFrames
+        What was written; without keypoints it has none.
+
+    Raises
+    ------
+    DataError
+        If a frame cannot be decoded.
+    """
+    numbers = np.sort(np.asarray(frames, dtype=int))
+    project = Path(project)
+    folder = project / "labeled-data" / safe_name(video.name)
+    digits = max(4, len(str(video.n_frames - 1)))
+    batch = video.frames(numbers)
+    if not batch.ok.all():
+        raise DataError(f"{video.path}: frame {numbers[~batch.ok][0]} cannot be decoded.")
+    images = []
+    for number, frame in zip(numbers, batch.frames, strict=True):
+        path = folder / f"img{number:0{digits}d}.png"
+        pixels = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        with atomic_write(path, "wb") as file:
+            file.write(cv2.imencode(".png", pixels)[1].tobytes())
+        images.append(path)
+    if keypoints is None:
+        empty = np.empty((len(images), 1, 0, 2))
+        return LabelledFrames(tuple(images), (), ("individual",), empty, empty[..., 0] > 0)
+    positions = keypoints.positions[numbers][..., :2]
+    labels = LabelledFrames(
+        tuple(images),
+        keypoints.keypoints,
+        keypoints.individuals,
+        positions,
+        np.asarray(np.isfinite(positions).all(axis=-1)),
+        scorer,
+    )
+    write_labelled_frames(folder / f"CollectedData_{scorer}.csv", labels, project)
+    return labels

@@ -1,0 +1,58 @@
+"""Tracked keypoints of any format that is known, by the ending and the content of the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from tinbergen.errors import DataError
+from tinbergen.recordings.deeplabcut import read_dlc_csv, read_dlc_h5
+from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.keypoints import Keypoints
+from tinbergen.recordings.sleap import read_sleap, read_sleap_analysis
+
+
+def read_keypoints(
+    path: str | os.PathLike,
+    times: FrameSource | np.ndarray | str | os.PathLike | None = None,
+    *,
+    fps: float | None = None,
+) -> Keypoints:
+    """Read tracked keypoints from DeepLabCut, Lightning Pose or SLEAP.
+
+    Parameters
+    ----------
+    path
+        ``.csv`` and ``.h5`` of DeepLabCut (several animals too), ``.csv`` of Lightning Pose,
+        ``.slp`` of SLEAP and its analysis ``.h5``.
+    times, fps
+        See :func:`~tinbergen.recordings.read_dlc_csv`.
+
+    Raises
+    ------
+    MissingFileError, DataError
+        Naming what is not as it should be.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind == ".slp":
+        return read_sleap(path, times, fps=fps)
+    if kind in (".h5", ".hdf5"):
+        read = read_sleap_analysis if _is_analysis(path) else read_dlc_h5
+        return read(path, times, fps=fps)
+    if kind == ".csv":
+        return read_dlc_csv(path, times, fps=fps)
+    raise DataError(
+        f"{path}: expected keypoints as .csv, .h5 or .slp, found {kind or 'no ending'!r}."
+    )
+
+
+def _is_analysis(path: Path) -> bool:
+    import h5py
+
+    if not (path.is_file() and h5py.is_hdf5(path)):
+        return False
+    with h5py.File(path, "r") as file:
+        return "tracks" in file and "node_names" in file

@@ -1,0 +1,77 @@
+"""Small labelled projects, a run on one of them, and the command line called as a function."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # spots.py
+
+from spots import SMALL, write_project  # noqa: E402
+
+
+class Said(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def cli():
+    """Call ``tinbergen`` with arguments, in this process."""
+
+    def call(*arguments) -> Said:
+        from tinbergen.cli.main import app
+
+        out, err = io.StringIO(), io.StringIO()
+        code: object = 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                app([str(a) for a in arguments])
+            except SystemExit as end:
+                code = end.code or 0
+        return Said(int(code), out.getvalue(), err.getvalue())  # type: ignore[call-overload]
+
+    return call
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A fresh project of 24 frames that a test may break."""
+    return write_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A project and a finished run on it; nothing may be written into either."""
+    from tinbergen.pose import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    made = write_project(folder / "project")
+    run = train(made, folder / "run", test=0.2, overrides=SMALL)
+    return made, run
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory):
+    """A video of the two spots, and where they are: path, ``(time, keypoint, 2)`` px."""
+    from spots import picture
+
+    from tinbergen.simulation.files import write_video
+
+    rng = np.random.default_rng(5)
+    n = 40
+    steps = rng.normal(0, 1.5, (n, 2, 2)).cumsum(axis=0)
+    places = np.clip(np.array([[25.0, 20.0], [55.0, 40.0]]) + steps, 9, [[70, 50]])
+    frames = np.stack([picture(each) for each in places])
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    write_video(path, frames, np.arange(n) / 30, frames.shape[1:])
+    return path, places
