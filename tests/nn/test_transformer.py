@@ -18,7 +18,7 @@ def test_attention_in_parts_is_attention(monkeypatch, masked):
     found = []
     for at_once in (1, 2 * 2 * 7 * 7, 10**9):
         monkeypatch.setattr(transformer, "_SCORES_AT_ONCE", at_once)
-        out = transformer.attend(*parts, seen)
+        out = transformer.attend(parts[0], parts[1], parts[2], seen)
         found.append([out, *torch.autograd.grad(out.float().square().sum(), parts)])
     wide = [p.detach().float().requires_grad_() for p in parts]
     out = torch.nn.functional.scaled_dot_product_attention(*wide, attn_mask=seen)

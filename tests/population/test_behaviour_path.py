@@ -124,6 +124,7 @@ def test_expected_factors_are_where_the_posterior_starts():
     corpus = make_corpus([session], make_config())
     model = make_model(corpus)
     path, batch = model.linear, tensors(corpus.batch(np.arange(4)))
+    assert path is not None
     hidden = nothing_hidden(batch)
     expected = path.behaviour.expected(batch, hidden)
     nothing = torch.zeros(batch.counts.shape)

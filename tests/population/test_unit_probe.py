@@ -85,6 +85,7 @@ def test_loadings_are_those_of_the_factors():
     sessions = [make_session("a1", 21), make_session("b1", 70)]
     corpus = make_corpus(sessions, make_config())
     model = make_model(corpus)
+    assert model.linear is not None
     loadings = unit_loadings(model, corpus.vocabulary, "b1")
     assert loadings.shape == (70, 4)
     np.testing.assert_array_equal(loadings[65], model.linear.linear_in[2, 1].numpy())

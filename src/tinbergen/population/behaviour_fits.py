@@ -153,7 +153,10 @@ def _logistic(
             model.fit(x[0][::step] / scale, y[0][::step])
         coefficients, start = model.coef_, model.intercept_
         if len(classes) == 2:
-            coefficients, start = np.vstack([-coefficients, coefficients]) / 2, start * [-0.5, 0.5]
+            coefficients, start = (
+                np.vstack([-coefficients, coefficients]) / 2,
+                start * np.array([-0.5, 0.5]),
+            )
         found, offset = weights.copy(), intercept.copy()
         found[:, classes] = (coefficients / scale).T
         offset[classes] = start

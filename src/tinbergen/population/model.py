@@ -79,10 +79,11 @@ class PopulationModel(nn.Module):
             size = vocabulary.widths[name]
             inside = nn.Embedding(size, width) if modality.kind == "categorical" else None
             self.read[name] = inside or nn.Linear(size, width)
-            self.out[name] = nn.Linear(width, size)
+            out = nn.Linear(width, size)
             if rank:  # the linear path speaks first
-                nn.init.zeros_(self.out[name].weight)
-                nn.init.zeros_(self.out[name].bias)
+                nn.init.zeros_(out.weight)
+                nn.init.zeros_(out.bias)
+            self.out[name] = out
             self.mask_token[name] = nn.Parameter(torch.zeros(width))
         self.modality_embedding = nn.Parameter(
             torch.randn(1 + len(config.modalities), width) * 0.02

@@ -89,7 +89,8 @@ class PopulationTask(Task):
             found = factor_tables(
                 session,
                 vocabulary.sessions[number],
-                *(rows - corpus.rows(session.name)[0] for rows in (train, validation)),
+                train - corpus.rows(session.name)[0],
+                validation - corpus.rows(session.name)[0],
                 self.config.units,
             )
             for name, values in found.items():
