@@ -19,7 +19,7 @@ from tinbergen.population.config import PopulationConfig
 from tinbergen.population.corpus import Corpus
 from tinbergen.population.factors import factor_tables
 from tinbergen.population.linear_path import LinearPath
-from tinbergen.population.masks import Hidden, draw_masks
+from tinbergen.population.masks import Hidden, draw_masks, nothing_hidden
 from tinbergen.population.model import PopulationModel, Prediction
 from tinbergen.training import RowSampler, Sampler, Task
 from tinbergen.training.config import TrainConfig
@@ -27,6 +27,7 @@ from tinbergen.training.optim import adamw
 from tinbergen.training.prefetch import to_device
 
 _VALIDATION_DRAWS = 3
+_FOLDS, _BELIEF = 5, 10.0  # groups of units, spikes
 _MOST_WINDOWS = 2000  # to join behaviours to factors
 _VALIDATION_BATCH = 64
 # The same for every setting: a smaller share of hidden units would be easier, not better.
@@ -106,6 +107,8 @@ class PopulationTask(Task):
                 if len(rows)
             ]
             fit_behaviour(path.behaviour, number, batches, partial(_factors, model, path))
+            if len(validation) and self.config.units.read == "table":
+                _match_rates(model, path, batches[-1])
 
     def batches(self) -> Sampler:
         """Return every training window once an epoch."""
@@ -222,6 +225,30 @@ def _factors(model: PopulationModel, path: LinearPath, batch: Batch, expected: T
     visible = batch.present[:, None, :].expand(-1, batch.n_bins, -1)
     with torch.no_grad():
         return path.factors(model.tables.read(batch, visible), visible, batch, expected)
+
+
+def _match_rates(model: PopulationModel, path: LinearPath, batch: Batch) -> None:
+    """Shift each unit's log rate by what it has in these windows beyond what others tell of it.
+
+    As if ten spikes more had been seen as expected: rates drift, and what comes after training
+    is nearer to the validation windows.
+    """
+    unit = torch.arange(batch.present.shape[1])
+    observed, foreseen = torch.zeros(2, *batch.present.shape)
+    nothing = nothing_hidden(batch)
+    for fold in range(_FOLDS):
+        asked = batch.present & (unit % _FOLDS == fold)
+        visible = (batch.present & ~asked)[:, None, :].expand(-1, batch.n_bins, -1)
+        with torch.no_grad():
+            gain, _ = path(model.tables.read(batch, visible), visible, batch, nothing)
+            rates = (model.tables.base(batch)[:, None] + gain).exp()
+        observed += batch.counts.sum(dim=1) * asked
+        foreseen += rates.sum(dim=1) * asked
+    seen, expected = (
+        each.view(len(batch.block), batch.per_row, -1).sum(dim=1) for each in (observed, foreseen)
+    )
+    shift = ((seen + _BELIEF) / (expected + _BELIEF)).log()
+    model.tables.unit_shift[batch.block] = shift
 
 
 def _some(rows: np.ndarray) -> np.ndarray:

@@ -38,6 +38,7 @@ class UnitTables(nn.Module):
 
     rate: Tensor
     root: Tensor
+    unit_shift: Tensor
     region: Tensor
 
     def __init__(self, vocabulary: Vocabulary, width: int, config: UnitsConfig):
@@ -56,6 +57,7 @@ class UnitTables(nn.Module):
         self.unit_in = nn.Parameter(torch.randn(*shape, width) * _TABLE_SCALE)
         self.unit_out = nn.Parameter(torch.zeros(*shape, width))
         self.unit_bias = nn.Parameter(torch.zeros(shape))
+        self.register_buffer("unit_shift", torch.zeros(shape))
         if config.recent:
             self.recent_gain = nn.Parameter(torch.tensor(0.5))
             self.recent_mix = nn.Linear(width, width, bias=False)
@@ -111,8 +113,12 @@ class UnitTables(nn.Module):
         return out.float() + self.base(batch)[:, None, :]
 
     def base(self, batch: Batch) -> Tensor:
-        """Return the log rate of every unit before anything is read, ``(slot, unit)``."""
-        base = self.of_slots(self.unit_bias + self.rate.log(), batch)
+        """Return the log rate of every unit before anything is read, ``(slot, unit)``.
+
+        When the network is not trained, with the shift from training to validation windows.
+        """
+        log_rate = self.unit_bias + self.rate.log()
+        base = self.of_slots(log_rate if self.training else log_rate + self.unit_shift, batch)
         return base + self.recent_gain * batch.recent if self.config.recent else base
 
     def of_slots(self, table: Tensor, batch: Batch) -> Tensor:
