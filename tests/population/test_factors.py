@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import FactorAnalysis
-from small import SMALL, make_config, make_corpus, make_session
+from small import SMALL, make_config, make_corpus, make_session, tensors
 
 from tinbergen.configuration import merge
 from tinbergen.population.asking import Asker
@@ -117,3 +117,23 @@ def test_tables_have_the_shapes_of_the_model():
     }  # fmt: skip
     assert not tables["linear_in"][:, 5:].any()  # no more factors than units
     assert all(np.isfinite(v).all() for v in tables.values())
+
+
+def test_rates_are_matched_to_the_validation_windows():
+    """A unit that fires twice as much after training starts there; the others stay."""
+    rng = np.random.default_rng(5)
+    rates = np.full((120, 10, 12), 0.4)
+    rates[80:, :, 0] *= 2
+    session = Session.of_arrays("a", rng.poisson(rates))
+    config = population_config(overrides=merge(SMALL, {"units": {"linear_rank": 2}}))
+    corpus = make_corpus([session], config, {"a": np.arange(80)})
+    model = PopulationTask(corpus, np.arange(80), np.arange(80, 110)).build()
+    found = model.tables.unit_shift[0, :12].numpy()
+    assert 0.5 < found[0] < np.log(2) + 0.2
+    assert np.abs(found[1:]).max() < 0.35
+    guess = Asker(model.eval(), corpus).spikes("a", np.arange(110, 120), "co_smoothing")
+    assert guess[..., 0].mean() > 1.6 * guess[..., 1:].mean()
+    # In training it is not there: there nothing has drifted.
+    batch = tensors(corpus.batch(np.arange(2)))
+    before = model.tables.base(batch)[0, 0]
+    assert model.train().tables.base(batch)[0, 0] < before - 0.4
