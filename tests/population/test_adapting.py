@@ -126,6 +126,7 @@ def test_presets_train_and_adapt_with_two_processes(tmp_path, preset):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("preset", ["tinbergen", "neds", "mtm", "ndt2"])
 def test_presets_train_on_a_gpu(tmp_path, preset):
     settings = merge(SETTINGS, {"train": {"steps": 3, "device": "cuda", "precision": "bf16"}})
