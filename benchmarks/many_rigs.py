@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 
 from tinbergen.beast import Embedder, pretrain
-from tinbergen.beast.pretraining import cached_backgrounds, load_backgrounds, open_frames
+from tinbergen.beast.pretraining import cached_backgrounds, open_frames
 from tinbergen.beast.samples import Sample, cached_sample, hand_labelled_sample
 from tinbergen.configuration import merge
 from tinbergen.metrics import class_probe, effective_rank, grouped_folds, keypoint_probe
+from tinbergen.nn.backgrounds import load_backgrounds
 from tinbergen.recordings import Dataset, read_labelled_frames
 
 SHAPE = {
@@ -101,7 +102,7 @@ def run(preset: str, steps: int, seed: int, root: Path, out: Path) -> dict[str, 
     result["leakage, mean token"] = class_probe(mean, sample.recording, folds).balanced_accuracy
     for name, table in LABELLED.items():
         labelled = hand_labelled_sample(
-            read_labelled_frames(root / table), load_backgrounds(folder),
+            read_labelled_frames(root / table), load_backgrounds(folder.path),
             size=(224, 224), gray=True, keep_aspect=False,
         )  # fmt: skip
         order = np.random.default_rng(0).permutation(len(labelled))

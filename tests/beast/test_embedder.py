@@ -12,10 +12,11 @@ from tinbergen.beast import Embedder, embed, pretrain
 from tinbergen.beast.cache import FrameCache
 from tinbergen.beast.embedder import coarse, texture
 from tinbergen.beast.embedding import Embedding
-from tinbergen.beast.pretraining import cached_backgrounds, hold_out, load_backgrounds
+from tinbergen.beast.pretraining import cached_backgrounds, hold_out
 from tinbergen.beast.reconstruction import load_model
 from tinbergen.beast.task import PretrainTask
 from tinbergen.errors import ConfigError, DataError, MissingFileError
+from tinbergen.nn.backgrounds import load_backgrounds
 from tinbergen.nn.vit import patchify
 from tinbergen.recordings import Dataset, Recording
 
@@ -146,7 +147,7 @@ def test_stills_get_the_background_they_resemble(study):
     """Too few frames for a mean image of their own: the nearest of the training videos."""
     _, data, runs = study
     embedder = Embedder(runs["tinbergen"], device="cpu")
-    bank = load_backgrounds(runs["tinbergen"])
+    bank = load_backgrounds(runs["tinbergen"].path)
     assert bank is not None
     for number in range(2):
         still = data[f"v{number}"].videos["video"].between(0.8, 0.86)

@@ -63,14 +63,12 @@ class Augmentation(Config):
         scale = torch.stack([1 + left + right, 1 + top + bottom], 1)
         cos, sin = angle.cos(), angle.sin()
         linear = torch.stack([cos, -sin, sin, cos], 1).view(n, 2, 2) * scale[:, :, None]
-        mirror = torch.where(mirrored, -1.0, 1.0)
-        linear = torch.stack([linear[..., 0] * mirror[:, None], linear[..., 1]], -1)
         extent = torch.tensor([size[1], size[0]], dtype=torch.float32, device=device)
         shift = torch.stack([right - left, bottom - top], 1) * extent / 2
-        centre = (extent - 1) / 2
-        offset = centre + shift - linear @ centre
-        return Transforms(
-            sampling=torch.cat([linear, offset[..., None]], -1),
+        return Transforms.about_centre(
+            linear,
+            shift,
+            size,
             mirrored=mirrored,
             resampled=cropped | (angle != 0),
             contrast=contrast,

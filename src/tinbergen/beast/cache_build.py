@@ -27,10 +27,11 @@ from tinbergen.beast.pool import map_videos
 from tinbergen.beast.selection import SelectedFrames, select_many
 from tinbergen.errors import DataError, OutputError, TinbergenError
 from tinbergen.files import atomic_write, ensure_output_folder, explain_os_errors, write_json
+from tinbergen.nn.backgrounds import BACKGROUNDS
 from tinbergen.recordings import Dataset, FrameSource
 
 _PARTS = ("building.json", "building.lock", "selected", "written")
-_RESULTS = ("frames.npy", "index.parquet", "mean.npy", "std.npy", "backgrounds.npy", "meta.json")
+_RESULTS = ("frames.npy", "index.parquet", "mean.npy", "std.npy", BACKGROUNDS, "meta.json")
 _BATCH = 32
 
 Name = tuple[str, str]

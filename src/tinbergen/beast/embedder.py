@@ -18,11 +18,12 @@ from tinbergen.beast.cache import fingerprint
 from tinbergen.beast.config import BeastConfig
 from tinbergen.beast.embed_io import EmbeddingWriter, embed_video
 from tinbergen.beast.embedding import Embedding
-from tinbergen.beast.pretraining import Data, load_backgrounds
+from tinbergen.beast.pretraining import Data
 from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError, TinbergenError
 from tinbergen.files import ensure_output_folder, safe_name
 from tinbergen.nn.backbone import load_encoder
+from tinbergen.nn.backgrounds import BACKGROUNDS, load_backgrounds
 from tinbergen.nn.pixels import nearest_background, to_input
 from tinbergen.nn.vit import ViT, patchify
 from tinbergen.recordings import Dataset
@@ -85,7 +86,7 @@ class Embedder:
         self.dtype = dtypes[hardware.precision]
         # Whole-network casts cost nothing per batch; norms of bf16 inputs still sum in float32.
         self.encoder: ViT = load_encoder(self.run.path).to(self.device, self.dtype)
-        self._bank = load_backgrounds(self.run)
+        self._bank = load_backgrounds(self.run.path)
 
     def _check(self) -> None:
         unknown = [token for token in self.tokens if token not in TOKENS]
@@ -120,7 +121,7 @@ class Embedder:
         if own is not None:
             return own
         if self._bank is None:
-            raise DataError(f"{self.run.path} has lost its backgrounds.npy; train it again.")
+            raise DataError(f"{self.run.path} has lost its {BACKGROUNDS}; train it again.")
         batch = video.frames(np.arange(min(video.n_frames, 64)))
         frames = batch.frames[batch.status == 0]
         if not len(frames):

@@ -17,7 +17,8 @@ from tinbergen.beast.config import BeastConfig, Preset, Size, beast_config, resu
 from tinbergen.beast.selection import Selection
 from tinbergen.configuration import merge
 from tinbergen.errors import OutputError
-from tinbergen.files import atomic_write, ensure_output_folder
+from tinbergen.files import ensure_output_folder
+from tinbergen.nn.backgrounds import BACKGROUNDS, save_backgrounds
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, fit
 from tinbergen.training.device import choose_hardware
@@ -31,7 +32,6 @@ Data = Dataset | str | os.PathLike | Iterable[str | os.PathLike]
 _HELD_OUT = 0.05
 _LEAST_HELD_OUT = 8
 _LEAST_GAP_S = 0.1
-_BACKGROUNDS = "backgrounds.npy"
 
 
 def pretrain(
@@ -141,7 +141,7 @@ def pretrain(
     if first and run.status["state"] == "created":
         run.update_status(losses=frames.losses)
         if backgrounds is not None:
-            save_backgrounds(run, backgrounds)
+            save_backgrounds(run.path, backgrounds)
     fit(task, config.train, run, resume=resume)
     if evaluate and first:
         from tinbergen.beast.diagnostics import evaluate_run
@@ -272,7 +272,7 @@ def cached_backgrounds(frames: FrameCache, dataset: Dataset) -> np.ndarray:
     from tinbergen.progress import track
     from tinbergen.recordings.background import video_background
 
-    path = frames.path / _BACKGROUNDS
+    path = frames.path / BACKGROUNDS
     if path.is_file():
         return np.load(path, mmap_mode="r", allow_pickle=False)
     sources = {(name, stream): video for name, stream, video in dataset.videos()}
@@ -284,21 +284,8 @@ def cached_backgrounds(frames: FrameCache, dataset: Dataset) -> np.ndarray:
         )
         background = video_background(source)
         images.append(np.rint(frames.mean[number]) if background is None else background)
-    with atomic_write(path, "wb") as file:
-        np.save(file, np.stack(images).astype(np.uint8), allow_pickle=False)
+    save_backgrounds(frames.path, np.stack(images).astype(np.uint8))
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def save_backgrounds(run: RunFolder, backgrounds: np.ndarray) -> None:
-    """Keep the backgrounds of a run; they are needed to embed stills of the same rigs."""
-    with atomic_write(run.path / _BACKGROUNDS, "wb") as file:
-        np.save(file, backgrounds, allow_pickle=False)
-
-
-def load_backgrounds(run: RunFolder) -> np.ndarray | None:
-    """Backgrounds of the videos that a run was trained on, or None."""
-    path = run.path / _BACKGROUNDS
-    return np.load(path, allow_pickle=False) if path.is_file() else None
 
 
 def _inputs(frames: FrameCache, start_from: str | os.PathLike | None) -> dict[str, str]:

@@ -43,6 +43,34 @@ class Transforms:
     contrast: Tensor
     brightness: Tensor
 
+    @classmethod
+    def about_centre(
+        cls,
+        linear: Tensor,
+        shift: Tensor,
+        size: tuple[int, int],
+        *,
+        mirrored: Tensor,
+        resampled: Tensor,
+        contrast: Tensor,
+        brightness: Tensor,
+    ) -> Self:
+        """Sample ``linear @ (mirrored xy - centre) + centre + shift`` of images of a size.
+
+        Parameters
+        ----------
+        linear, shift
+            ``(n, 2, 2)`` and ``(n, 2)`` px, from output to input.
+        size
+            ``(height, width)`` px.
+        """
+        mirror = torch.where(mirrored, -1.0, 1.0)
+        linear = torch.stack([linear[..., 0] * mirror[:, None], linear[..., 1]], -1)
+        centre = (linear.new_tensor([size[1], size[0]]) - 1) / 2
+        offset = centre + shift - linear @ centre
+        sampling = torch.cat([linear, offset[..., None]], -1)
+        return cls(sampling, mirrored, resampled, contrast, brightness)
+
     @property
     def matrix(self) -> Tensor:
         """``(n, 2, 3)``: input -> output pixel; a keypoint goes to ``m[:, :2] @ xy + m[:, 2]``."""

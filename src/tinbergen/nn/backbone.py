@@ -18,6 +18,7 @@ from torch.nn import functional
 from tinbergen.configuration import read_yaml, resolve
 from tinbergen.errors import ConfigError, MissingFileError, WeightsError
 from tinbergen.files import content_hash
+from tinbergen.nn.backgrounds import BACKGROUNDS, load_backgrounds
 from tinbergen.nn.foreign import from_foreign, is_foreign
 from tinbergen.nn.vit import ViT, ViTConfig
 from tinbergen.nn.weights import load_weights, read_tensors
@@ -100,10 +101,9 @@ def load_backbone(source: str | os.PathLike) -> Backbone:
         encoder = load_encoder(source)
         settings = read_yaml(source / "config.yaml")
         residual = bool(settings.get("objective", {}).get("background", False))
-        bank = source / "backgrounds.npy"
-        if residual and not bank.is_file():
-            raise MissingFileError(f"{source} has lost its backgrounds.npy; train it again.")
-        backgrounds = np.load(bank, allow_pickle=False) if residual else None
+        backgrounds = load_backgrounds(source) if residual else None
+        if residual and backgrounds is None:
+            raise MissingFileError(f"{source} has lost its {BACKGROUNDS}; train it again.")
         digest = content_hash(source / "weights.safetensors")
         return Backbone(encoder, residual, backgrounds, digest)
     tensors = read_tensors(source)

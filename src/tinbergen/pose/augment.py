@@ -51,13 +51,11 @@ class PoseAugmentation(Config):
         # Output pixel -> input pixel, so everything is the other way round.
         cos, sin = angle.cos() / factor, angle.sin() / factor
         linear = torch.stack([cos, -sin, sin, cos], 1).view(n, 2, 2)
-        mirror = torch.where(mirrored, -1.0, 1.0)
-        linear = torch.stack([linear[..., 0] * mirror[:, None], linear[..., 1]], -1)
-        centre = (extent - 1) / 2
-        offset = centre + shift - linear @ centre
         moved = bool(self.rotation or self.scale or self.shift)
-        return Transforms(
-            sampling=torch.cat([linear, offset[..., None]], -1),
+        return Transforms.about_centre(
+            linear,
+            shift,
+            size,
             mirrored=mirrored,
             resampled=torch.full((n,), moved, device=device),
             contrast=contrast,

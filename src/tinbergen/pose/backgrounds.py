@@ -5,12 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tinbergen.files import atomic_write
 from tinbergen.nn.pixels import nearest_background
 from tinbergen.pose.labels import LabelledImages
-from tinbergen.training import RunFolder
-
-_FILE = "backgrounds.npy"
 
 
 def still_backgrounds(images: LabelledImages, bank: np.ndarray | None) -> np.ndarray | None:
@@ -41,15 +37,3 @@ def _resized(background: np.ndarray, height: int, width: int) -> np.ndarray:
         return background
     small = cv2.resize(background, (width, height), interpolation=cv2.INTER_AREA)
     return small.reshape(height, width, -1)
-
-
-def save_backgrounds(run: RunFolder, bank: np.ndarray) -> None:
-    """Keep the encoder's backgrounds with the run: stills are predicted on with them."""
-    with atomic_write(run.path / _FILE, "wb") as file:
-        np.save(file, bank, allow_pickle=False)
-
-
-def load_backgrounds(run: RunFolder) -> np.ndarray | None:
-    """Return the backgrounds of a run, or None."""
-    path = run.path / _FILE
-    return np.load(path, allow_pickle=False) if path.is_file() else None

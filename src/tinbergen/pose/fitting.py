@@ -15,7 +15,8 @@ import numpy as np
 from tinbergen.configuration import resolve
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.files import write_json
-from tinbergen.pose.backgrounds import save_backgrounds, still_backgrounds
+from tinbergen.nn.backgrounds import save_backgrounds
+from tinbergen.pose.backgrounds import still_backgrounds
 from tinbergen.pose.config import BACKBONE_TRAINING, CONV_TRAINING, PoseConfig, default_size
 from tinbergen.pose.labels import (
     LabelledImages,
@@ -115,7 +116,7 @@ def train(
         write_json(run.path / FRAMES_FILE, images.digests())
         _remark(run, images, parts["train"])
         if pretrained is not None and pretrained.backgrounds is not None:
-            save_backgrounds(run, pretrained.backgrounds)
+            save_backgrounds(run.path, pretrained.backgrounds)
         print(_plan(config, images, parts), file=sys.stderr)
     fit(task, config.train, run, resume=resume)
     return run

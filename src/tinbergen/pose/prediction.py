@@ -14,7 +14,8 @@ from torch import Tensor
 
 from tinbergen.errors import DataError, OutputError, TinbergenError
 from tinbergen.files import content_hash, ensure_output_folder, safe_name, write_json
-from tinbergen.pose.backgrounds import load_backgrounds, still_backgrounds
+from tinbergen.nn.backgrounds import load_backgrounds
+from tinbergen.pose.backgrounds import still_backgrounds
 from tinbergen.pose.config import PoseConfig, stored_config
 from tinbergen.pose.heatmaps import decode
 from tinbergen.pose.labels import LabelledImages
@@ -164,7 +165,7 @@ class Predictor:
 
     def still_backgrounds(self, images: LabelledImages) -> np.ndarray | None:
         """Background of each labelled image, ``(n, height, width, C)``; None if none is needed."""
-        return still_backgrounds(images, load_backgrounds(self.run))
+        return still_backgrounds(images, load_backgrounds(self.run.path))
 
     def _background(self, view: FrameSource) -> Tensor | None:
         if not self.config.residual:
