@@ -1,11 +1,14 @@
-"""Fixtures shared by all rooms: where the real recordings are, and one thread per test process."""
+"""Fixtures of all rooms: real recordings, the command line as a function; one thread a process."""
 
+import contextlib
+import io
 import os
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 from pathlib import Path  # noqa: E402
+from typing import NamedTuple  # noqa: E402
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
@@ -23,3 +26,30 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real recordings at {folder}; set TINBERGEN_DATA to their folder")
     return folder
+
+
+class Said(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def cli():
+    """Call ``tinbergen`` with arguments, in this process."""
+
+    def call(*arguments) -> Said:
+        from tinbergen.cli.main import app
+
+        out, err = io.StringIO(), io.StringIO()
+        code: object = 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                app([str(a) for a in arguments])
+            except SystemExit as end:
+                code = end.code or 0
+        return Said(int(code), out.getvalue(), err.getvalue())  # type: ignore[call-overload]
+
+    return call

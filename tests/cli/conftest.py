@@ -1,17 +1,13 @@
 """Tiny videos, tiny settings, and the command line called as a function."""
 
-import contextlib
-import io
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from tinbergen.cli.main import app
 from tinbergen.simulation.files import write_video
 
 SIZE = (48, 64)
@@ -23,31 +19,6 @@ TINY = {
     "train.validate_every": 4, "train.tensorboard": "false", "train.device": "cpu",
     "train.precision": "fp32",
 }  # fmt: skip
-
-
-class Said(NamedTuple):
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="session")
-def cli():
-    """Call ``tinbergen`` with arguments, in this process."""
-
-    def call(*arguments) -> Said:
-        out, err = io.StringIO(), io.StringIO()
-        code: object = 0
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                app([str(a) for a in arguments])
-            except SystemExit as end:
-                code = end.code or 0
-        return Said(int(code), out.getvalue(), err.getvalue())
-
-    return call
 
 
 @pytest.fixture(scope="session")

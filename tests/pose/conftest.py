@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,33 +11,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # spots.py
 
 from spots import SMALL, write_project  # noqa: E402
-
-
-class Said(NamedTuple):
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="session")
-def cli():
-    """Call ``tinbergen`` with arguments, in this process."""
-
-    def call(*arguments) -> Said:
-        from tinbergen.cli.main import app
-
-        out, err = io.StringIO(), io.StringIO()
-        code: object = 0
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                app([str(a) for a in arguments])
-            except SystemExit as end:
-                code = end.code or 0
-        return Said(int(code), out.getvalue(), err.getvalue())  # type: ignore[call-overload]
-
-    return call
 
 
 @pytest.fixture
