@@ -7,6 +7,7 @@ from sklearn.decomposition import FactorAnalysis
 from small import SMALL, make_config, make_corpus, make_session, tensors
 
 from tinbergen.configuration import merge
+from tinbergen.population import linear_path
 from tinbergen.population.asking import Asker
 from tinbergen.population.config import population_config
 from tinbergen.population.factors import (
@@ -137,3 +138,18 @@ def test_rates_are_matched_to_the_validation_windows():
     batch = tensors(corpus.batch(np.arange(2)))
     before = model.tables.base(batch)[0, 0]
     assert model.train().tables.base(batch)[0, 0] < before - 0.4
+
+
+def test_many_windows_are_solved_in_parts(monkeypatch):
+    rng = np.random.default_rng(6)
+    a = torch.as_tensor(rng.normal(size=(7, 5, 3)))
+    kernel = torch.as_tensor(0.8 ** np.abs(np.subtract.outer(range(6), range(6))))
+    inputs = (
+        torch.as_tensor(rng.normal(size=(7, 6, 3))),
+        a.transpose(1, 2) @ a,
+        torch.as_tensor(rng.random((7, 6)) < 0.7).double(),
+        kernel.expand(7, 6, 6),
+    )
+    whole = posterior_mean(*inputs)
+    monkeypatch.setattr(linear_path, "_NUMBERS_AT_ONCE", 2 * 3 * 6 * 6)
+    torch.testing.assert_close(posterior_mean(*inputs), whole)

@@ -15,6 +15,8 @@ from tinbergen.population.vocabulary import Vocabulary
 
 _SHARPNESS = 8.0
 _LEAST = 0.01
+_NUMBERS_AT_ONCE = 16_000_000
+"""Of the systems of equations that are solved together: many windows are taken in parts."""
 
 
 class LinearPath(nn.Module):
@@ -122,6 +124,12 @@ def posterior_mean(evidence: Tensor, gram: Tensor, shown: Tensor, kernel: Tensor
     kernel
         K: ``(sample, time, time)``.
     """
+    at_once = max(1, _NUMBERS_AT_ONCE // (gram.shape[1] * kernel.shape[1] ** 2))
+    if len(gram) > at_once:
+        parts = zip(
+            *(each.split(at_once) for each in (evidence, gram, shown, kernel)), strict=True
+        )
+        return torch.cat([posterior_mean(*part) for part in parts])
     strength, turn = torch.linalg.eigh(gram)
     turned = (evidence @ turn).transpose(1, 2)[..., None]  # (sample, rank, time, 1)
     weighted = shown[:, :, None] * kernel

@@ -28,7 +28,7 @@ from tinbergen.training.prefetch import to_device
 
 _VALIDATION_DRAWS = 3
 _FOLDS, _BELIEF = 5, 10.0  # groups of units, spikes
-_MOST_WINDOWS = 2000  # to join behaviours to factors
+_MOST_WINDOWS = 1000  # to join behaviours to factors
 _VALIDATION_BATCH = 64
 # The same for every setting: a smaller share of hidden units would be easier, not better.
 _VALIDATION_RATIO = (0.02, 0.32)
