@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from tinbergen.nn.dropout import Dropout
 from tinbergen.nn.rotary import rotate
 
-_SCORES_AT_ONCE = 4_000_000
-
 
 def attend(query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None = None) -> Tensor:
     """Softmax attention over ``(batch, head, token, channel)``, without dropout.
@@ -18,23 +16,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None = None
     ``seen`` ``(batch, 1, 1, token)`` bool says which tokens are there; default: all.
 
     On an accelerator, and in float32 on a CPU, this is the fused kernel. In bfloat16 its backward
-    is slow on a CPU, so while gradients are recorded the three products are written out there,
-    for as many samples at once as the caches hold.
+    is slow on a CPU, so while gradients are recorded the three products are written out there.
     """
     written_out = query.dtype == torch.bfloat16 and torch.is_grad_enabled()
     if query.device.type != "cpu" or not written_out:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
-    batch, heads, tokens, _ = query.shape
-    at_once = max(1, _SCORES_AT_ONCE // (heads * tokens * key.shape[2]))
-    mixed = []
-    for start in range(0, batch, at_once):
-        part = slice(start, start + at_once)
-        mine = seen[part] if seen is not None else None
-        mixed.append(_written_out(query[part], key[part], value[part], mine))
-    return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
-
-
-def _written_out(query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor:
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     if seen is not None:
         scores = scores.masked_fill(~seen, float("-inf"))
