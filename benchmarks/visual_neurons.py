@@ -135,11 +135,11 @@ def first_half(study: Dataset) -> Dataset:
     return Dataset(halves)
 
 
-def explain(study: Dataset, sets: dict, model: str, **changed) -> dict:
+def explain(study: Dataset, sets: dict, model: str) -> dict:
     """Predict the spikes from every set and compare the first one with the others."""
     result = encode(
-        study, features=sets, target="visual_spikes", model=model,
-        options=MODELS[model] | changed, bin=BIN_S, folds=3, compare=len(sets) > 1,
+        study, features=sets, target="visual_spikes", model=model, options=MODELS[model],
+        bin=BIN_S, folds=3, compare=True,
     )  # fmt: skip
     return compare(study, result, list(sets), next(iter(sets)))
 
@@ -165,16 +165,12 @@ def measure(study: Dataset, folder: Path, steps: int, seconds: Seconds) -> dict:
         "drives": drives,
     }
     some = {name: sets[name] for name in HALF}
-    parts = {
-        "whole": (beside, sets, {}),
-        "first half": (first_half(beside), some, {}),
-        "256 components": (beside, {"embedding": sets["embedding"]}, {"components": 256}),
-    }
+    parts = {"whole": (beside, sets), "first half": (first_half(beside), some)}
     found = {model: {} for model in MODELS}
-    for part, (recordings, chosen, changed) in parts.items():
+    for part, (recordings, chosen) in parts.items():
         for model in MODELS:
             with seconds.of(f"{model}, {part}"):
-                found[model][part] = explain(recordings, chosen, model, **changed)
+                found[model][part] = explain(recordings, chosen, model)
             print(json.dumps({model: {part: found[model][part]}}), file=sys.stderr, flush=True)
     return found
 

@@ -22,9 +22,7 @@ def test_texture_is_how_much_neighbours_differ_around_each_place():
     steps = {0: (0, 1), 1: (1, 0), 2: (1, 1), 3: (-1, 1)}
     for direction, (down, right) in steps.items():
         # Each pair of neighbours by itself, weighted by where it stands among the pairs.
-        pairs = [
-            (r, c) for r in range(8) for c in range(9) if 0 <= r + down < 8 and c + right < 9
-        ]
+        pairs = [(r, c) for r in range(8) for c in range(9) if 0 <= r + down < 8 and c + right < 9]
         rows, columns = 8 - abs(down), 9 - right
         for part in ((0, 0), (1, 2), (2, 1)):
             total, weights = np.zeros((2, 5)), 0.0
