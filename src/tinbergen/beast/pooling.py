@@ -15,8 +15,8 @@ def coarse(patches: Tensor) -> Tensor:
 
     Parts share a row or column of patches where these cannot be dealt out evenly.
     """
-    size = tuple(min(_GRID, side) for side in patches.shape[1:3])
-    pooled = nn.functional.adaptive_avg_pool2d(patches.movedim(-1, 1).float(), size)
+    rows, columns = (min(_GRID, side) for side in patches.shape[1:3])
+    pooled = nn.functional.adaptive_avg_pool2d(patches.movedim(-1, 1).float(), (rows, columns))
     return pooled.movedim(1, -1)
 
 
