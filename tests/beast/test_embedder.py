@@ -10,7 +10,6 @@ from tiny_films import ArrayVideo, moving_square
 
 from tinbergen.beast import Embedder, embed, pretrain
 from tinbergen.beast.cache import FrameCache
-from tinbergen.beast.embedder import coarse, texture
 from tinbergen.beast.embedding import Embedding
 from tinbergen.beast.pretraining import cached_backgrounds, hold_out
 from tinbergen.beast.reconstruction import load_model
@@ -81,26 +80,6 @@ def test_embedding_is_what_the_trained_encoder_sees(study, tmp_path, preset):
         np.testing.assert_allclose(own.values("patch")[frame], patches, atol=1e-5)
         # No more than 2 x 3 patches: each is a part of its own.
         np.testing.assert_allclose(own.values("grid")[frame], patches, atol=1e-5)
-
-
-def test_grid_is_the_mean_of_what_lies_in_each_part():
-    patches = torch.arange(2 * 8 * 12 * 5, dtype=torch.float32).reshape(2, 8, 12, 5)
-    blocks = patches.reshape(2, 4, 2, 4, 3, 5).mean(dim=(2, 4))
-    torch.testing.assert_close(coarse(patches), blocks)
-    assert coarse(patches[:, :5]).shape == (2, 4, 4, 5)
-
-
-def test_texture_is_how_much_neighbours_differ_in_each_part():
-    patches = torch.randn(2, 8, 9, 5, generator=torch.Generator().manual_seed(0))
-    right = (patches[:, :, 1:] - patches[:, :, :-1]).abs()
-    found = texture(patches)
-    assert found.shape == (2, 4, 4, 2, 5)
-    torch.testing.assert_close(found[:, :, :, 0], right.reshape(2, 4, 2, 4, 2, 5).mean(dim=(2, 4)))
-    turned = texture(patches.transpose(1, 2)).transpose(1, 2)
-    torch.testing.assert_close(found, turned.flip(3))
-    # A pattern and its negative, or one that is shifted by a whole cycle, look the same.
-    torch.testing.assert_close(texture(-patches), found)
-    assert texture(patches[:, :2, :3]).shape == (2, 2, 3, 2, 5)
 
 
 def test_rows_are_aligned_and_damaged_ones_are_nan(study, tmp_path):

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tinbergen.beast.cache import fingerprint
 from tinbergen.beast.config import BeastConfig
 from tinbergen.beast.embed_io import EmbeddingWriter, embed_video
 from tinbergen.beast.embedding import Embedding
+from tinbergen.beast.pooling import coarse, texture
 from tinbergen.beast.pretraining import Data
 from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError, TinbergenError
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 Token = Literal["cls", "mean", "grid", "texture", "patch"]
 TOKENS: tuple[Token, ...] = get_args(Token)
-GRID = 4
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -51,8 +51,8 @@ class Embedder:
         A finished run folder.
     tokens
         ``cls`` (width), ``mean`` of the patch tokens (width), ``grid``: their means in 4 x 4 parts
-        of the image (4, 4, width), ``texture``: how much neighbours differ in these parts, along
-        rows and along columns (4, 4, 2, width), ``patch`` (rows, columns, width).
+        of the image (4, 4, width), ``texture``: how much neighbours differ in 3 x 3 parts, along
+        rows, columns and both diagonals (3, 3, 4, width), ``patch`` (rows, columns, width).
     layers
         Blocks whose output is wanted, counted from 1; their tokens are put side by side. None is
         the encoder's output, after the last norm.
@@ -145,7 +145,7 @@ class Embedder:
         -------
         dict
             Kind -> float32: cls and mean ``(N, width)``, grid ``(N, 4, 4, width)`` (fewer rows or
-            columns where the patches have no more), texture ``(N, 4, 4, 2, width)``, patch ``(N,
+            columns where the patches have no more), texture ``(N, 3, 3, 4, width)``, patch ``(N,
             rows, columns, width)``.
         """
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
@@ -158,7 +158,7 @@ class Embedder:
             wanted = slice(0, 1) if self.tokens == ("cls",) else slice(None)
             x = self.encoder(patches, wanted=wanted)
         else:
-            outputs = self.encoder.layers(patches)
+            outputs = self.encoder.layers(patches, last=max(self.layers))
             x = torch.cat([outputs[layer - 1] for layer in self.layers], dim=-1)
         return {token: self._pick(x, token).float().cpu().numpy() for token in self.tokens}
 
@@ -171,32 +171,6 @@ class Embedder:
         if token == "texture":
             return texture(patches)
         return coarse(patches) if token == "grid" else patches
-
-
-def coarse(patches: Tensor) -> Tensor:
-    """Average tokens ``(N, rows, columns, width)`` in 4 x 4 parts: ``(N, 4, 4, width)``.
-
-    Parts share a row or column of patches where these cannot be dealt out evenly.
-    """
-    rows, columns = (min(GRID, side) for side in patches.shape[1:3])
-    return _pooled(patches, rows, columns)
-
-
-def _pooled(values: Tensor, rows: int, columns: int) -> Tensor:
-    pooled = nn.functional.adaptive_avg_pool2d(values.movedim(-1, 1).float(), (rows, columns))
-    return pooled.movedim(1, -1)
-
-
-def texture(patches: Tensor) -> Tensor:
-    """Average in 4 x 4 parts by how much neighbouring tokens differ: ``(N, 4, 4, 2, width)``.
-
-    ``|right - left|``, then ``|lower - upper|``. It tells how much contrast there is, in which of
-    the network's features and along which side, and not where exactly an edge lies: to a linear
-    readout tokens themselves do not tell that, nor do their means.
-    """
-    rows, columns = (min(GRID, side) for side in patches.shape[1:3])
-    steps = (patches.float().diff(dim=axis).abs() for axis in (2, 1))
-    return torch.stack([_pooled(step, rows, columns) for step in steps], dim=3)
 
 
 def embed(

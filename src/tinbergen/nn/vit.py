@@ -171,11 +171,13 @@ class ViT(nn.Module):
             x = block(x)
         return self.norm(last(x, wanted))
 
-    def layers(self, patches: Tensor, keep: Tensor | None = None) -> list[Tensor]:
-        """Return the tokens after every block, before the last norm; ``depth`` tensors."""
+    def layers(
+        self, patches: Tensor, keep: Tensor | None = None, last: int | None = None
+    ) -> list[Tensor]:
+        """Return the tokens after every block up to ``last`` (from 1; all), before the norm."""
         x = self._tokens(patches, keep)
         outputs = []
-        for block in self.blocks:
+        for block in self.blocks[:last]:
             x = block(x)
             outputs.append(x)
         return outputs
