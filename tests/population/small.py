@@ -74,6 +74,8 @@ def make_model(corpus: Corpus, seed: int = 0) -> PopulationModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
+        if model.calibration is not None:
+            model.calibration.unit_traits.normal_()
         if model.linear is not None:
             model.linear.linear_in.normal_(std=0.3)
             lags = np.abs(

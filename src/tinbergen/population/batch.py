@@ -38,6 +38,8 @@ class Batch:
         ``(row,)`` int64: number of the row's block in the tables of the model.
     session
         ``(sample,)`` int64.
+    fold
+        ``(sample,)`` int64: which part of the training windows a window is of, from 1; 0: of none.
     recent
         ``(slot, unit)`` float32: log of the unit's rate in the windows before, relative to its
         mean in training.
@@ -54,6 +56,7 @@ class Batch:
     sample: Any
     block: Any
     session: Any
+    fold: Any
     recent: Any
     values: dict[str, Any] = field(default_factory=dict)
     there: dict[str, Any] = field(default_factory=dict)

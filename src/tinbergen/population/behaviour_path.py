@@ -9,6 +9,8 @@ linear encoder and a linear decoder for every behaviour, and learns what these l
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,21 +35,25 @@ class BehaviourPath(nn.Module):
 
     mean: Tensor
 
-    def __init__(self, vocabulary: Vocabulary, config: PopulationConfig, rank: int):
+    def __init__(
+        self, vocabulary: Vocabulary, config: PopulationConfig, copies: int, persistent: bool
+    ):
         super().__init__()
+        rank = config.units.linear_rank
         self.modalities = config.modalities
-        sessions, time = len(vocabulary.sessions), vocabulary.n_bins
+        sessions, time = copies * len(vocabulary.sessions), vocabulary.n_bins
         self.lags = 1 + 2 * reach(time)
-        self.register_buffer("mean", torch.zeros(sessions, time, rank))
+        keep = partial(self.register_buffer, persistent=persistent)
+        keep("mean", torch.zeros(sessions, time, rank))
         for name, modality in config.modalities.items():
             width = vocabulary.widths[name]
             into = (width, time) if modality.static else (self.lags * width,)
             features = (min(time, _PARTS) if modality.static else self.lags) * rank
-            self.register_buffer(f"into_{name}", torch.zeros(sessions, *into, rank))
-            self.register_buffer(f"centre_{name}", torch.zeros(sessions, width))
+            keep(f"into_{name}", torch.zeros(sessions, *into, rank))
+            keep(f"centre_{name}", torch.zeros(sessions, width))
             if modality.kind != "counts":
-                self.register_buffer(f"out_{name}", torch.zeros(sessions, features, width))
-                self.register_buffer(f"start_{name}", torch.zeros(sessions, width))
+                keep(f"out_{name}", torch.zeros(sessions, features, width))
+                keep(f"start_{name}", torch.zeros(sessions, width))
 
     def expected(self, batch: Batch, hidden: Hidden) -> Tensor:
         """Return the factors that visible behaviours let expect, ``(sample, time, rank)``."""

@@ -29,6 +29,9 @@ class Corpus:
     ----------
     session
         ``(window,)`` int64: number of the session in the vocabulary.
+    fold
+        ``(window,)`` int64: see :attr:`Batch.fold`; windows of no more than one part of a session
+        are together in a row of a batch.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Corpus:
                 )
         lengths = np.array([len(s) for s in sessions])
         self.session = np.repeat(numbers, lengths)
+        self.fold = np.zeros(len(self.session), dtype=int)
         self.first_window = np.cumsum(np.append(0, lengths))
         # Two-byte counts are widened: torch does not reckon with uint16.
         large = any(s.counts.dtype != np.uint8 for s in sessions)
@@ -85,8 +89,8 @@ class Corpus:
     def batch(self, windows: np.ndarray) -> Batch:
         """Return a batch of windows, as arrays."""
         windows = np.asarray(windows)
-        session = self.session[windows]
-        sample, within, block = self._slots(session)
+        session, fold = self.session[windows], self.fold[windows]
+        sample, within, block = self._slots(session, fold)
         filled = sample >= 0
         sample = np.maximum(sample, 0)
         unit = within[:, None] * BLOCK + np.arange(BLOCK)
@@ -107,17 +111,20 @@ class Corpus:
             sample,
             block,
             session,
+            fold,
             recent,
             {name: values[windows] for name, values in self._values.items()},
             {name: there[windows] for name, there in self._there.items()},
         )
 
-    def _slots(self, session: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _slots(
+        self, session: np.ndarray, fold: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Share samples out to rows of slots.
 
         Parameters
         ----------
-        session
+        session, fold
             ``(sample,)``.
 
         Returns
@@ -127,8 +134,10 @@ class Corpus:
         block
             ``(row,)`` number of the block in the tables.
         """
-        order = np.argsort(session, kind="stable")
-        names, first, number = np.unique(session[order], return_index=True, return_counts=True)
+        folds = fold.max(initial=0) + 1
+        part = session * folds + fold
+        order = np.argsort(part, kind="stable")
+        names, first, number = np.unique(part[order], return_index=True, return_counts=True)
         per_row = -(-len(session) // len(names))
         rank = np.arange(len(session)) - np.repeat(first, number)
         groups = -(-number // per_row)
@@ -136,7 +145,7 @@ class Corpus:
         group = np.repeat(first_group, number) + rank // per_row
         members = np.full((groups.sum(), per_row), -1)
         members[group, rank % per_row] = order
-        owner = np.repeat(names, groups)
+        owner = np.repeat(names // folds, groups)
         blocks = np.diff(self._first_block)[owner]
         row_group = np.repeat(np.arange(len(owner)), blocks)
         within = np.arange(len(row_group)) - np.repeat(np.cumsum(blocks) - blocks, blocks)

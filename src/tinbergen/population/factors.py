@@ -33,6 +33,7 @@ def factor_tables(
     train: np.ndarray,
     validation: np.ndarray,
     config: UnitsConfig,
+    rank: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the tables of the linear path of one session, by name.
 
@@ -46,10 +47,14 @@ def factor_tables(
     train, validation
         Windows to learn from, and to choose the number of factors on: the most there may be, a
         half, a quarter or an eighth of it. The most, if there are none.
+    rank
+        The number of factors, where it is known.
     """
     x = roots(session.counts[train], known)
     most = min(config.linear_rank, session.n_units)
-    ranks = sorted({max(1, most // part) for part in _PARTS}) if len(validation) else [most]
+    ranks = [rank or most]
+    if rank is None and len(validation):
+        ranks = sorted({max(1, most // part) for part in _PARTS})
     fits = [smooth_factor_analysis(x, rank) for rank in ranks]
     if len(fits) > 1:
         held = roots(session.counts[validation], known)

@@ -73,7 +73,10 @@ def leave_one_out(
         ]
         log_rate = (state @ unit_out[mine][:, :, None])[..., 0] + base[slot, unit][:, None]
         if without is not None:
-            log_rate = log_rate + log_gain(without.change(slot, unit, sample, mine))
+            gain = log_gain(without.change(slot, unit, sample, mine))
+            log_rate = log_rate + model.calibration.of_units(
+                gain, model.calibration.unit_traits[batch.block[row[slot]], unit]
+            )
         out[slot, :, unit] = log_rate.float()
     return out
 
@@ -128,6 +131,7 @@ def _of_samples(batch: Batch, sample: Tensor) -> Batch:
         batch.sample[none],
         batch.block[none],
         batch.session[sample],
+        batch.fold[sample],
         batch.recent[none],
         {name: value[sample] for name, value in batch.values.items()},
         {name: there[sample] for name, there in batch.there.items()},

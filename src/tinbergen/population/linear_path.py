@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,25 +28,50 @@ class LinearPath(nn.Module):
     z is the exact posterior mean of :mod:`~tinbergen.population.factors`, for any part of units
     and bins that is visible: how much to believe follows from how many there are. Before any
     spike, z is what visible behaviours let expect, and the behaviours that are not visible are
-    read from it (:mod:`~tinbergen.population.behaviour_path`). Loadings, noise, temporal
-    covariance and all that joins behaviours to factors are fitted in closed steps and not
-    trained; c is, a little.
+    read from it (:mod:`~tinbergen.population.behaviour_path`). All of it is fitted in closed steps
+    and not trained.
+
+    Parameters
+    ----------
+    copies
+        Of all tables, one behind the other, fitted to different windows.
+    persistent
+        Whether the tables are among the weights that are kept.
     """
 
     linear_in: Tensor
     linear_scale: Tensor
+    linear_out: Tensor
     linear_kernel: Tensor
 
-    def __init__(self, vocabulary: Vocabulary, config: PopulationConfig):
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        config: PopulationConfig,
+        copies: int = 1,
+        persistent: bool = True,
+    ):
         super().__init__()
-        rank = config.units.linear_rank
-        shape, time = vocabulary.rates.shape, vocabulary.n_bins
-        self.register_buffer("linear_in", torch.zeros(*shape, rank))
-        self.register_buffer("linear_scale", torch.ones(shape))
-        kernel = torch.eye(time).repeat(len(vocabulary.sessions), 1, 1)
-        self.register_buffer("linear_kernel", kernel)
-        self.linear_out = nn.Parameter(torch.zeros(*shape, rank))
-        self.behaviour = BehaviourPath(vocabulary, config, rank)
+        rank, time = config.units.linear_rank, vocabulary.n_bins
+        self.blocks, units = vocabulary.rates.shape
+        self.sessions = len(vocabulary.sessions)
+        shape = copies * self.blocks, units
+        keep = partial(self.register_buffer, persistent=persistent)
+        keep("linear_in", torch.zeros(*shape, rank))
+        keep("linear_scale", torch.ones(shape))
+        keep("linear_out", torch.zeros(*shape, rank))
+        keep("linear_kernel", torch.eye(time).repeat(copies * self.sessions, 1, 1))
+        self.behaviour = BehaviourPath(vocabulary, config, copies, persistent)
+
+    def of_copy(self, batch: Batch, copy: Tensor) -> Batch:
+        """Let a batch look up the tables of a copy: one number, or one a sample."""
+        copy = copy.expand(batch.n_samples)
+        of_row = copy[batch.sample[:: batch.per_row]]
+        return replace(
+            batch,
+            block=batch.block + of_row * self.blocks,
+            session=batch.session + copy * self.sessions,
+        )
 
     def forward(
         self, x: Tensor, visible: Tensor, batch: Batch, hidden: Hidden

@@ -11,6 +11,7 @@ from tinbergen.nn.dropout import Dropout
 from tinbergen.nn.rotary import rotation
 from tinbergen.nn.transformer import Block, init_transformer
 from tinbergen.population.batch import Batch
+from tinbergen.population.calibration import Calibration
 from tinbergen.population.config import PopulationConfig
 from tinbergen.population.linear_path import LinearPath
 from tinbergen.population.masks import SCHEMES, Hidden
@@ -50,11 +51,13 @@ class PopulationModel(nn.Module):
     ----------
     vocabulary
         Its sessions are those that there are tables for.
+    folds
+        Parts of the training windows that the linear path is fitted without, for training on them.
     """
 
     first_block: Tensor
 
-    def __init__(self, config: PopulationConfig, vocabulary: Vocabulary):
+    def __init__(self, config: PopulationConfig, vocabulary: Vocabulary, folds: int = 0):
         super().__init__()
         self.config = config
         net, width = config.network, config.network.width
@@ -65,6 +68,10 @@ class PopulationModel(nn.Module):
         self.tables = UnitTables(vocabulary, width, config.units)
         rank = config.units.linear_rank
         self.linear = LinearPath(vocabulary, config) if rank else None
+        self.crossfit = None
+        if rank and folds:
+            self.crossfit = LinearPath(vocabulary, config, folds, persistent=False)
+        self.calibration = Calibration(vocabulary) if rank else None
         sizes = [s.n_units for s in vocabulary.sessions]
         shared = _MTM_STITCH if config.units.read == "stitch-mtm" else None
         self.stitch = None if config.units.read == "table" else Stitch(sizes, width, shared)
@@ -170,11 +177,29 @@ class PopulationModel(nn.Module):
         self, prediction: Prediction, x: Tensor, visible: Tensor, batch: Batch, hidden: Hidden
     ) -> Prediction:
         """Add what the linear path says, if there is one."""
-        if self.linear is None:
+        if self.linear is None or self.calibration is None:
             return prediction
-        log_gain, values = self.linear(x, visible, batch, hidden)
+        path, looked_up = self.path_of(batch)
+        log_gain, values = path(x, visible, looked_up, hidden)
+        log_gain = self.calibration(log_gain, batch)
         both = {name: value + values.get(name, 0.0) for name, value in prediction.values.items()}
         return Prediction(prediction.log_rates + log_gain, both, prediction.state)
+
+    def log_base(self, batch: Batch) -> Tensor:
+        """Return the log spikes/bin of each unit before anything is seen, ``(slot, unit)``."""
+        if self.stitch is None:
+            return self.tables.base(batch)
+        return self.tables.of_slots(self.tables.rate.log(), batch)
+
+    def path_of(self, batch: Batch) -> tuple[LinearPath, Batch]:
+        """Return the linear path for a batch, and the batch with its place in its tables.
+
+        In training that which was not fitted to the windows of the batch.
+        """
+        if self.training and self.crossfit is not None:
+            return self.crossfit, self.crossfit.of_copy(batch, batch.fold - 1)
+        assert self.linear is not None
+        return self.linear, batch
 
     def encode(
         self,

@@ -30,6 +30,7 @@ Strategy = Literal["frozen", "gradual", "full"]
 
 OWN = (
     *("tables.unit_", "tables.rate", "tables.root", "tables.region", "linear."),
+    "calibration.unit_",
     *("stitch.first.", "stitch.out.", "session_embedding", "patch_embedding"),
 )
 """Beginnings of the names of weights that belong to units and sessions; the rest is the core."""

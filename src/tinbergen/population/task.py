@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,26 +13,22 @@ from torch.nn import functional as F
 from tinbergen.errors import ConfigError, WeightsError
 from tinbergen.nn.poisson import masked_mean, poisson_nll
 from tinbergen.population.batch import Batch
-from tinbergen.population.behaviour_fits import fit_behaviour
 from tinbergen.population.config import PopulationConfig
 from tinbergen.population.corpus import Corpus
-from tinbergen.population.factors import factor_tables
-from tinbergen.population.linear_path import LinearPath
-from tinbergen.population.masks import Hidden, draw_masks, nothing_hidden
+from tinbergen.population.masks import Hidden, draw_masks
 from tinbergen.population.model import PopulationModel, Prediction
+from tinbergen.population.start import FOLDS, fit_start, hold_out, match_rates
 from tinbergen.training import RowSampler, Sampler, Task
 from tinbergen.training.config import TrainConfig
 from tinbergen.training.optim import adamw
 from tinbergen.training.prefetch import to_device
 
 _VALIDATION_DRAWS = 3
-_FOLDS, _BELIEF = 5, 10.0  # groups of units, spikes
-_MOST_WINDOWS = 1000  # to join behaviours to factors
 _VALIDATION_BATCH = 64
 # The same for every setting: a smaller share of hidden units would be easier, not better.
 _VALIDATION_RATIO = (0.02, 0.32)
 TABLES = ("unit_in", "unit_out")
-LINEAR = ("linear_out",)
+_HEAD_RATE = 0.1  # relative to that of the other weights
 
 
 class PopulationTask(Task):
@@ -62,53 +57,24 @@ class PopulationTask(Task):
         self.core = dict(core or {})
         self.score = ("validation_loss", "min") if len(self.validation) else None
         self.validate_start = self.config.units.linear_rank > 0
+        if self.validate_start:
+            hold_out(corpus, self.train)
         if not len(self.train):
             raise ConfigError("There is no window to train on.")
 
     def build(self) -> PopulationModel:
         """Return the network, its core from the given weights."""
-        model = PopulationModel(self.config, self.corpus.vocabulary)
+        model = PopulationModel(self.config, self.corpus.vocabulary, folds=FOLDS)
         own = model.state_dict()
         if unknown := [n for n, v in self.core.items() if n not in own or own[n].shape != v.shape]:
             raise WeightsError(f"The core does not fit the network: {', '.join(unknown[:5])}.")
         model.load_state_dict(own | self.core)
-        if model.linear is not None:
-            self._start_linear(model, model.linear)
+        carried = any(name.startswith("calibration.") for name in self.core)
+        fit_start(model, self.corpus, self.train, self.validation, self._hide, carried=carried)
         if self.core and self.config.adapting.strategy == "frozen":
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name not in self.core)
         return model
-
-    def _start_linear(self, model: PopulationModel, path: LinearPath) -> None:
-        """Fit factors, and what joins them to behaviours, to each session's training windows."""
-        corpus, vocabulary = self.corpus, self.corpus.vocabulary
-        for session in corpus.sessions:
-            number = vocabulary.number(session.name)
-            train, validation = (
-                rows[corpus.session[rows] == number] for rows in (self.train, self.validation)
-            )
-            found = factor_tables(
-                session,
-                vocabulary.sessions[number],
-                train - corpus.rows(session.name)[0],
-                validation - corpus.rows(session.name)[0],
-                self.config.units,
-            )
-            for name, values in found.items():
-                table = path.state_dict()[name]
-                if name == "linear_kernel":
-                    table[number] = torch.as_tensor(values)
-                    continue
-                own = table[vocabulary.first_block[number] :].flatten(0, 1)
-                own[: len(values)] = torch.as_tensor(values)
-            batches = [
-                to_device(corpus.batch(_some(rows)), torch.device("cpu"))
-                for rows in (train, validation)
-                if len(rows)
-            ]
-            fit_behaviour(path.behaviour, number, batches, partial(_factors, model, path))
-            if len(validation) and self.config.units.read == "table":
-                _match_rates(model, path, batches[-1])
 
     def batches(self) -> Sampler:
         """Return every training window once an epoch."""
@@ -126,6 +92,9 @@ class PopulationTask(Task):
         hidden, scheme = self.masks(batch, generator, self.config.masks.ratio)
         return population_loss(model(batch, hidden, scheme), batch, hidden, self.config)
 
+    def _hide(self, batch: Batch, generator: torch.Generator) -> Hidden:
+        return self.masks(batch, generator, self.config.masks.ratio)[0]
+
     def masks(
         self, batch: Batch, generator: torch.Generator, ratio: tuple[float, float]
     ) -> tuple[Hidden, Tensor]:
@@ -139,6 +108,8 @@ class PopulationTask(Task):
         if not len(self.validation):
             return {}
         device = next(model.parameters()).device
+        if isinstance(model, PopulationModel):
+            match_rates(model, self.corpus, self.validation)
         sums: dict[str, float] = {}
         total = 0
         for draw in range(_VALIDATION_DRAWS):
@@ -170,18 +141,19 @@ class PopulationTask(Task):
         names = {id(p): n for n, p in model.named_parameters()}
         adapting, groups = self.config.adapting, []
         for group in optimizer.param_groups:
-            kinds: dict[str, list] = {"core": [], "tables": [], "linear": [], "new": []}
+            kinds: dict[str, list] = {}
             for parameter in group["params"]:
-                kinds[self._kind(names[id(parameter)])].append(parameter)
+                kinds.setdefault(self._kind(names[id(parameter)]), []).append(parameter)
             core = {"lr": group["lr"] * adapting.core_rate}
             if adapting.strategy == "gradual":
                 core["first_step"] = round(adapting.frozen_share * config.steps)
-            linear = {"lr": group["lr"] * self.config.units.linear_rate, "weight_decay": 0.0}
-            tables = {"weight_decay": self.config.units.decay}
-            changes = {"core": core, "tables": tables, "linear": linear, "new": {}}
-            groups += [
-                {**group, **changes[kind], "params": own} for kind, own in kinds.items() if own
-            ]
+            changes = {
+                "core": core,
+                "tables": {"weight_decay": self.config.units.decay},
+                "heads": {"lr": group["lr"] * _HEAD_RATE, "weight_decay": 0.0},
+                "new": {},
+            }
+            groups += [{**group, **changes[kind], "params": own} for kind, own in kinds.items()]
         optimizer.param_groups.clear()
         for group in groups:
             optimizer.add_param_group(group)
@@ -192,9 +164,8 @@ class PopulationTask(Task):
         leaf = name.rpartition(".")[2]
         if name in self.core:
             return "core"
-        beside_path = name.startswith("out.") and self.config.units.linear_rank
-        if leaf in LINEAR or beside_path:
-            return "linear"
+        if name.startswith("out.") and self.config.units.linear_rank:  # the linear path leads
+            return "heads"
         return "tables" if leaf in TABLES else "new"
 
 
@@ -218,42 +189,6 @@ def population_loss(
         losses[f"loss_{name}"] = masked_mean(each, keep)
         total = total + modality.loss_weight * losses[f"loss_{name}"]
     return {"loss": total, **losses}
-
-
-def _factors(model: PopulationModel, path: LinearPath, batch: Batch, expected: Tensor) -> Tensor:
-    """Return the factors that all spikes of a batch tell of."""
-    visible = batch.present[:, None, :].expand(-1, batch.n_bins, -1)
-    with torch.no_grad():
-        return path.factors(model.tables.read(batch, visible), visible, batch, expected)
-
-
-def _match_rates(model: PopulationModel, path: LinearPath, batch: Batch) -> None:
-    """Shift each unit's log rate by what it has in these windows beyond what others tell of it.
-
-    As if ten spikes more had been seen as expected: rates drift, and what comes after training
-    is nearer to the validation windows.
-    """
-    unit = torch.arange(batch.present.shape[1])
-    observed, foreseen = torch.zeros(2, *batch.present.shape)
-    nothing = nothing_hidden(batch)
-    for fold in range(_FOLDS):
-        asked = batch.present & (unit % _FOLDS == fold)
-        visible = (batch.present & ~asked)[:, None, :].expand(-1, batch.n_bins, -1)
-        with torch.no_grad():
-            gain, _ = path(model.tables.read(batch, visible), visible, batch, nothing)
-            rates = (model.tables.base(batch)[:, None] + gain).exp()
-        observed += batch.counts.sum(dim=1) * asked
-        foreseen += rates.sum(dim=1) * asked
-    seen, expected = (
-        each.view(len(batch.block), batch.per_row, -1).sum(dim=1) for each in (observed, foreseen)
-    )
-    shift = ((seen + _BELIEF) / (expected + _BELIEF)).log()
-    model.tables.unit_shift[batch.block] = shift
-
-
-def _some(rows: np.ndarray) -> np.ndarray:
-    """Return at most so many rows, evenly."""
-    return rows[:: -(-len(rows) // _MOST_WINDOWS)]
 
 
 def _without_some_units(batch: Batch, share: float, generator: torch.Generator) -> Batch:

@@ -1,0 +1,113 @@
+"""What a model is fitted to before its first step: calibration, held-out parts, traits."""
+
+import numpy as np
+import pytest
+import torch
+from small import make_config, make_corpus, make_model, make_session, tensors
+
+from tinbergen.population.calibration import Calibration, Foretold, around, fit_calibration
+from tinbergen.population.masks import nothing_hidden
+from tinbergen.population.start import FOLDS, describe_units, hold_out
+from tinbergen.population.task import PopulationTask
+
+
+def test_each_training_window_is_of_one_part():
+    sessions = [make_session("a", 5, windows=11), make_session("b", 9, windows=2)]
+    corpus = make_corpus(sessions, make_config())
+    train = np.concatenate([corpus.rows("a", np.arange(8)), corpus.rows("b")])
+    hold_out(corpus, train)
+    np.testing.assert_array_equal(corpus.fold[:8], [1, 1, 1, 2, 2, 2, 3, 3])
+    np.testing.assert_array_equal(corpus.fold[8:11], 0)
+    np.testing.assert_array_equal(corpus.fold[11:], [1, 2])
+
+
+@pytest.mark.parametrize("fold", range(1, FOLDS + 1))
+def test_a_part_is_told_by_factors_that_have_not_seen_it(fold):
+    session = make_session("a", 20, windows=30)
+    rows = np.arange(24)
+    corpus = make_corpus([session], make_config(units={"linear_rank": 1}), {"a": rows})
+
+    def tables(counts):
+        corpus._counts = counts
+        model = PopulationTask(corpus, rows, np.arange(24, 30)).build()
+        batch = tensors(corpus.batch(rows[corpus.fold[rows] == fold]))
+        path, there = model.train().path_of(batch)
+        names = ("linear_in", "linear_scale", "linear_out", "linear_kernel")
+        mine = [path.get_buffer(n)[getattr(there, "session" if "kernel" in n else "block")]
+                for n in names]  # fmt: skip
+        return [table.clone() for table in mine]
+
+    counts = corpus._counts.copy()
+    before = tables(counts)
+    changed = counts.reshape(30, -1).copy()
+    changed[rows[corpus.fold[rows] == fold]] = 7
+    session.counts[rows[corpus.fold[rows] == fold]] = 7
+    for one, other in zip(before, tables(changed.ravel()), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_parts_share_a_batch_without_meeting():
+    """A window's prediction does not depend on which others are in its batch."""
+    sessions = [make_session("a", 21), make_session("b", 70)]
+    corpus = make_corpus(sessions, make_config())
+    model = PopulationTask(corpus, np.arange(len(corpus)), np.zeros(0, int)).build().train()
+
+    def gains(windows):
+        batch = tensors(corpus.batch(np.asarray(windows)))
+        path, there = model.path_of(batch)
+        visible = batch.present[:, None, :].expand(-1, batch.n_bins, -1)
+        gain, _ = path(model.tables.read(batch, visible), visible, there, nothing_hidden(batch))
+        filled = batch.present.any(dim=1) & (batch.sample == 0)
+        return gain[filled]
+
+    torch.testing.assert_close(gains([3]), gains([3, 0, 20, 11, 5, 14]), rtol=1e-4, atol=1e-5)
+
+
+def test_traits_are_those_of_the_counts():
+    session = make_session("a", 15, windows=20)
+    corpus = make_corpus([session], make_config())
+    model = PopulationTask(corpus, np.arange(20), np.zeros(0, int)).build()
+    traits = describe_units(model, corpus, np.arange(20), np.zeros(0, int))[0, :15].numpy()
+    y = session.counts.astype(float)
+    np.testing.assert_allclose(traits[:, 0], np.log(y.mean(axis=(0, 1))), rtol=1e-5)
+    fano = y.var(axis=(0, 1)) / (y.mean(axis=(0, 1)) + 1e-3)
+    np.testing.assert_allclose(traits[:, 3], np.log(fano + 0.1), rtol=1e-4)
+
+
+def test_calibration_starts_as_nothing():
+    corpus = make_corpus([make_session("a", 15)], make_config())
+    calibration = Calibration(corpus.vocabulary)
+    batch = tensors(corpus.batch(np.arange(3)))
+    gain = torch.randn(len(batch.sample), batch.n_bins, batch.present.shape[1])
+    torch.testing.assert_close(calibration(gain, batch), gain)
+
+
+def test_calibration_finds_what_a_foretold_change_is_worth():
+    """Half of each change is true for units of one kind, all of it for the others."""
+    rng = torch.Generator().manual_seed(0)
+    corpus = make_corpus([make_session("a", 15)], make_config())
+    calibration = Calibration(corpus.vocabulary)
+    gain = 0.7 * torch.randn(4000, 10, generator=rng)
+    kind = torch.randint(2, (4000,), generator=rng).float() * 2 - 1
+    traits = torch.stack([torch.zeros(4000), kind, *torch.zeros(2, 4000)], dim=1)
+    worth = torch.where(kind > 0, 1.0, 0.5)[:, None] * gain
+    counts = torch.poisson(worth.exp(), generator=rng)
+    each = traits[:, None].expand(-1, 10, -1).flatten(0, 1)
+    base = torch.zeros(gain.numel())
+    foretold = Foretold(around(gain).flatten(0, 1), each, base, counts.flatten())
+    fit_calibration(calibration, foretold, rng)
+    with torch.no_grad():
+        found = calibration.of_units(gain, traits)
+    assert (found - worth).abs().mean() < 0.25 * (gain - worth).abs().mean()
+
+
+def test_calibration_of_a_unit_is_that_of_the_batch():
+    corpus = make_corpus([make_session("a", 15), make_session("b", 70)], make_config())
+    model = make_model(corpus)
+    assert model.calibration is not None
+    batch = tensors(corpus.batch(np.array([1, 14, 3])))
+    gain = torch.randn(len(batch.sample), batch.n_bins, batch.present.shape[1])
+    whole = model.calibration(gain, batch)
+    for slot in range(len(batch.sample)):
+        traits = model.calibration.unit_traits[batch.block[slot // batch.per_row]]
+        torch.testing.assert_close(model.calibration.of_units(gain[slot].T, traits), whole[slot].T)
