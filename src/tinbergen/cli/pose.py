@@ -40,6 +40,13 @@ def train(
             "small convolutional network, from scratch."
         ),
     ] = None,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Video without labels to learn from too: a file, a folder, a dataset.yaml. "
+            "Several: again."
+        ),
+    ] = None,
     keypoints: Annotated[
         str | None, typer.Option(help="Names of those to learn, with commas between.")
     ] = None,
@@ -82,6 +89,7 @@ def train(
             labels,
             out,
             backbone=backbone,
+            videos=videos,
             keypoints=_names(keypoints),
             split=split,
             validation=validation,
@@ -225,7 +233,8 @@ def smooth(
     """
     from tinbergen.errors import ConfigError, OutputError
     from tinbergen.pose import smooth as run_smoothing
-    from tinbergen.pose.smoothing_table import views_by_ending, write_smoothed
+    from tinbergen.pose.smoothing_table import write_smoothed
+    from tinbergen.pose.views import views_by_ending
     from tinbergen.recordings import Video, read_dlc_csv
 
     if (fps is None) == (video is None):

@@ -70,6 +70,42 @@ class HeadConfig(Config):
     """Share of the steps before the transformer starts to move."""
 
 
+class UnlabelledConfig(Config):
+    """Losses on video without labels, where there is some; distances are px of the images.
+
+    Lightning Pose's ``log_weight`` w corresponds to ``exp(-w)`` here: 0.007 is its usual 5.
+    """
+
+    temporal: float = Field(default=0.007, ge=0)
+    """Weight of jumps from frame to frame."""
+    jump: float = Field(default=20.0, ge=0)
+    """Step from frame to frame that costs nothing, px of the images."""
+    pca_singleview: float = Field(default=0.007, ge=0)
+    """Weight of the distance from the plane of labelled poses, of the keypoints that are labelled
+    in four of five training frames."""
+    pca_multiview: float = Field(default=0.007, ge=0)
+    """Weight of the distance between views of the same part and what three coordinates in space
+    can look like; needs ``views``."""
+    views: tuple[str, ...] = ()
+    """Endings that tell the views of a part apart, such as ``_top`` and ``_bot``."""
+    clips: int = Field(default=256, ge=1)
+    """Clips that are read and kept, spread evenly over all the video."""
+    frames: int = Field(default=4, ge=2)
+    """Frames of a clip."""
+    batch: int = Field(default=2, ge=1)
+    """Clips in a step."""
+    start: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the steps before these losses begin."""
+    full: float = Field(default=0.5, gt=0, le=1)
+    """Share of the steps after which they have their whole weight; they grow linearly until
+    then, for positions mean nothing at first."""
+
+    def ramp(self, step: int, steps: int) -> float:
+        """Share of the weights in step ``step`` of ``steps``."""
+        share = (step / steps - self.start) / max(self.full - self.start, 1 / steps)
+        return min(1.0, max(0.0, share))
+
+
 class PoseConfig(Config):
     """Everything that a pose run depends on; what is None is chosen from the labels."""
 
@@ -95,6 +131,7 @@ class PoseConfig(Config):
     head: HeadConfig = HeadConfig()
     heatmaps: HeatmapConfig = HeatmapConfig()
     augment: PoseAugmentation = PoseAugmentation()
+    unlabelled: UnlabelledConfig = UnlabelledConfig()
     train: TrainConfig = TrainConfig()
 
     @pydantic.model_validator(mode="after")

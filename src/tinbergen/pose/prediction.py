@@ -20,6 +20,7 @@ from tinbergen.pose.config import PoseConfig, stored_config
 from tinbergen.pose.heatmaps import decode
 from tinbergen.pose.labels import LabelledImages
 from tinbergen.pose.model import PoseModel, quick
+from tinbergen.pose.viewing import view_as_labels
 from tinbergen.progress import Progress
 from tinbergen.recordings import Dataset, FrameSource, Keypoints, read_dlc_csv, write_dlc_csv
 from tinbergen.recordings.background import video_background
@@ -29,7 +30,6 @@ from tinbergen.training.device import choose_hardware
 from tinbergen.training.heap import heap_kept
 
 Data = Dataset | str | os.PathLike | Iterable[str | os.PathLike]
-_ASPECT = 0.03  # share by which the aspect of a video may differ from that of the labels
 
 
 class Predictor:
@@ -70,28 +70,8 @@ class Predictor:
         DataError
             If its frames have another aspect than the labelled images (unless ``any_size``).
         """
-        if video.follow is not None:
-            raise DataError(
-                f"{video.path}: expected whole frames, found a window that follows the animal. "
-                "Leave 'follow' out of the dataset for predicting."
-            )
-        config = self.config
-        expected = self.run.status.get("label_size")
-        height, width = video.height, video.width
-        if expected is not None and not any_size:
-            aspect = (width / height) / (expected[1] / expected[0])
-            roi_fits = config.roi is None or [height, width] == list(expected)
-            if abs(aspect - 1) > _ASPECT or not roi_fits:
-                raise DataError(
-                    f"{video.path}: expected frames like the labelled images, {expected[1]} x "
-                    f"{expected[0]} px, found {width} x {height} px. Is it of the same camera, "
-                    "uncropped? To predict all the same: --any-size (any_size=True)."
-                )
-        roi = config.roi or video.roi
-        if config.roi and video.roi:  # a region of the region
-            x, y, width, height = config.roi
-            roi = (x + video.roi[0], y + video.roi[1], width, height)
-        return video.view(gray=config.channels == 1, size=config.size, keep_aspect=True, roi=roi)
+        label_size = self.run.status.get("label_size")
+        return view_as_labels(video, self.config, label_size, any_size=any_size)
 
     @torch.inference_mode()
     def frames(
