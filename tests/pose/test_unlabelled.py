@@ -105,7 +105,9 @@ def test_positions_move_back_to_where_they_were():
 
 def test_the_weights_grow_from_nothing_to_all():
     settings = UnlabelledConfig(start=0.2, full=0.6)
-    assert [settings.ramp(step, 100) for step in (0, 20, 40, 60, 99)] == pytest.approx([0, 0, 0.5, 1, 1])
+    assert [settings.ramp(step, 100) for step in (0, 20, 40, 60, 99)] == pytest.approx(
+        [0, 0, 0.5, 1, 1]
+    )
     assert UnlabelledConfig(start=0.5, full=0.1).ramp(99, 100) == 1
 
 

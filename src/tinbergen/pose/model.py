@@ -6,20 +6,26 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tinbergen.nn.augment import IMAGENET_MEAN, IMAGENET_STD, Transforms, augment, normalise
 from tinbergen.nn.pixels import to_input
 from tinbergen.nn.vit import ViT, patchify
 from tinbergen.pose.config import PoseConfig
-from tinbergen.pose.network import ConvNet, conv
+from tinbergen.pose.network import ConvNet, conv, ramps
 
 HEAD_STRIDE = 4
 """Px of the image per px of a heat map."""
+_COARSER = 2
 
 
 class TokenHead(nn.Module):
-    """Patch tokens to heat maps at stride 4: doubled in size until they are there.
+    """Patch tokens to heat maps at stride 4: down to where the whole animal is seen, and up again.
+
+    A token knows its patch, and of the rest only what pretraining made of it; so the head looks
+    far by itself: two levels coarser than the tokens and back (a feature pyramid, Lin et al., CVPR
+    2017), with x and y coordinates, then doubled in size until it is there.
 
     Parameters
     ----------
@@ -37,7 +43,11 @@ class TokenHead(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.enter = nn.Conv2d(width, channels, 1)
-        layers: list[nn.Module] = [conv(channels, channels)]
+        self.first = conv(channels + 2, channels)
+        self.down = nn.ModuleList(conv(channels, channels, stride=2) for _ in range(_COARSER))
+        self.deep = conv(channels, channels)
+        self.merge = nn.ModuleList(conv(channels, channels) for _ in range(_COARSER))
+        layers: list[nn.Module] = []
         for _ in range((patch // HEAD_STRIDE).bit_length() - 1):
             layers += [
                 nn.Conv2d(channels, 4 * channels, 1),
@@ -50,8 +60,16 @@ class TokenHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ``(n, rows, columns, width)`` to ``(n, keypoints, rows * patch / 4, ...)``."""
-        x = self.norm(tokens).permute(0, 3, 1, 2)
-        return self.maps(self.layers(self.enter(x)))
+        x = self.enter(self.norm(tokens).permute(0, 3, 1, 2))
+        x = self.first(torch.cat([x, ramps(x)], dim=1))
+        finer = []
+        for stage in self.down:
+            finer.append(x)
+            x = stage(x)
+        x = self.deep(x)
+        for merge, side in zip(self.merge, finer[::-1], strict=True):
+            x = merge(functional.interpolate(x, size=side.shape[-2:], mode="nearest") + side)
+        return self.maps(self.layers(x))
 
 
 class PoseModel(nn.Module):

@@ -5,6 +5,8 @@ from .arrays import read_array_series as read_array_series
 from .arrays import read_array_spikes as read_array_spikes
 from .arrays import read_array_trials as read_array_trials
 from .arrays import read_binned_trials as read_binned_trials
+from .cameras import Camera as Camera
+from .cameras import read_cameras as read_cameras
 from .check import CheckRow as CheckRow
 from .check import check_dataset as check_dataset
 from .clocks import Clock as Clock
