@@ -20,7 +20,7 @@ from tinbergen.recordings import Video
 from tinbergen.simulation.files import write_video
 from tinbergen.training.loop import Loop
 
-ON = {"unlabelled": {"pca_singleview": 0.0, "clips": 6}}
+ON = {"unlabelled": {"pca_singleview": 0.0, "clips": 6, "jump": 0.0}}
 FEW = merge(SMALL, merge(ON, {"train": {"steps": 12, "validate_every": 4, "checkpoint_every": 3}}))
 
 
@@ -154,6 +154,8 @@ def test_runs_with_video_resume_exactly(project, film, tmp_path, monkeypatch):
     assert same(whole, again)
     plain = train(project, tmp_path / "plain", overrides=SMALL | {"train": FEW["train"]})
     assert not same(whole, plain)
+    calm = merge(FEW, {"unlabelled": {"jump": 1e3}})  # nothing is wrong, so nothing is changed
+    assert same(train(project, tmp_path / "calm", videos=film[0], overrides=calm), plain)
 
 
 def test_a_run_with_every_loss_still_finds_the_spots(tmp_path):

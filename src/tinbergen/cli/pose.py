@@ -261,6 +261,9 @@ def suggest(
     ],
     number: Annotated[int, typer.Option("--number", "-n", help="Frames.", min=1)] = 20,
     gap: Annotated[float, typer.Option(help="Least time between two of them, s.", min=0)] = 0.2,
+    context: Annotated[
+        int, typer.Option(help="Also write so many frames before and after each.", min=0)
+    ] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
     overwrite: Overwrite = False,
@@ -277,7 +280,7 @@ def suggest(
         raise OutputError(f"{folder} already exists; move it, or --overwrite.")
     members = [Predictor(run, device=device, precision=precision).video(source) for run in runs]
     found = suggest_frames(members, number, gap=gap)
-    export_frames(source, found.frames, out, members[0])
+    export_frames(source, found.frames, out, members[0], context=context)
     unit = " px of disagreement" if len(members) > 1 else " less than certain"
     for frame, difficulty in zip(found.frames, found.difficulty, strict=True):
         print(f"frame {frame}: {difficulty:.3g}{unit}")
@@ -292,7 +295,12 @@ def convert(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="File to write: .csv (DeepLabCut), .slp, .h5 or .json."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write: .csv or .h5 (DeepLabCut), .slp or .analysis.h5 (SLEAP), .json "
+            "(COCO).",
+        ),
     ],
     video: Annotated[
         Path | None, typer.Option(help="The video that was tracked, as SLEAP is to find it.")

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinbergen.errors import DataError
 from tinbergen.pose.config import PoseConfig
+from tinbergen.pose.context import stack_context
 from tinbergen.pose.viewing import view_as_labels
 from tinbergen.progress import Progress
 from tinbergen.recordings import FrameSource
@@ -24,7 +25,8 @@ class Clips:
     Attributes
     ----------
     frames
-        ``(clip, time, height, width, channels)`` uint8, as the network sees them.
+        ``(clip, time, height, width, channels)`` uint8, as the network sees them, with neighbours
+        (see :mod:`tinbergen.pose.context`).
     backgrounds
         ``(clip, height, width, channels)`` uint8 of their videos, where the encoder needs them.
     """
@@ -58,11 +60,12 @@ def read_clips(
     """
     settings, seed = config.unlabelled, config.train.seed
     views = [view_as_labels(video, config, label_size) for video in videos]
-    starts = [max(0, len(view) - settings.frames + 1) for view in views]
+    length = settings.frames + 2 * config.context
+    starts = [max(0, len(view) - length + 1) for view in views]
     total = sum(starts)
     if not total:
         raise DataError(
-            f"Expected unlabelled video of at least {settings.frames} frames, found none in "
+            f"Expected unlabelled video of at least {length} frames, found none in "
             f"{', '.join(str(video.path) for video in videos) or 'the given paths'}."
         )
     n = min(settings.clips, total)
@@ -71,22 +74,22 @@ def read_clips(
     frames, backgrounds = [], []
     ends = np.cumsum(starts)
     with Progress(n, "reading unlabelled video", "clips") as progress:
-        for view, end, length in zip(views, ends, starts, strict=True):
-            ours = chosen[(chosen >= end - length) & (chosen < end)] - (end - length)
+        for view, end, n_starts in zip(views, ends, starts, strict=True):
+            ours = chosen[(chosen >= end - n_starts) & (chosen < end)] - (end - n_starts)
             if not len(ours):
                 continue
-            rows = ours[:, None] + np.arange(settings.frames)
+            rows = ours[:, None] + np.arange(length)
             batch = view.frames(rows.ravel())
             sound = batch.ok.reshape(rows.shape).all(axis=1)
             shape = (*rows.shape, *config.size, config.channels or 1)
-            frames.append(batch.frames.reshape(shape)[sound])
+            clips = batch.frames.reshape(shape)[sound]
+            frames += [stack_context(clip, config.context) for clip in clips]
             if config.residual:
                 backgrounds += [_background(view)] * int(sound.sum())
             progress.advance(len(ours))
-    kept = np.concatenate(frames)
-    if not len(kept):
+    if not frames:
         raise DataError(f"Not one of {n} clips of the unlabelled video can be decoded.")
-    return Clips(kept, np.stack(backgrounds) if backgrounds else None)
+    return Clips(np.stack(frames), np.stack(backgrounds) if backgrounds else None)
 
 
 def _background(view: FrameSource) -> np.ndarray:

@@ -122,6 +122,8 @@ class PoseConfig(Config):
     """Gray or RGB; default: gray unless the images have colours."""
     roi: tuple[int, int, int, int] | None = None
     """Region ``(x, y, width, height)`` of the images to look at, px; default: all of it."""
+    context: int = Field(default=0, ge=0, le=4)
+    """Frames before and after each frame that the convolutional network sees too."""
     conv: ConvConfig = ConvConfig()
     """The network, unless there is an ``encoder``."""
     encoder: ViTConfig | None = None
@@ -145,6 +147,8 @@ class PoseConfig(Config):
             )
         if self.encoder is not None and self.encoder.patch not in (4, 8, 16, 32):
             raise ValueError(f"encoder.patch must be 4, 8, 16 or 32, found {self.encoder.patch}")
+        if self.encoder is not None and self.context:
+            raise ValueError("context is for the convolutional network; a backbone sees one frame")
         return self
 
     @property
@@ -159,6 +163,11 @@ class PoseConfig(Config):
         """``image_size``, once it is known."""
         assert self.image_size is not None
         return self.image_size
+
+    @property
+    def seen_channels(self) -> int:
+        """Channels of a frame with its neighbours."""
+        return (self.channels or 1) * (2 * self.context + 1)
 
     @property
     def n_maps(self) -> int:

@@ -185,15 +185,16 @@ def make_task(
     from tinbergen.pose.token_task import TokenTask
 
     rows = parts["train"], parts["validation"]
-    if backbone is None:
-        return PoseTask(config, images, *rows, unlabelled=unlabelled)
-    if unlabelled is not None and config.head.frozen:
+    frozen = config.encoder is not None and config.head.frozen
+    if unlabelled is not None and frozen:
         raise ConfigError(
             "Unlabelled video is learned from with every weight of the network, and this backbone "
             "is frozen: leave the video out, or --set head.frozen=false."
         )
+    kind = TokenTask if frozen else PoseTask
+    if backbone is None:
+        return kind(config, images, *rows, unlabelled=unlabelled)
     weights = backbone.weights_at(config.size)
-    kind = TokenTask if config.head.frozen else PoseTask
     backgrounds = still_backgrounds(images, backbone.backgrounds)
     return kind(config, images, *rows, weights, backgrounds, unlabelled)
 

@@ -89,7 +89,7 @@ class PoseModel(nn.Module):
         self.register_buffer("std", std[:channels] if imagenet else torch.ones(channels))
         self.encoder: ViT | None = None
         if config.encoder is None:
-            self.network: nn.Module = ConvNet(config.conv, channels, config.n_maps)
+            self.network: nn.Module = ConvNet(config.conv, config.seen_channels, config.n_maps)
         else:
             shape = config.encoder
             self.encoder = ViT(shape)
@@ -110,7 +110,7 @@ class PoseModel(nn.Module):
         Parameters
         ----------
         frames
-            ``(n, height, width, channels)`` uint8.
+            ``(n, height, width, channels)`` uint8; with neighbours, all of theirs.
         background
             The same for each frame's background, where the encoder sees differences to it.
 
@@ -121,10 +121,16 @@ class PoseModel(nn.Module):
         """
         if background is not None:
             return to_input(frames, background, transforms)
-        images = frames.permute(0, 3, 1, 2)
+        # Neighbours are images of their own here: first all frames' first neighbours.
+        apart = frames.unflatten(-1, (-1, len(self.mean))).permute(3, 0, 4, 1, 2)
+        images = apart.flatten(0, 1)
         if transforms is None:
-            return normalise(images, self.mean, self.std)
-        return augment(images, transforms, self.mean, self.std)
+            prepared = normalise(images, self.mean, self.std)
+        else:
+            prepared = augment(images, transforms.repeat(len(apart)), self.mean, self.std)
+        if len(apart) == 1:
+            return prepared
+        return prepared.unflatten(0, apart.shape[:2]).transpose(0, 1).flatten(1, 2)
 
     def tokens(self, images: Tensor) -> Tensor:
         """Patch tokens of the encoder, ``(n, rows, columns, width)``."""

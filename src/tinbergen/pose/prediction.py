@@ -17,6 +17,7 @@ from tinbergen.files import content_hash, ensure_output_folder, safe_name, write
 from tinbergen.nn.backgrounds import load_backgrounds
 from tinbergen.pose.backgrounds import still_backgrounds
 from tinbergen.pose.config import PoseConfig, stored_config
+from tinbergen.pose.context import with_context
 from tinbergen.pose.heatmaps import decode
 from tinbergen.pose.labels import LabelledImages
 from tinbergen.pose.model import PoseModel, quick
@@ -82,7 +83,7 @@ class Predictor:
         Parameters
         ----------
         frames
-            ``(n, height, width, channels)`` uint8.
+            ``(n, height, width, channels)`` uint8, with neighbours.
         background
             ``(1, height, width, channels)`` uint8, where the encoder needs it.
 
@@ -122,16 +123,16 @@ class Predictor:
         confidence = np.full((n, config.n_maps), np.nan)
         keeping = heap_kept(self.device.type == "cpu")
         with keeping, Progress(n, f"predicting {video.name}", "frames") as progress:
-            for batch in decode_ahead(view, 0, batch_size):
-                sound = batch.frames[batch.ok].reshape(-1, *config.size, config.channels or 1)
-                if len(sound):
-                    rows = batch.indices[batch.ok]
-                    where, how_sure = self.frames(sound, background)
+            batches = decode_ahead(view, 0, batch_size)
+            for indices, ok, frames in with_context(batches, config.context):
+                if ok.any():
+                    rows = indices[ok]
+                    where, how_sure = self.frames(frames[ok], background)
                     # By way of the file's px to those of the frames that were handed in.
                     in_file = view.geometry.to_source(where)
                     positions[rows] = video.geometry.to_output(in_file)
                     confidence[rows] = how_sure
-                progress.advance(len(batch))
+                progress.advance(len(indices))
         if not np.isfinite(confidence).any():
             raise DataError(f"{video.path}: not one of {n} frames can be decoded.")
         shape = (n, len(config.individuals), len(config.keypoints))

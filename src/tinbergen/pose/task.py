@@ -17,6 +17,7 @@ from tinbergen.pose.config import PoseConfig
 from tinbergen.pose.heatmaps import decode, gaussian_targets
 from tinbergen.pose.labels import LabelledImages
 from tinbergen.pose.model import PoseModel
+from tinbergen.pose.network import running_statistics
 from tinbergen.pose.unlabelled import Unlabelled
 from tinbergen.training import RowSampler, Sampler, Task, TrainConfig
 from tinbergen.training.optim import adamw
@@ -90,7 +91,7 @@ class PoseTask(Task):
             if self.encoder is not None:
                 model.encoder.load_state_dict(self.encoder)
         else:
-            pixels = self.images.images[self.train].reshape(-1, self.images.images.shape[-1])
+            pixels = self.images.images[self.train].reshape(-1, len(model.mean))
             model.mean.copy_(torch.from_numpy(pixels.mean(axis=0) / 255))
             model.std.copy_(torch.from_numpy(pixels.std(axis=0) / 255).clamp_min(1e-3))
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -125,10 +126,10 @@ class PoseTask(Task):
         times = config.augment.draw(n, config.size, generator).repeat(config.unlabelled.frames)
         background = video.get("background")
         more = self._with_noise(model, video["frames"], times, background, generator)
-        # One pass, so that batch norms see what they will be used on.
-        logits = model(torch.cat([images, more]))
-        compared = self.compare(logits[: len(rows)], moved)
-        found = decode(logits[len(rows) :], PoseModel.stride, config.heatmaps.sigma)
+        compared = self.compare(model(images), moved)
+        with running_statistics(model):
+            logits = model(more)
+        found = decode(logits, PoseModel.stride, config.heatmaps.sigma)
         terms = self.unlabelled.losses(*found, times.to(rows.device), self.swap)
         added = torch.stack([*terms.values()]).sum() if terms else 0.0
         return {"loss": compared + video["ramp"] * added, "labelled": compared, **terms}

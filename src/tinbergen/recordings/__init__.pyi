@@ -17,8 +17,9 @@ from .counts_cache import CountsCache as CountsCache
 from .counts_cache import CountsConfig as CountsConfig
 from .dataset import Dataset as Dataset
 from .deeplabcut import read_dlc_csv as read_dlc_csv
-from .deeplabcut import read_dlc_h5 as read_dlc_h5
 from .deeplabcut import write_dlc_csv as write_dlc_csv
+from .deeplabcut_h5 import read_dlc_h5 as read_dlc_h5
+from .deeplabcut_h5 import write_dlc_h5 as write_dlc_h5
 from .following import AnimalView as AnimalView
 from .frames import FrameBatch as FrameBatch
 from .frames import FrameSource as FrameSource
