@@ -188,19 +188,30 @@ def evaluate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Score a run on labelled frames: those it held out, or those of other animals."""
+    from tinbergen.pose import ensemble_disagreement
     from tinbergen.pose import evaluate as run_evaluation
 
     options = {"part": part, "device": device, "precision": precision, "skip_bad": skip_bad}
     found = run_evaluation(run, labels, out=out, **options)  # type: ignore[arg-type]
     _say(found.scores)
-    for other in against or []:
-        theirs = run_evaluation(other, labels, out=False, **options)  # type: ignore[arg-type]
+    others = {
+        str(other): run_evaluation(other, labels, out=False, **options)  # type: ignore[arg-type]
+        for other in against or []
+    }
+    for other, theirs in others.items():
         test = found.compared_with(theirs)
         print(
             f"against {other}: {test.mean:+.2f} px ({test.interval.low:+.2f} to "
             f"{test.interval.high:+.2f}), p = {test.p:.3g}, {test.n} labels in {test.n_groups} "
             "groups; negative: this run is better"
         )
+    if others:
+        hard = ensemble_disagreement([found, *others.values()])
+        for name, each in {str(run): found, **others}.items():
+            curve = each.by_difficulty(hard)
+            steps = zip(curve.threshold, curve.error, curve.n, strict=True)
+            text = ", ".join(f"{e:.2f} from {t:g} on ({n})" for t, e, n in steps if n)
+            print(f"px where the runs disagree by so many px, {name}: {text}")
 
 
 @pose.command()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -87,23 +84,6 @@ class ConvNet(nn.Module):
             larger = functional.interpolate(x, scale_factor=2, mode="nearest")
             x = merge(larger + side(finer))
         return self.maps(x)
-
-
-@contextmanager
-def running_statistics(model: nn.Module) -> Iterator[None]:
-    """Let batch norms use their running statistics, and leave them as they are, in training.
-
-    For frames that are alike, such as those of one clip: their own statistics are not those of the
-    labelled frames, and would spoil what is used in prediction.
-    """
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
-    for norm in norms:
-        norm.eval()
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.train()
 
 
 def ramps(images: Tensor) -> Tensor:

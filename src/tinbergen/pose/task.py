@@ -17,7 +17,6 @@ from tinbergen.pose.config import PoseConfig
 from tinbergen.pose.heatmaps import decode, gaussian_targets
 from tinbergen.pose.labels import LabelledImages
 from tinbergen.pose.model import PoseModel
-from tinbergen.pose.network import running_statistics
 from tinbergen.pose.unlabelled import Unlabelled
 from tinbergen.training import RowSampler, Sampler, Task, TrainConfig
 from tinbergen.training.optim import adamw
@@ -126,10 +125,10 @@ class PoseTask(Task):
         times = config.augment.draw(n, config.size, generator).repeat(config.unlabelled.frames)
         background = video.get("background")
         more = self._with_noise(model, video["frames"], times, background, generator)
-        compared = self.compare(model(images), moved)
-        with running_statistics(model):
-            logits = model(more)
-        found = decode(logits, PoseModel.stride, config.heatmaps.sigma)
+        # One pass, so that batch norms see what they will be used on.
+        logits = model(torch.cat([images, more]))
+        compared = self.compare(logits[: len(rows)], moved)
+        found = decode(logits[len(rows) :], PoseModel.stride, config.heatmaps.sigma)
         terms = self.unlabelled.losses(*found, times.to(rows.device), self.swap)
         added = torch.stack([*terms.values()]).sum() if terms else 0.0
         return {"loss": compared + video["ramp"] * added, "labelled": compared, **terms}

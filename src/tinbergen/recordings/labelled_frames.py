@@ -66,6 +66,8 @@ def read_labelled_frames(
     """
     csv = Path(csv)
     table = read_keypoint_table(csv)
+    if not table.index:
+        raise DataError(f"{csv}: expected a row for each labelled image, found only the header.")
     names = [Path(*(cell.replace("\\", "/") for cell in cells)) for cells in table.index]
     if len(set(names)) != len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
