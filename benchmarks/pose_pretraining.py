@@ -92,15 +92,15 @@ def one_run(
         )
         spent = time.process_time() - cpu
         found = evaluate(run, chosen.labels, part="test", out=False, device="cpu")
-    return {
-        "arm": arm, "labels": labels, "seed": seed,
-        "test_px": round(pixel_errors(found.distances).mean, 3),
-        "test_median_px": round(float(np.nanmedian(found.distances)), 3),
-        "validation_px": round(run.status["best_score"], 3),
-        "null_px": round(pixel_errors(found.null).mean, 3),
-        "cpu_s": round(spent, 1),
-        "distances": np.round(found.distances, 3).tolist(),
-    }  # fmt: skip
+        return {
+            "arm": arm, "labels": labels, "seed": seed,
+            "test_px": round(pixel_errors(found.distances).mean, 3),
+            "test_median_px": round(float(np.nanmedian(found.distances)), 3),
+            "validation_px": round(run.status["best_score"], 3),
+            "null_px": round(pixel_errors(found.null).mean, 3),
+            "cpu_s": round(spent, 1),
+            "distances": np.round(found.distances, 3).tolist(),
+        }  # fmt: skip
 
 
 def paired(rows: list[dict], one: str, other: str, labels: int) -> dict[str, Any]:

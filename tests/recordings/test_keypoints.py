@@ -208,6 +208,13 @@ class TestLabelledFrames:
         assert [p.name for p in frames.missing_images()] == ["img2.png"]
         np.testing.assert_array_equal(frames.visible[:, 0, 0], [True, False])
 
+    def test_hidden_is_not_seen(self, tmp_path):
+        """Lightning Pose: 0 no label, 1 hidden, 2 seen; all of them may be at a place."""
+        rows = "".join(f"img{k}.png,1,2,{flag}\n" for k, flag in enumerate(["0", "1", "2", ""]))
+        frames = read_labelled_frames(write(tmp_path, self.TEXT.split("labeled-data")[0] + rows))
+        np.testing.assert_array_equal(frames.visible[:, 0, 0], [False, False, True, True])
+        assert np.isfinite(frames.positions).all()
+
     def test_three_index_cells(self, tmp_path):
         text = (
             "scorer,,,me,me\nbodyparts,,,nose,nose\ncoords,,,x,y\n"

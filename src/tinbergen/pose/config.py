@@ -73,17 +73,18 @@ class HeadConfig(Config):
 class UnlabelledConfig(Config):
     """Losses on video without labels, where there is some; distances are px of the images.
 
-    Lightning Pose's ``log_weight`` w corresponds to ``exp(-w)`` here: 0.007 is its usual 5.
+    Weights are beside the 1 of the labelled frames; Lightning Pose's ``log_weight`` w is
+    ``exp(-w)`` here.
     """
 
-    temporal: float = Field(default=0.007, ge=0)
+    temporal: float = Field(default=0.0002, ge=0)
     """Weight of jumps from frame to frame."""
     jump: float = Field(default=20.0, ge=0)
     """Step from frame to frame that costs nothing, px of the images."""
-    pca_singleview: float = Field(default=0.007, ge=0)
+    pca_singleview: float = Field(default=0.0002, ge=0)
     """Weight of the distance from the plane of labelled poses, of the keypoints that are labelled
     in four of five training frames."""
-    pca_multiview: float = Field(default=0.007, ge=0)
+    pca_multiview: float = Field(default=0.0002, ge=0)
     """Weight of the distance between views of the same part and what three coordinates in space
     can look like; needs ``views``."""
     views: tuple[str, ...] = ()

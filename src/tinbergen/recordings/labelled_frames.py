@@ -77,7 +77,10 @@ def read_labelled_frames(
     positions = np.stack([columns.take(table.values, axis) for axis in ("x", "y")], axis=-1)
     visible = np.isfinite(positions).all(axis=-1)
     if "visible" in columns.fields:
-        visible &= np.nan_to_num(columns.take(table.values, "visible"), nan=1.0) > 0
+        flags = columns.take(table.values, "visible")
+        # Lightning Pose and COCO: 1 is hidden, 2 is seen. Tables of 0 and 1 mean no and yes.
+        seen = 2 if (flags == 2).any() else 1
+        visible &= np.nan_to_num(flags, nan=seen) >= seen
     return LabelledFrames(
         images=tuple(base / name for name in names),
         keypoints=columns.keypoints,
