@@ -43,7 +43,7 @@ def triangulate(pixels: ArrayLike, cameras: Sequence[Camera]) -> np.ndarray:
     """
     pixels = _checked(pixels, cameras)
     flat = pixels.reshape(len(cameras), math.prod(pixels.shape[1:-1]), 2)
-    seen = np.isfinite(flat).all(axis=-1)
+    seen = np.asarray(np.isfinite(flat).all(axis=-1))
     rows = []
     for camera, places, known in zip(cameras, flat, seen, strict=True):
         plane = np.where(known[:, None], camera.undistort(places), 0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
@@ -69,7 +71,7 @@ class Unlabelled:
         first = np.arange(len(self.config.individuals)) * len(names)
         return (first[:, None, None] + parts).reshape(-1, parts.shape[1])
 
-    def draw(self, step: int, salt: int) -> dict[str, np.ndarray]:
+    def draw(self, step: int, salt: int) -> dict[str, Any]:
         """Choose the clips of a step; nothing before their losses begin.
 
         Parameters

@@ -1,15 +1,10 @@
 """Labels and videos that are not as they should be, through the command line: one message each."""
 
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
+from spots import SMALL, picture, write_project
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "pose"))
-
-from spots import SMALL, picture, write_project  # noqa: E402
 
 SETTINGS = [
     "--set", "longest=96", "--set", f"conv.widths={SMALL['conv']['widths']}",
