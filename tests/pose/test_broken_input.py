@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from spots import SMALL, picture, write_project
 
-
 SETTINGS = [
     "--set", "longest=96", "--set", f"conv.widths={SMALL['conv']['widths']}",
     "--set", "conv.merged=16", "--set", "train.device=cpu", "--set", "train.tensorboard=false",

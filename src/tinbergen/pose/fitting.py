@@ -191,10 +191,10 @@ def make_task(
             "Unlabelled video is learned from with every weight of the network, and this backbone "
             "is frozen: leave the video out, or --set head.frozen=false."
         )
-    kind = TokenTask if frozen else PoseTask
     if backbone is None:
-        return kind(config, images, *rows, unlabelled=unlabelled)
+        return PoseTask(config, images, *rows, unlabelled=unlabelled)
     weights = backbone.weights_at(config.size)
+    kind = TokenTask if frozen else PoseTask
     backgrounds = still_backgrounds(images, backbone.backgrounds)
     return kind(config, images, *rows, weights, backgrounds, unlabelled)
 

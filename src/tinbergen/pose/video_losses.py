@@ -43,8 +43,9 @@ def temporal_loss(
     Examples
     --------
     >>> walk = torch.tensor([0.0, 0.0, 5.0, 30.0])[:, None, None, None] * torch.tensor([1.0, 0.0])
-    >>> float(temporal_loss(walk, torch.ones(4, 1, 1), 20.0)) * 3  # steps of 0, 5 and 25 px
-    5.0
+    >>> loss = temporal_loss(walk, torch.ones(4, 1, 1), 20.0)  # steps of 0, 5 and 25 px
+    >>> round(float(loss), 3)
+    1.667
     """
     steps = torch.linalg.vector_norm(positions[1:] - positions[:-1], dim=-1)
     sure = torch.minimum(confidence[1:], confidence[:-1]) >= least
