@@ -49,7 +49,7 @@ TRAINING: dict[str, Any] = {
     "checkpoint_every": 0, "tensorboard": False, "device": "cpu",
 }  # fmt: skip
 HEADS: dict[str, dict[str, Any]] = {
-    "frozen": {"head": {"width": 64, "views": 8}},
+    "frozen": {"head": {"width": 64, "views": 0}},
     "tuned": {
         "head": {
             "width": 64,

@@ -154,8 +154,6 @@ def test_runs_with_video_resume_exactly(project, film, tmp_path, monkeypatch):
     assert same(whole, again)
     plain = train(project, tmp_path / "plain", overrides=SMALL | {"train": FEW["train"]})
     assert not same(whole, plain)
-    calm = merge(FEW, {"unlabelled": {"jump": 1e3}})  # nothing is wrong, so nothing is changed
-    assert same(train(project, tmp_path / "calm", videos=film[0], overrides=calm), plain)
 
 
 def test_a_run_with_every_loss_still_finds_the_spots(tmp_path):

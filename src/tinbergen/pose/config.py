@@ -60,8 +60,9 @@ class HeadConfig(Config):
     frozen: bool = True
     """Keep the transformer as it is. Its tokens are then computed once, for ``views`` of every
     frame, and training costs next to nothing: the choice for a CPU."""
-    views: int = Field(default=16, ge=1)
-    """Augmented views of each frame whose tokens are kept."""
+    views: int = Field(default=16, ge=0)
+    """Augmented views of each frame whose tokens are kept; 0: views are drawn anew at every step,
+    which is better with few labels and costs a pass of the transformer each."""
     backbone_rate: float = Field(default=0.1, gt=0)
     """Learning rate of the transformer's last block, as a share of the head's, if not frozen."""
     layer_decay: float = Field(default=0.75, gt=0, le=1)

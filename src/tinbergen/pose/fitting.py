@@ -194,7 +194,7 @@ def make_task(
     if backbone is None:
         return PoseTask(config, images, *rows, unlabelled=unlabelled)
     weights = backbone.weights_at(config.size)
-    kind = TokenTask if frozen else PoseTask
+    kind = TokenTask if frozen and config.head.views else PoseTask
     backgrounds = still_backgrounds(images, backbone.backgrounds)
     return kind(config, images, *rows, weights, backgrounds, unlabelled)
 
