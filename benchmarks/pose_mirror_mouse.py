@@ -25,15 +25,13 @@ import numpy as np
 import torch
 
 from machine import describe_machine
+from pose_sets import mirror_mouse
 from tinbergen.metrics import bootstrap_interval, pixel_errors
-from tinbergen.pose import Predictor, evaluate, open_labels, train
+from tinbergen.pose import Predictor, evaluate, train
 from tinbergen.pose.fitting import pose_config
 from tinbergen.pose.labels import LabelledImages, load_images
 from tinbergen.recordings import Video
 
-# Rows of the table that torch's generator with seed 42 deals out, as in Lightning Pose.
-TEST = (3, 4, 9, 21, 44, 47, 48, 58, 75)
-VALIDATION = (15, 30, 41, 50, 51, 52, 64, 83, 89)
 PEERS = {
     "Lightning Pose 2.4.0, ResNet-18 from scratch, 128 px, 32 epochs": {
         "test_px": 20.9,
@@ -43,15 +41,6 @@ PEERS = {
         "note": "its `default` augmentation; not its recipe, which starts from pretrained weights",
     },
 }
-
-
-def named_split(images: LabelledImages) -> dict[str, list[str]]:
-    """Image names of the split."""
-    held = {"test": TEST, "validation": VALIDATION}
-    train_rows = sorted(set(range(len(images))) - set(TEST) - set(VALIDATION))
-    return {
-        n: [images.names[i] for i in rows] for n, rows in {**held, "train": train_rows}.items()
-    }
 
 
 def ridge_error(images: LabelledImages, train_rows: list[int], test_rows: list[int]) -> float:
@@ -140,12 +129,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    labels = open_labels(args.project)
+    chosen = mirror_mouse(args.project)
     small = {"image_size": [96, 96]}
-    images = load_images(labels, pose_config(labels, None, small))
-    split = named_split(images)
-    train_rows = [i for i, name in enumerate(images.names) if name in set(split["train"])]
-    ridge = ridge_error(images, train_rows, list(TEST))
+    images = load_images(chosen.labels, pose_config(chosen.labels, None, small))
+    split = chosen.split()
+    ridge = ridge_error(images, chosen.parts["train"].tolist(), chosen.parts["test"].tolist())
     result: dict = {
         "benchmark": "pose_mirror_mouse",
         "machine": describe_machine(),

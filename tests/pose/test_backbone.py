@@ -85,6 +85,9 @@ def test_training_evaluating_and_predicting(backbone, project, film, tmp_path):
     assert np.isfinite(found.distances).all()
     predicted = Predictor(run, device="cpu").video(Video(film[0]))
     assert np.isfinite(predicted.positions).all()
+    anew = merge(HEAD, {"head": {"views": 0}})
+    fresh = train(project, tmp_path / "anew", backbone=backbone.path, test=0.2, overrides=anew)
+    assert torch.equal(fresh.load_weights()["encoder.norm.weight"], stored["encoder.norm.weight"])
 
 
 def test_frozen_runs_resume_exactly(backbone, project, tmp_path, monkeypatch):

@@ -16,7 +16,8 @@ from tinbergen.pose.random_walk import (
     smoother,
 )
 from tinbergen.pose.smoothing import join_members
-from tinbergen.pose.smoothing_table import views_by_ending, write_smoothed
+from tinbergen.pose.smoothing_table import write_smoothed
+from tinbergen.pose.views import views_by_ending
 from tinbergen.recordings import Keypoints, read_lightning_pose_csv
 
 

@@ -94,7 +94,7 @@ class TestConverting:
         positions[2, 1] = confidence[2, 1] = np.nan
         return Keypoints(np.arange(6), positions, confidence, ("a", "b", "c"), ("fly 1", "fly 2"))
 
-    @pytest.mark.parametrize("ways", [(".slp", ".h5", ".csv"), (".h5", ".csv", ".slp")])
+    @pytest.mark.parametrize("ways", [(".slp", ".h5", ".csv"), (".h5", ".analysis.h5", ".slp")])
     def test_tracks_come_back_through_every_format(self, pose, tmp_path, ways):
         write_dlc_csv(tmp_path / "0.csv", pose)
         source = tmp_path / "0.csv"

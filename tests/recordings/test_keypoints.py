@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,7 @@ from tinbergen.recordings import (
     read_labelled_frames,
     read_lightning_pose_csv,
     write_dlc_csv,
+    write_dlc_h5,
     write_labelled_frames,
 )
 from tinbergen.recordings.plain_pickle import read_plain_pickle
@@ -35,6 +38,59 @@ def write(tmp_path: Path, text: str, name: str = "pose.csv") -> Path:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return path
+
+
+class TestDlcH5:
+    @given(data=st.data(), animals=st.sampled_from([("individual",), ("mouse",), ("a", "b")]))
+    @settings(max_examples=25)
+    def test_round_trip(self, tmp_path_factory, data, animals):
+        shape = (3, len(animals), 2, 2)
+        positions = data.draw(hnp.arrays(np.float64, shape, elements=numbers))
+        confidence = data.draw(hnp.arrays(np.float64, shape[:3], elements=numbers))
+        pose = Keypoints(np.arange(3.0), positions, confidence, ("nose", "tail"), animals)
+        path = tmp_path_factory.mktemp("h5") / "pose.h5"
+        write_dlc_h5(path, pose, scorer="net")
+        again = read_dlc_h5(path, fps=1)
+        assert (again.keypoints, again.individuals) == (pose.keypoints, pose.individuals)
+        np.testing.assert_array_equal(again.positions, pose.positions)
+        np.testing.assert_array_equal(again.confidence, pose.confidence)
+
+    def test_the_layout_is_that_of_pandas(self, real_data, tmp_path):
+        """Every attribute of a file that pandas wrote is there, of the same type."""
+        real = real_data / "video/horse_labelled_video_amadeus/BrownHorseinShadow_gt.h5"
+        if not real.is_file():
+            pytest.skip(f"no recordings at {real}")
+        path = tmp_path / "pose.h5"
+        write_dlc_h5(path, read_dlc_h5(real, fps=24), scorer="Byron")
+        with h5py.File(real) as theirs, h5py.File(path) as ours:
+            for place in ("/", "df_with_missing", "df_with_missing/table"):
+                for name, value in theirs[place].attrs.items():
+                    found = ours[place].attrs[name]
+                    assert type(found) is type(value) or name == "FIELD_0_FILL", (place, name)
+                    if name.endswith(("_cols", "info", "non_index_axes", "block_0_kind")):
+                        assert read_plain_pickle(found) == read_plain_pickle(value)
+                    elif not name.startswith(("FIELD_0", "index_kind")):
+                        assert isinstance(value, h5py.Empty) or found == value, (place, name)
+            a, b = theirs["df_with_missing/table"], ours["df_with_missing/table"]
+            np.testing.assert_array_equal(a["values_block_0"], b["values_block_0"])
+
+    def test_pandas_reads_it(self, tmp_path):
+        pytest.importorskip("tables", reason="pandas reads HDF5 with PyTables only")
+        import pandas as pd
+
+        positions = np.arange(32.0).reshape(4, 2, 2, 2)
+        pose = Keypoints(np.arange(4.0), positions, individuals=("a", "b"))
+        write_dlc_h5(tmp_path / "pose.h5", pose)
+        frame: Any = pd.read_hdf(tmp_path / "pose.h5", "df_with_missing")
+        assert list(frame.columns.names) == ["scorer", "individuals", "bodyparts", "coords"]
+        np.testing.assert_array_equal(frame.to_numpy().reshape(4, 2, 2, 2), pose.positions)
+
+    def test_more_columns_than_it_can_name(self, tmp_path):
+        names = tuple(f"a keypoint with a long name, number {k}" for k in range(900))
+        pose = Keypoints(np.arange(1.0), np.zeros((1, 1, 900, 2)), keypoints=names)
+        with pytest.raises(DataError, match=r"1800 columns .* write a \.csv"):
+            write_dlc_h5(tmp_path / "pose.h5", pose)
+        assert not (tmp_path / "pose.h5").exists()
 
 
 class TestDlcCsv:
@@ -151,6 +207,13 @@ class TestLabelledFrames:
         assert frames.images[0] == image
         assert [p.name for p in frames.missing_images()] == ["img2.png"]
         np.testing.assert_array_equal(frames.visible[:, 0, 0], [True, False])
+
+    def test_hidden_is_not_seen(self, tmp_path):
+        """Lightning Pose: 0 no label, 1 hidden, 2 seen; all of them may be at a place."""
+        rows = "".join(f"img{k}.png,1,2,{flag}\n" for k, flag in enumerate(["0", "1", "2", ""]))
+        frames = read_labelled_frames(write(tmp_path, self.TEXT.split("labeled-data")[0] + rows))
+        np.testing.assert_array_equal(frames.visible[:, 0, 0], [False, False, True, True])
+        assert np.isfinite(frames.positions).all()
 
     def test_three_index_cells(self, tmp_path):
         text = (

@@ -40,6 +40,13 @@ def train(
             "small convolutional network, from scratch."
         ),
     ] = None,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Video without labels to learn from too: a file, a folder, a dataset.yaml. "
+            "Several: again."
+        ),
+    ] = None,
     keypoints: Annotated[
         str | None, typer.Option(help="Names of those to learn, with commas between.")
     ] = None,
@@ -82,6 +89,7 @@ def train(
             labels,
             out,
             backbone=backbone,
+            videos=videos,
             keypoints=_names(keypoints),
             split=split,
             validation=validation,
@@ -180,19 +188,30 @@ def evaluate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Score a run on labelled frames: those it held out, or those of other animals."""
+    from tinbergen.pose import ensemble_disagreement
     from tinbergen.pose import evaluate as run_evaluation
 
     options = {"part": part, "device": device, "precision": precision, "skip_bad": skip_bad}
     found = run_evaluation(run, labels, out=out, **options)  # type: ignore[arg-type]
     _say(found.scores)
-    for other in against or []:
-        theirs = run_evaluation(other, labels, out=False, **options)  # type: ignore[arg-type]
+    others = {
+        str(other): run_evaluation(other, labels, out=False, **options)  # type: ignore[arg-type]
+        for other in against or []
+    }
+    for other, theirs in others.items():
         test = found.compared_with(theirs)
         print(
             f"against {other}: {test.mean:+.2f} px ({test.interval.low:+.2f} to "
             f"{test.interval.high:+.2f}), p = {test.p:.3g}, {test.n} labels in {test.n_groups} "
             "groups; negative: this run is better"
         )
+    if others:
+        hard = ensemble_disagreement([found, *others.values()])
+        for name, each in {str(run): found, **others}.items():
+            curve = each.by_difficulty(hard)
+            steps = zip(curve.threshold, curve.error, curve.n, strict=True)
+            text = ", ".join(f"{e:.2f} from {t:g} on ({n})" for t, e, n in steps if n)
+            print(f"px where the runs disagree by so many px, {name}: {text}")
 
 
 @pose.command()
@@ -225,7 +244,8 @@ def smooth(
     """
     from tinbergen.errors import ConfigError, OutputError
     from tinbergen.pose import smooth as run_smoothing
-    from tinbergen.pose.smoothing_table import views_by_ending, write_smoothed
+    from tinbergen.pose.smoothing_table import write_smoothed
+    from tinbergen.pose.views import views_by_ending
     from tinbergen.recordings import Video, read_dlc_csv
 
     if (fps is None) == (video is None):
@@ -252,6 +272,9 @@ def suggest(
     ],
     number: Annotated[int, typer.Option("--number", "-n", help="Frames.", min=1)] = 20,
     gap: Annotated[float, typer.Option(help="Least time between two of them, s.", min=0)] = 0.2,
+    context: Annotated[
+        int, typer.Option(help="Also write so many frames before and after each.", min=0)
+    ] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
     overwrite: Overwrite = False,
@@ -268,7 +291,7 @@ def suggest(
         raise OutputError(f"{folder} already exists; move it, or --overwrite.")
     members = [Predictor(run, device=device, precision=precision).video(source) for run in runs]
     found = suggest_frames(members, number, gap=gap)
-    export_frames(source, found.frames, out, members[0])
+    export_frames(source, found.frames, out, members[0], context=context)
     unit = " px of disagreement" if len(members) > 1 else " less than certain"
     for frame, difficulty in zip(found.frames, found.difficulty, strict=True):
         print(f"frame {frame}: {difficulty:.3g}{unit}")
@@ -283,7 +306,12 @@ def convert(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="File to write: .csv (DeepLabCut), .slp, .h5 or .json."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write: .csv or .h5 (DeepLabCut), .slp or .analysis.h5 (SLEAP), .json "
+            "(COCO).",
+        ),
     ],
     video: Annotated[
         Path | None, typer.Option(help="The video that was tracked, as SLEAP is to find it.")

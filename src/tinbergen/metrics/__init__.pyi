@@ -49,3 +49,5 @@ from .score import Interval as Interval
 from .score import Score as Score
 from .subspace import PoseSubspace as PoseSubspace
 from .subspace import stack_views as stack_views
+from .triangulation import reprojection_errors as reprojection_errors
+from .triangulation import triangulate as triangulate

@@ -81,6 +81,13 @@ def move_keypoints(positions: Tensor, transforms: Transforms, swap: Tensor) -> T
     return torch.where(transforms.mirrored[:, None, None], moved[:, swap], moved)
 
 
+def move_back(positions: Tensor, transforms: Transforms, swap: Tensor) -> Tensor:
+    """Undo :func:`move_keypoints`: from transformed images to the images as they were."""
+    named = torch.where(transforms.mirrored[:, None, None], positions[:, swap], positions)
+    sampling = transforms.sampling
+    return named @ sampling[:, :, :2].transpose(1, 2) + sampling[:, None, :, 2]
+
+
 _SIDES = (("left", "right"), ("l", "r"))
 
 

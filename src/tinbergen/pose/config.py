@@ -60,14 +60,52 @@ class HeadConfig(Config):
     frozen: bool = True
     """Keep the transformer as it is. Its tokens are then computed once, for ``views`` of every
     frame, and training costs next to nothing: the choice for a CPU."""
-    views: int = Field(default=16, ge=1)
-    """Augmented views of each frame whose tokens are kept."""
+    views: int = Field(default=16, ge=0)
+    """Augmented views of each frame whose tokens are kept; 0: views are drawn anew at every step,
+    which is better with few labels and costs a pass of the transformer each."""
     backbone_rate: float = Field(default=0.1, gt=0)
     """Learning rate of the transformer's last block, as a share of the head's, if not frozen."""
     layer_decay: float = Field(default=0.75, gt=0, le=1)
     """Each block's learning rate as a share of that of the block above it."""
     thaw: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps before the transformer starts to move."""
+
+
+class UnlabelledConfig(Config):
+    """Losses on video without labels, where there is some; distances are px of the images.
+
+    Weights are beside the 1 of the labelled frames; Lightning Pose's ``log_weight`` w is
+    ``exp(-w)`` here.
+    """
+
+    temporal: float = Field(default=0.0002, ge=0)
+    """Weight of jumps from frame to frame."""
+    jump: float = Field(default=20.0, ge=0)
+    """Step from frame to frame that costs nothing, px of the images."""
+    pca_singleview: float = Field(default=0.0002, ge=0)
+    """Weight of the distance from the plane of labelled poses, of the keypoints that are labelled
+    in four of five training frames."""
+    pca_multiview: float = Field(default=0.0002, ge=0)
+    """Weight of the distance between views of the same part and what three coordinates in space
+    can look like; needs ``views``."""
+    views: tuple[str, ...] = ()
+    """Endings that tell the views of a part apart, such as ``_top`` and ``_bot``."""
+    clips: int = Field(default=256, ge=1)
+    """Clips that are read and kept, spread evenly over all the video."""
+    frames: int = Field(default=4, ge=2)
+    """Frames of a clip."""
+    batch: int = Field(default=2, ge=1)
+    """Clips in a step."""
+    start: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the steps before these losses begin."""
+    full: float = Field(default=0.5, gt=0, le=1)
+    """Share of the steps after which they have their whole weight; they grow linearly until
+    then, for positions mean nothing at first."""
+
+    def ramp(self, step: int, steps: int) -> float:
+        """Share of the weights in step ``step`` of ``steps``."""
+        share = (step / steps - self.start) / max(self.full - self.start, 1 / steps)
+        return min(1.0, max(0.0, share))
 
 
 class PoseConfig(Config):
@@ -86,6 +124,8 @@ class PoseConfig(Config):
     """Gray or RGB; default: gray unless the images have colours."""
     roi: tuple[int, int, int, int] | None = None
     """Region ``(x, y, width, height)`` of the images to look at, px; default: all of it."""
+    context: int = Field(default=0, ge=0, le=4)
+    """Frames before and after each frame that the convolutional network sees too."""
     conv: ConvConfig = ConvConfig()
     """The network, unless there is an ``encoder``."""
     encoder: ViTConfig | None = None
@@ -95,6 +135,7 @@ class PoseConfig(Config):
     head: HeadConfig = HeadConfig()
     heatmaps: HeatmapConfig = HeatmapConfig()
     augment: PoseAugmentation = PoseAugmentation()
+    unlabelled: UnlabelledConfig = UnlabelledConfig()
     train: TrainConfig = TrainConfig()
 
     @pydantic.model_validator(mode="after")
@@ -108,6 +149,8 @@ class PoseConfig(Config):
             )
         if self.encoder is not None and self.encoder.patch not in (4, 8, 16, 32):
             raise ValueError(f"encoder.patch must be 4, 8, 16 or 32, found {self.encoder.patch}")
+        if self.encoder is not None and self.context:
+            raise ValueError("context is for the convolutional network; a backbone sees one frame")
         return self
 
     @property
@@ -122,6 +165,11 @@ class PoseConfig(Config):
         """``image_size``, once it is known."""
         assert self.image_size is not None
         return self.image_size
+
+    @property
+    def seen_channels(self) -> int:
+        """Channels of a frame with its neighbours."""
+        return (self.channels or 1) * (2 * self.context + 1)
 
     @property
     def n_maps(self) -> int:

@@ -17,6 +17,7 @@ from tinbergen.recordings import (
     read_sleap_labels,
     write_coco,
     write_dlc_csv,
+    write_dlc_h5,
     write_labelled_frames,
     write_sleap,
     write_sleap_analysis,
@@ -25,7 +26,8 @@ from tinbergen.recordings import (
 from tinbergen.recordings.keypoint_table import read_keypoint_table
 
 _LABELS = (".csv", ".json", ".slp")
-_TRACKS = (".csv", ".h5", ".slp")
+_ANALYSIS = ".analysis.h5"
+_TRACKS = (".csv", ".h5", ".slp", _ANALYSIS)
 
 
 def convert(
@@ -46,7 +48,7 @@ def convert(
         ``.pkg.slp``: SLEAP; ``.json``: COCO keypoints.
     out
         Labels: ``.csv`` (DeepLabCut), ``.slp``, ``.json`` (COCO). Tracks: ``.csv`` (DeepLabCut),
-        ``.slp`` (needs ``video``), ``.h5`` (SLEAP's analysis file).
+        ``.h5`` (DeepLabCut), ``.slp`` (needs ``video``), ``.analysis.h5`` (SLEAP's analysis file).
     video
         What the keypoints were tracked on, as SLEAP is to find it.
     images
@@ -147,8 +149,10 @@ def _write_tracks(out: Path, keypoints: Keypoints, video: str | os.PathLike | No
         if video is None:
             raise ConfigError(f"{out}: a SLEAP project names its video; give it with --video.")
         write_sleap(out, keypoints, video)
-    elif kind == ".h5":
+    elif out.name.endswith(_ANALYSIS):
         write_sleap_analysis(out, keypoints, video or "")
+    elif kind == ".h5":
+        write_dlc_h5(out, keypoints)
     else:
         raise ConfigError(
             f"{out}: tracked keypoints are written as {', '.join(_TRACKS)}, not as "

@@ -69,7 +69,13 @@ class PoseEstimator:
         self.device = device
         self.precision = precision
 
-    def fit(self, labels: Labels | Sequence[Labels], *, split: Split | None = None) -> Self:
+    def fit(
+        self,
+        labels: Labels | Sequence[Labels],
+        *,
+        videos: Any = None,
+        split: Split | None = None,
+    ) -> Self:
         """Learn from labelled frames; see :func:`tinbergen.pose.train`."""
         from tinbergen.configuration import merge
         from tinbergen.pose.fitting import train
@@ -82,6 +88,7 @@ class PoseEstimator:
             labels,
             Path(self._folder.name) / "run",
             backbone=self.backbone,
+            videos=videos,
             keypoints=self.keypoints,
             split=split,
             validation=self.validation,

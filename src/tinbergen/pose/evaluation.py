@@ -271,7 +271,7 @@ def _scores(result: PoseEvaluation, part: str) -> list[Score]:
 def _speed(predictor: Predictor) -> dict[str, float]:
     """Time the network by itself, decoding of heat maps included."""
     config = predictor.config
-    frames = np.zeros((16, *config.size, config.channels or 1), np.uint8)
+    frames = np.zeros((16, *config.size, config.seen_channels), np.uint8)
     background = None
     if config.residual:
         background = torch.zeros((1, *frames.shape[1:]), dtype=torch.uint8)

@@ -77,7 +77,7 @@ def _write_overlays(
     pictures, captions = [], []
     for i in chosen:
         row, geometry = int(rows[i]), images.geometries[int(rows[i])]
-        image = images.images[row]
+        image = images.picture(row)
         drawn = [
             draw_keypoints(image, geometry.to_output(points))
             for points in (result.true[i], result.predicted[i])

@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinbergen.configuration import resolve
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import ConfigError, DataError, MissingFileError
 from tinbergen.files import write_json
 from tinbergen.nn.backgrounds import save_backgrounds
 from tinbergen.pose.backgrounds import still_backgrounds
-from tinbergen.pose.config import BACKBONE_TRAINING, CONV_TRAINING, PoseConfig, default_size
+from tinbergen.pose.clips import read_clips
+from tinbergen.pose.config import (
+    BACKBONE_TRAINING,
+    CONV_TRAINING,
+    PoseConfig,
+    UnlabelledConfig,
+    default_size,
+)
 from tinbergen.pose.labels import (
     LabelledImages,
     Labels,
@@ -28,11 +35,13 @@ from tinbergen.pose.labels import (
     split_rows,
     survey,
 )
+from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, fit
 
 if TYPE_CHECKING:
     from tinbergen.nn.backbone import Backbone
     from tinbergen.pose.task import PoseTask
+    from tinbergen.pose.unlabelled import Unlabelled
     from tinbergen.recordings import LabelledFrames
 
 _SHOWN = 3
@@ -45,6 +54,7 @@ def train(
     out: str | os.PathLike,
     *,
     backbone: str | os.PathLike | None = None,
+    videos: Any = None,
     keypoints: Sequence[str] | None = None,
     split: Split | str | os.PathLike | None = None,
     validation: float = 0.1,
@@ -66,6 +76,9 @@ def train(
         A pretrained vision transformer: a BEAST run folder, or a weights file (Hugging Face
         ViT-MAE, Meta's MAE, reference BEAST). Default: the small convolutional network, from
         scratch.
+    videos
+        Video without labels to learn from too, of the same cameras: anything that
+        :meth:`tinbergen.recordings.Dataset.open` takes. See ``unlabelled`` of :class:`PoseConfig`.
     keypoints
         Names of those to learn; default: all.
     split
@@ -103,12 +116,13 @@ def train(
         seed=config.train.seed,
         split=_read_split(split),
     )
-    task = make_task(config, images, parts, pretrained)
+    unlabelled = _unlabelled(videos, config, images, parts["train"])
+    task = make_task(config, images, parts, pretrained, unlabelled)
     run = RunFolder.start(
         out,
         config,
         seed=config.train.seed,
-        inputs=_inputs(images, pretrained),
+        inputs=_inputs(images, pretrained, unlabelled),
         splits={name: [images.names[row] for row in rows] for name, rows in parts.items()},
         resume=resume,
     )
@@ -164,17 +178,41 @@ def make_task(
     images: LabelledImages,
     parts: Mapping[str, np.ndarray],
     backbone: Backbone | None = None,
+    unlabelled: Unlabelled | None = None,
 ) -> PoseTask:
     """Return what the training loop needs, for the conv net or for a head on a backbone."""
     from tinbergen.pose.task import PoseTask
     from tinbergen.pose.token_task import TokenTask
 
     rows = parts["train"], parts["validation"]
+    frozen = config.encoder is not None and config.head.frozen
+    if unlabelled is not None and frozen:
+        raise ConfigError(
+            "Unlabelled video is learned from with every weight of the network, and this backbone "
+            "is frozen: leave the video out, or --set head.frozen=false."
+        )
     if backbone is None:
-        return PoseTask(config, images, *rows)
+        return PoseTask(config, images, *rows, unlabelled=unlabelled)
     weights = backbone.weights_at(config.size)
-    kind = TokenTask if config.head.frozen else PoseTask
-    return kind(config, images, *rows, weights, still_backgrounds(images, backbone.backgrounds))
+    kind = TokenTask if frozen and config.head.views else PoseTask
+    backgrounds = still_backgrounds(images, backbone.backgrounds)
+    return kind(config, images, *rows, weights, backgrounds, unlabelled)
+
+
+def _unlabelled(
+    videos: Any, config: PoseConfig, images: LabelledImages, train: np.ndarray
+) -> Unlabelled | None:
+    if videos is None:
+        if config.unlabelled != UnlabelledConfig():
+            raise ConfigError(
+                "unlabelled: these settings are for video without labels, and there is none: "
+                "--videos PATH (videos=...)."
+            )
+        return None
+    from tinbergen.pose.unlabelled import Unlabelled
+
+    sources = [video for _, _, video in Dataset.open(videos).videos()]
+    return Unlabelled(config, images, train, read_clips(sources, config, _label_size(images)))
 
 
 def _backbone(source: str | os.PathLike | None) -> Backbone | None:
@@ -200,30 +238,45 @@ def _read_split(split: Split | str | os.PathLike | None) -> Split | None:
     return found
 
 
-def _inputs(images: LabelledImages, backbone: Backbone | None) -> dict[str, str]:
+def _inputs(
+    images: LabelledImages, backbone: Backbone | None, unlabelled: Unlabelled | None
+) -> dict[str, str]:
     digest = hashlib.sha256(images.images.tobytes())
     digest.update(np.ascontiguousarray(images.positions).tobytes())
     inputs = {"labels": digest.hexdigest()}
     if backbone is not None:
         inputs["backbone"] = backbone.digest
+    if unlabelled is not None:
+        inputs["videos"] = unlabelled.clips.digest
     return inputs
 
 
-def _remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
-    """Keep what was lost and the mean pose, and say where images are not all alike."""
+def _sizes(images: LabelledImages) -> list[tuple[tuple[int, int], list[str]]]:
+    """Sizes ``(width, height)`` of the images, px, and names of those that have it; most first."""
     sizes: dict[tuple[int, int], list[str]] = {}
     for name, geometry in zip(images.names, images.geometries, strict=True):
         _, _, width, height = geometry.roi
         sizes.setdefault((width, height), []).append(name)
-    counts = sorted(sizes.items(), key=lambda item: -len(item[1]))
-    width, height = counts[0][0]
+    return sorted(sizes.items(), key=lambda item: -len(item[1]))
+
+
+def _label_size(images: LabelledImages) -> list[int]:
+    """Most common ``[height, width]`` of the images, px."""
+    width, height = _sizes(images)[0][0]
+    return [height, width]
+
+
+def _remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
+    """Keep what was lost and the mean pose, and say where images are not all alike."""
     mean_pose = np.nanmean(images.positions[train], axis=0).tolist()
-    run.update_status(losses=list(images.lost), label_size=[height, width], mean_pose=mean_pose)
-    if len(sizes) > 1:
+    run.update_status(
+        losses=list(images.lost), label_size=_label_size(images), mean_pose=mean_pose
+    )
+    if len(sizes := _sizes(images)) > 1:
         text = "; ".join(
             f"{len(names)} of {width} x {height} px ({', '.join(names[:_SHOWN])}"
             f"{', ...' if len(names) > _SHOWN else ''})"
-            for (width, height), names in counts
+            for (width, height), names in sizes
         )
         run.note(f"The labelled images differ in size: {text}. Each is scaled to fit.")
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.pose.config import PoseConfig
+from tinbergen.pose.context import neighbours
 from tinbergen.recordings import LabelledFrames, read_labelled_frames
 from tinbergen.recordings.geometry import Geometry
 
@@ -114,7 +115,7 @@ class LabelledImages:
     groups
         ``(n,)`` the folder of each image: one recording, in all usual projects.
     images
-        ``(n, height, width, channels)`` uint8, as the network sees them.
+        ``(n, height, width, channels)`` uint8, as the network sees them, with neighbours.
     positions
         ``(n, map, 2)`` float64 px of the image file; NaN where not labelled. A map is a keypoint
         of an individual.
@@ -122,6 +123,8 @@ class LabelledImages:
         How each image file became what is seen.
     lost
         Images that are not there or cannot be read, one sentence each.
+    context
+        Neighbours on each side that stand in ``images`` as channels.
     """
 
     names: tuple[str, ...]
@@ -130,9 +133,14 @@ class LabelledImages:
     positions: np.ndarray
     geometries: tuple[Geometry, ...]
     lost: tuple[str, ...] = ()
+    context: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def picture(self, row: int) -> np.ndarray:
+        """``(height, width, channels)`` of an image without its neighbours."""
+        return np.array_split(self.images[row], 2 * self.context + 1, axis=-1)[self.context]
 
     def digests(self) -> dict[str, str]:
         """Return a digest of the pixels of each image, by name: names alone may repeat."""
@@ -197,6 +205,7 @@ def load_images(
     """
     height, width = config.size
     kept, pixels, geometries, lost = [], [], [], []
+    alone = set(labels.images)
     kind = cv2.IMREAD_GRAYSCALE if config.channels == 1 else cv2.IMREAD_COLOR
     for row, path in enumerate(labels.images):
         image = _decode(path, kind)
@@ -208,11 +217,14 @@ def load_images(
             image.shape[1], image.shape[0], config.roi, (height, width), keep_aspect=True
         )
         _refuse_outside(labels, row, image.shape)
-        seen = np.zeros((height, width, config.channels or 1), np.uint8)
-        rgb = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        geometry.apply(rgb, seen[..., 0] if image.ndim == 2 else seen)
+        around = [image] * (2 * config.context + 1)
+        for place, beside in enumerate(neighbours(path, config.context)):
+            other = _decode(beside, kind) if beside != path else None
+            if other is not None and other.shape == image.shape:
+                around[place] = other
+                alone.discard(path)
         kept.append(row)
-        pixels.append(seen)
+        pixels.append(np.concatenate([_seen(each, geometry) for each in around], axis=-1))
         geometries.append(geometry)
     if lost and not skip_bad:
         shown = "\n  ".join(lost[:5]) + ("\n  ..." if len(lost) > 5 else "")
@@ -222,6 +234,13 @@ def load_images(
         )
     if not kept:
         raise DataError(f"None of the {len(labels)} labelled images can be read.")
+    if config.context and len(alone) == len(labels):
+        expected = neighbours(labels.images[kept[0]], 1)[-1]
+        raise DataError(
+            f"context: not one of {len(labels)} labelled images has the frame before or after it "
+            f"beside it, such as {expected}. Write them with 'tinbergen pose suggest --context "
+            f"{config.context}', or leave context at 0."
+        )
     positions = labels.positions[kept]
     paths = [labels.images[row] for row in kept]
     return LabelledImages(
@@ -231,7 +250,19 @@ def load_images(
         positions=positions.reshape(len(kept), -1, 2),
         geometries=tuple(geometries),
         lost=tuple(lost),
+        context=config.context,
     )
+
+
+def _seen(image: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Scale and pad an image as OpenCV read it, ``(height, width, channels)`` gray or RGB."""
+    gray = image.ndim == 2
+    out = np.zeros((*geometry.size, 1 if gray else 3), np.uint8)
+    if gray:
+        geometry.apply(image, out[..., 0])
+    else:
+        geometry.apply(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), out)
+    return out
 
 
 def _decode(path: Path, kind: int) -> np.ndarray | None:

@@ -6,20 +6,26 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tinbergen.nn.augment import IMAGENET_MEAN, IMAGENET_STD, Transforms, augment, normalise
 from tinbergen.nn.pixels import to_input
 from tinbergen.nn.vit import ViT, patchify
 from tinbergen.pose.config import PoseConfig
-from tinbergen.pose.network import ConvNet, conv
+from tinbergen.pose.network import ConvNet, conv, ramps
 
 HEAD_STRIDE = 4
 """Px of the image per px of a heat map."""
+_COARSER = 2
 
 
 class TokenHead(nn.Module):
-    """Patch tokens to heat maps at stride 4: doubled in size until they are there.
+    """Patch tokens to heat maps at stride 4: down to where the whole animal is seen, and up again.
+
+    A token knows its patch, and of the rest only what pretraining made of it; so the head looks
+    far by itself: two levels coarser than the tokens and back (a feature pyramid, Lin et al., CVPR
+    2017), with x and y coordinates, then doubled in size until it is there.
 
     Parameters
     ----------
@@ -37,7 +43,11 @@ class TokenHead(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.enter = nn.Conv2d(width, channels, 1)
-        layers: list[nn.Module] = [conv(channels, channels)]
+        self.first = conv(channels + 2, channels)
+        self.down = nn.ModuleList(conv(channels, channels, stride=2) for _ in range(_COARSER))
+        self.deep = conv(channels, channels)
+        self.merge = nn.ModuleList(conv(channels, channels) for _ in range(_COARSER))
+        layers: list[nn.Module] = []
         for _ in range((patch // HEAD_STRIDE).bit_length() - 1):
             layers += [
                 nn.Conv2d(channels, 4 * channels, 1),
@@ -50,8 +60,16 @@ class TokenHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ``(n, rows, columns, width)`` to ``(n, keypoints, rows * patch / 4, ...)``."""
-        x = self.norm(tokens).permute(0, 3, 1, 2)
-        return self.maps(self.layers(self.enter(x)))
+        x = self.enter(self.norm(tokens).permute(0, 3, 1, 2))
+        x = self.first(torch.cat([x, ramps(x)], dim=1))
+        finer = []
+        for stage in self.down:
+            finer.append(x)
+            x = stage(x)
+        x = self.deep(x)
+        for merge, side in zip(self.merge, finer[::-1], strict=True):
+            x = merge(functional.interpolate(x, size=side.shape[-2:], mode="nearest") + side)
+        return self.maps(self.layers(x))
 
 
 class PoseModel(nn.Module):
@@ -71,7 +89,7 @@ class PoseModel(nn.Module):
         self.register_buffer("std", std[:channels] if imagenet else torch.ones(channels))
         self.encoder: ViT | None = None
         if config.encoder is None:
-            self.network: nn.Module = ConvNet(config.conv, channels, config.n_maps)
+            self.network: nn.Module = ConvNet(config.conv, config.seen_channels, config.n_maps)
         else:
             shape = config.encoder
             self.encoder = ViT(shape)
@@ -92,7 +110,7 @@ class PoseModel(nn.Module):
         Parameters
         ----------
         frames
-            ``(n, height, width, channels)`` uint8.
+            ``(n, height, width, channels)`` uint8; with neighbours, all of theirs.
         background
             The same for each frame's background, where the encoder sees differences to it.
 
@@ -103,10 +121,16 @@ class PoseModel(nn.Module):
         """
         if background is not None:
             return to_input(frames, background, transforms)
-        images = frames.permute(0, 3, 1, 2)
+        # Neighbours are images of their own here: first all frames' first neighbours.
+        apart = frames.unflatten(-1, (-1, len(self.mean))).permute(3, 0, 4, 1, 2)
+        images = apart.flatten(0, 1)
         if transforms is None:
-            return normalise(images, self.mean, self.std)
-        return augment(images, transforms, self.mean, self.std)
+            prepared = normalise(images, self.mean, self.std)
+        else:
+            prepared = augment(images, transforms.repeat(len(apart)), self.mean, self.std)
+        if len(apart) == 1:
+            return prepared
+        return prepared.unflatten(0, apart.shape[:2]).transpose(0, 1).flatten(1, 2)
 
     def tokens(self, images: Tensor) -> Tensor:
         """Patch tokens of the encoder, ``(n, rows, columns, width)``."""

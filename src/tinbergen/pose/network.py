@@ -74,7 +74,7 @@ class ConvNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map ``(n, channels, height, width)`` to ``(n, keypoints, height / 4, width / 4)``."""
-        x = torch.cat([images, _ramps(images)], dim=1)
+        x = torch.cat([images, ramps(images)], dim=1)
         levels = []
         for stage in self.down:
             x = stage(x)
@@ -86,8 +86,8 @@ class ConvNet(nn.Module):
         return self.maps(x)
 
 
-def _ramps(images: Tensor) -> Tensor:
-    """X and y from -1 to 1, ``(n, 2, height, width)``."""
+def ramps(images: Tensor) -> Tensor:
+    """Return x and y from -1 to 1, ``(n, 2, height, width)``."""
     n, _, height, width = images.shape
     x = torch.linspace(-1, 1, width, device=images.device, dtype=images.dtype)
     y = torch.linspace(-1, 1, height, device=images.device, dtype=images.dtype)

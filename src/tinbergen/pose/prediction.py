@@ -17,9 +17,11 @@ from tinbergen.files import content_hash, ensure_output_folder, safe_name, write
 from tinbergen.nn.backgrounds import load_backgrounds
 from tinbergen.pose.backgrounds import still_backgrounds
 from tinbergen.pose.config import PoseConfig, stored_config
+from tinbergen.pose.context import with_context
 from tinbergen.pose.heatmaps import decode
 from tinbergen.pose.labels import LabelledImages
 from tinbergen.pose.model import PoseModel, quick
+from tinbergen.pose.viewing import view_as_labels
 from tinbergen.progress import Progress
 from tinbergen.recordings import Dataset, FrameSource, Keypoints, read_dlc_csv, write_dlc_csv
 from tinbergen.recordings.background import video_background
@@ -29,7 +31,6 @@ from tinbergen.training.device import choose_hardware
 from tinbergen.training.heap import heap_kept
 
 Data = Dataset | str | os.PathLike | Iterable[str | os.PathLike]
-_ASPECT = 0.03  # share by which the aspect of a video may differ from that of the labels
 
 
 class Predictor:
@@ -70,28 +71,8 @@ class Predictor:
         DataError
             If its frames have another aspect than the labelled images (unless ``any_size``).
         """
-        if video.follow is not None:
-            raise DataError(
-                f"{video.path}: expected whole frames, found a window that follows the animal. "
-                "Leave 'follow' out of the dataset for predicting."
-            )
-        config = self.config
-        expected = self.run.status.get("label_size")
-        height, width = video.height, video.width
-        if expected is not None and not any_size:
-            aspect = (width / height) / (expected[1] / expected[0])
-            roi_fits = config.roi is None or [height, width] == list(expected)
-            if abs(aspect - 1) > _ASPECT or not roi_fits:
-                raise DataError(
-                    f"{video.path}: expected frames like the labelled images, {expected[1]} x "
-                    f"{expected[0]} px, found {width} x {height} px. Is it of the same camera, "
-                    "uncropped? To predict all the same: --any-size (any_size=True)."
-                )
-        roi = config.roi or video.roi
-        if config.roi and video.roi:  # a region of the region
-            x, y, width, height = config.roi
-            roi = (x + video.roi[0], y + video.roi[1], width, height)
-        return video.view(gray=config.channels == 1, size=config.size, keep_aspect=True, roi=roi)
+        label_size = self.run.status.get("label_size")
+        return view_as_labels(video, self.config, label_size, any_size=any_size)
 
     @torch.inference_mode()
     def frames(
@@ -102,7 +83,7 @@ class Predictor:
         Parameters
         ----------
         frames
-            ``(n, height, width, channels)`` uint8.
+            ``(n, height, width, channels)`` uint8, with neighbours.
         background
             ``(1, height, width, channels)`` uint8, where the encoder needs it.
 
@@ -142,16 +123,16 @@ class Predictor:
         confidence = np.full((n, config.n_maps), np.nan)
         keeping = heap_kept(self.device.type == "cpu")
         with keeping, Progress(n, f"predicting {video.name}", "frames") as progress:
-            for batch in decode_ahead(view, 0, batch_size):
-                sound = batch.frames[batch.ok].reshape(-1, *config.size, config.channels or 1)
-                if len(sound):
-                    rows = batch.indices[batch.ok]
-                    where, how_sure = self.frames(sound, background)
+            batches = decode_ahead(view, 0, batch_size)
+            for indices, ok, frames in with_context(batches, config.context):
+                if ok.any():
+                    rows = indices[ok]
+                    where, how_sure = self.frames(frames[ok], background)
                     # By way of the file's px to those of the frames that were handed in.
                     in_file = view.geometry.to_source(where)
                     positions[rows] = video.geometry.to_output(in_file)
                     confidence[rows] = how_sure
-                progress.advance(len(batch))
+                progress.advance(len(indices))
         if not np.isfinite(confidence).any():
             raise DataError(f"{video.path}: not one of {n} frames can be decoded.")
         shape = (n, len(config.individuals), len(config.keypoints))

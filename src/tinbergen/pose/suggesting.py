@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +114,7 @@ def export_frames(
     keypoints: Keypoints | None = None,
     *,
     scorer: str = "tinbergen",
+    context: int = 0,
 ) -> LabelledFrames:
     """Write frames into a DeepLabCut or Lightning Pose project, to be labelled or corrected.
 
@@ -130,6 +131,9 @@ def export_frames(
         On all frames of the video: what the table starts from. Without it no table is written.
     scorer
         Name in the table.
+    context
+        Also write so many frames before and after each, which get no row: for training with
+        ``context``.
 
     Returns
     -------
@@ -144,17 +148,17 @@ def export_frames(
     numbers = np.sort(np.asarray(frames, dtype=int))
     project = Path(project)
     folder = project / "labeled-data" / safe_name(video.name)
-    digits = max(4, len(str(video.n_frames - 1)))
+    around = np.add.outer(numbers, np.arange(-context, context + 1)).ravel()
+    beside = np.setdiff1d(around[(around >= 0) & (around < video.n_frames)], numbers)
+    for number, frame in _sound(video, beside):
+        _write_image(_image_path(folder, video, number), frame)
     batch = video.frames(numbers)
     if not batch.ok.all():
         raise DataError(f"{video.path}: frame {numbers[~batch.ok][0]} cannot be decoded.")
     images = []
     for number, frame in zip(numbers, batch.frames, strict=True):
-        path = folder / f"img{number:0{digits}d}.png"
-        pixels = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-        with atomic_write(path, "wb") as file:
-            file.write(cv2.imencode(".png", pixels)[1].tobytes())
-        images.append(path)
+        images.append(_image_path(folder, video, number))
+        _write_image(images[-1], frame)
     if keypoints is None:
         empty = np.empty((len(images), 1, 0, 2))
         return LabelledFrames(tuple(images), (), ("individual",), empty, empty[..., 0] > 0)
@@ -169,3 +173,21 @@ def export_frames(
     )
     write_labelled_frames(folder / f"CollectedData_{scorer}.csv", labels, project)
     return labels
+
+
+def _image_path(folder: Path, video: FrameSource, number: int) -> Path:
+    digits = max(4, len(str(video.n_frames - 1)))
+    return folder / f"img{number:0{digits}d}.png"
+
+
+def _sound(video: FrameSource, numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    batch = video.frames(numbers)
+    for number, frame, ok in zip(numbers, batch.frames, batch.ok, strict=True):
+        if ok:
+            yield int(number), frame
+
+
+def _write_image(path: Path, frame: np.ndarray) -> None:
+    pixels = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    with atomic_write(path, "wb") as file:
+        file.write(cv2.imencode(".png", pixels)[1].tobytes())

@@ -17,6 +17,7 @@ from tinbergen.pose.config import PoseConfig
 from tinbergen.pose.heatmaps import decode, gaussian_targets
 from tinbergen.pose.labels import LabelledImages
 from tinbergen.pose.model import PoseModel
+from tinbergen.pose.unlabelled import Unlabelled
 from tinbergen.training import RowSampler, Sampler, Task, TrainConfig
 from tinbergen.training.optim import adamw
 
@@ -39,6 +40,8 @@ class PoseTask(Task):
     backgrounds
         ``(n, height, width, channels)`` uint8, the background of each image, where the encoder
         sees differences to it.
+    unlabelled
+        Losses on video without labels, where there is some.
 
     Raises
     ------
@@ -54,10 +57,11 @@ class PoseTask(Task):
         validation: np.ndarray,
         encoder: dict[str, Tensor] | None = None,
         backgrounds: np.ndarray | None = None,
+        unlabelled: Unlabelled | None = None,
     ):
         self.config, self.images = config, images
         self.train, self.validation = np.asarray(train), np.asarray(validation)
-        self.encoder = encoder
+        self.encoder, self.unlabelled = encoder, unlabelled
         self._refuse_unlabelled()
         held_out = np.isfinite(images.positions[self.validation]).all(axis=-1).any()
         self.score = ("validation_error_px", "min") if held_out else None
@@ -86,7 +90,7 @@ class PoseTask(Task):
             if self.encoder is not None:
                 model.encoder.load_state_dict(self.encoder)
         else:
-            pixels = self.images.images[self.train].reshape(-1, self.images.images.shape[-1])
+            pixels = self.images.images[self.train].reshape(-1, len(model.mean))
             model.mean.copy_(torch.from_numpy(pixels.mean(axis=0) / 255))
             model.std.copy_(torch.from_numpy(pixels.std(axis=0) / 255).clamp_min(1e-3))
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -96,9 +100,13 @@ class PoseTask(Task):
         train = self.config.train
         return RowSampler(self.train, train.batch_size, seed=train.seed)
 
-    def fetch(self, indices: np.ndarray, step: int) -> dict[str, np.ndarray]:
-        """Name the rows; their pixels are on the device already."""
-        return {"rows": np.asarray(indices)}
+    def fetch(self, indices: np.ndarray, step: int) -> dict[str, Any]:
+        """Name the rows, whose pixels are on the device already; choose unlabelled clips."""
+        batch: dict[str, Any] = {"rows": np.asarray(indices)}
+        if self.unlabelled is not None:
+            # The rows differ between processes, so their clips do.
+            batch["unlabelled"] = self.unlabelled.draw(step, int(indices[0]))
+        return batch
 
     def loss(
         self, model: nn.Module, batch: dict[str, Any], generator: torch.Generator
@@ -109,7 +117,21 @@ class PoseTask(Task):
         transforms = config.augment.draw(len(rows), config.size, generator)
         images = self.noisy(model, rows, transforms, generator)
         moved = move_keypoints(self.positions[rows], transforms, self.swap)
-        return {"loss": self.compare(model(images), moved)}
+        if not batch.get("unlabelled"):
+            return {"loss": self.compare(model(images), moved)}
+        assert self.unlabelled is not None
+        video = batch["unlabelled"]
+        n = len(video["frames"]) // config.unlabelled.frames
+        times = config.augment.draw(n, config.size, generator).repeat(config.unlabelled.frames)
+        background = video.get("background")
+        more = self._with_noise(model, video["frames"], times, background, generator)
+        # One pass, so that batch norms see what they will be used on.
+        logits = model(torch.cat([images, more]))
+        compared = self.compare(logits[: len(rows)], moved)
+        found = decode(logits[len(rows) :], PoseModel.stride, config.heatmaps.sigma)
+        terms = self.unlabelled.losses(*found, times.to(rows.device), self.swap)
+        added = torch.stack([*terms.values()]).sum() if terms else 0.0
+        return {"loss": compared + video["ramp"] * added, "labelled": compared, **terms}
 
     def validate(self, model: nn.Module) -> dict[str, float] | None:
         """Mean distance to the labels of the held-out frames, px of the image files."""
@@ -148,7 +170,19 @@ class PoseTask(Task):
         self, model: nn.Module, rows: Tensor, transforms: Transforms, generator: torch.Generator
     ) -> Tensor:
         """Return augmented and prepared images with noise, ``(n, channels, height, width)``."""
-        images = self._prepare(model, rows, transforms)
+        background = None if self.backgrounds is None else self.backgrounds[rows]
+        return self._with_noise(model, self.pixels[rows], transforms, background, generator)
+
+    def _with_noise(
+        self,
+        model: nn.Module,
+        frames: Tensor,
+        transforms: Transforms,
+        background: Tensor | None,
+        generator: torch.Generator,
+    ) -> Tensor:
+        inner: PoseModel = getattr(model, "module", model)  # type: ignore[assignment]
+        images = inner.prepare(frames, transforms, background)
         if self.config.augment.noise:
             noise = torch.randn(images.shape, generator=generator, device=generator.device)
             images = images + noise.to(images.device) * self.config.augment.noise / self._white(

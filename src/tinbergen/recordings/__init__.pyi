@@ -5,6 +5,8 @@ from .arrays import read_array_series as read_array_series
 from .arrays import read_array_spikes as read_array_spikes
 from .arrays import read_array_trials as read_array_trials
 from .arrays import read_binned_trials as read_binned_trials
+from .cameras import Camera as Camera
+from .cameras import read_cameras as read_cameras
 from .check import CheckRow as CheckRow
 from .check import check_dataset as check_dataset
 from .clocks import Clock as Clock
@@ -15,8 +17,9 @@ from .counts_cache import CountsCache as CountsCache
 from .counts_cache import CountsConfig as CountsConfig
 from .dataset import Dataset as Dataset
 from .deeplabcut import read_dlc_csv as read_dlc_csv
-from .deeplabcut import read_dlc_h5 as read_dlc_h5
 from .deeplabcut import write_dlc_csv as write_dlc_csv
+from .deeplabcut_h5 import read_dlc_h5 as read_dlc_h5
+from .deeplabcut_h5 import write_dlc_h5 as write_dlc_h5
 from .following import AnimalView as AnimalView
 from .frames import FrameBatch as FrameBatch
 from .frames import FrameSource as FrameSource

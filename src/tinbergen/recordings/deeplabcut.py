@@ -1,4 +1,4 @@
-"""DeepLabCut's files of tracked keypoints, CSV and HDF5, read strictly and written exactly."""
+"""DeepLabCut's tables of tracked keypoints (CSV), read strictly and written exactly."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.keypoint_table import (
     KeypointColumns,
-    parse_header,
     read_keypoint_table,
     write_keypoint_table,
 )
 from tinbergen.recordings.keypoints import Keypoints
-from tinbergen.recordings.plain_pickle import read_plain_pickle
 from tinbergen.recordings.sidecar import read_times
 
 
@@ -48,7 +46,7 @@ def read_dlc_csv(
     numbers = np.array(
         [_frame_number(cells, Path(path), i) for i, cells in enumerate(table.index)]
     )
-    return _keypoints(table.columns, table.values, numbers, times, fps, Path(path))
+    return keypoints_of_rows(table.columns, table.values, numbers, times, fps, Path(path))
 
 
 def _frame_number(cells: tuple[str, ...], path: Path, row: int) -> int:
@@ -64,7 +62,7 @@ def _frame_number(cells: tuple[str, ...], path: Path, row: int) -> int:
     )
 
 
-def _keypoints(
+def keypoints_of_rows(
     columns: KeypointColumns,
     values: np.ndarray,
     numbers: np.ndarray,
@@ -72,6 +70,15 @@ def _keypoints(
     fps: float | None,
     path: Path,
 ) -> Keypoints:
+    """Return the keypoints of a table.
+
+    Parameters
+    ----------
+    columns, values
+        What the columns mean, and ``(row, column)``.
+    numbers, times, fps, path
+        See :func:`rows_to_times`.
+    """
     row_times = rows_to_times(numbers, times, fps, path)
     axes = [axis for axis in ("x", "y", "z") if axis in columns.fields]
     positions = np.stack([columns.take(values, axis) for axis in axes], axis=-1)
@@ -132,11 +139,7 @@ def write_dlc_csv(
     ``individuals`` row is written where there are several animals, or one with a name. Times are
     not part of this format.
     """
-    values, fields = keypoints.positions, ["x", "y", "z"][: keypoints.positions.shape[3]]
-    confidence = np.asarray(keypoints.confidence)
-    if np.isfinite(confidence).any():
-        values = np.concatenate([values, confidence[..., None]], axis=3)
-        fields.append("likelihood")
+    values, fields = values_and_fields(keypoints)
     write_keypoint_table(
         path,
         range(len(values)),
@@ -148,52 +151,11 @@ def write_dlc_csv(
     )
 
 
-def read_dlc_h5(
-    path: str | os.PathLike,
-    times: FrameSource | np.ndarray | str | os.PathLike | None = None,
-    *,
-    fps: float | None = None,
-) -> Keypoints:
-    """Read tracked keypoints from DeepLabCut's HDF5 (pandas ``table`` format).
-
-    Rows that name images (``.../0050.png``) are taken in their order, the first at frame 0. For
-    ``times`` and ``fps`` see :func:`read_dlc_csv`. Pandas stores column names as pickles; they are
-    read by a parser that knows plain values only and never runs anything.
-
-    Raises
-    ------
-    MissingFileError, DataError
-    """
-    import h5py
-
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a DeepLabCut .h5 at {path}, found none.")
-    try:
-        with h5py.File(path, "r") as file:
-            groups: list[Any] = list(file.values())
-            tables = [group["table"] for group in groups if "table" in group]
-            if len(tables) != 1:
-                raise DataError(f"{path}: expected one pandas table, found {len(tables)}.")
-            rows = tables[0][:]
-            blocks = [name for name in rows.dtype.names if name.startswith("values_block")]
-            columns = [
-                column
-                for name in blocks
-                for column in read_plain_pickle(tables[0].attrs[f"{name}_kind"])
-            ]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"{path} is not a DeepLabCut .h5 (pandas table): {error}. Use the .csv beside it."
-        ) from error
-    values = np.concatenate([rows[name].reshape(len(rows), -1) for name in blocks], axis=1)
-    names = ["scorer", "individuals", "bodyparts", "coords"]
-    if len(columns[0]) == 3:
-        names.remove("individuals")
-    header = {name: [str(c[level]) for c in columns] for level, name in enumerate(names)}
-    index = rows["index"]
-    is_number = np.issubdtype(index.dtype, np.integer)
-    numbers = index if is_number else np.arange(len(rows))
-    return _keypoints(parse_header(header, str(path)), values, numbers, times, fps, path)
+def values_and_fields(keypoints: Keypoints) -> tuple[np.ndarray, list[str]]:
+    """Return ``(time, individual, keypoint, field)`` and the fields: x, y[, z][, likelihood]."""
+    values, fields = keypoints.positions, ["x", "y", "z"][: keypoints.positions.shape[3]]
+    confidence = np.asarray(keypoints.confidence)
+    if np.isfinite(confidence).any():
+        values = np.concatenate([values, confidence[..., None]], axis=3)
+        fields.append("likelihood")
+    return values, fields

@@ -66,6 +66,8 @@ def read_labelled_frames(
     """
     csv = Path(csv)
     table = read_keypoint_table(csv)
+    if not table.index:
+        raise DataError(f"{csv}: expected a row for each labelled image, found only the header.")
     names = [Path(*(cell.replace("\\", "/") for cell in cells)) for cells in table.index]
     if len(set(names)) != len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
@@ -75,7 +77,10 @@ def read_labelled_frames(
     positions = np.stack([columns.take(table.values, axis) for axis in ("x", "y")], axis=-1)
     visible = np.isfinite(positions).all(axis=-1)
     if "visible" in columns.fields:
-        visible &= np.nan_to_num(columns.take(table.values, "visible"), nan=1.0) > 0
+        flags = columns.take(table.values, "visible")
+        # Lightning Pose and COCO: 1 is hidden, 2 is seen. Tables of 0 and 1 mean no and yes.
+        seen = 2 if (flags == 2).any() else 1
+        visible &= np.nan_to_num(flags, nan=seen) >= seen
     return LabelledFrames(
         images=tuple(base / name for name in names),
         keypoints=columns.keypoints,

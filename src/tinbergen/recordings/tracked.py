@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tinbergen.errors import DataError
-from tinbergen.recordings.deeplabcut import read_dlc_csv, read_dlc_h5
+from tinbergen.recordings.deeplabcut import read_dlc_csv
+from tinbergen.recordings.deeplabcut_h5 import read_dlc_h5
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.sleap import read_sleap, read_sleap_analysis
