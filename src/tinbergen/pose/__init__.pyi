@@ -13,6 +13,8 @@ from .prediction import Predictor as Predictor
 from .prediction import predict as predict
 from .smoothing import Smoothed as Smoothed
 from .smoothing import smooth as smooth
+from .stitching import track as track
 from .suggesting import Suggestions as Suggestions
 from .suggesting import export_frames as export_frames
 from .suggesting import suggest_frames as suggest_frames
+from .track_evaluation import evaluate_tracks as evaluate_tracks

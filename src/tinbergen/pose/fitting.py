@@ -16,6 +16,7 @@ from tinbergen.configuration import resolve
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.files import write_json
 from tinbergen.nn.backgrounds import save_backgrounds
+from tinbergen.pose.animals import ANIMALS_TRAINING, animal_choices, check_animals
 from tinbergen.pose.backgrounds import still_backgrounds
 from tinbergen.pose.config import BACKBONE_TRAINING, CONV_TRAINING, PoseConfig, default_size
 from tinbergen.pose.labels import (
@@ -148,6 +149,11 @@ def pose_config(
     config = resolve(PoseConfig, *layers, overrides or {})
     chosen: dict[str, Any] = {}
     (height, width), channels = survey(labels)
+    if config.animals.route != "identity":
+        check_animals(config.animals, labels, backbone is not None)
+        chosen_for = (config.animals.route, labels.positions, (height, width), labels.keypoints)
+        layers += [ANIMALS_TRAINING, animal_choices(*chosen_for)]
+        config = resolve(PoseConfig, *layers, overrides or {})
     if config.channels is None:
         chosen["channels"] = channels
     if config.image_size is None:
@@ -170,6 +176,13 @@ def make_task(
     from tinbergen.pose.token_task import TokenTask
 
     rows = parts["train"], parts["validation"]
+    if config.animals.route != "identity":
+        from tinbergen.pose.animal_task import BottomUpTask
+        from tinbergen.pose.top_down_task import TopDownTask
+
+        return (TopDownTask if config.animals.route == "top_down" else BottomUpTask)(
+            config, images, *rows
+        )
     if backbone is None:
         return PoseTask(config, images, *rows)
     weights = backbone.weights_at(config.size)
