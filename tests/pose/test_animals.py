@@ -7,6 +7,7 @@ import pytest
 import torch
 from pairs import NAMES, PAIR, film, walks
 
+from tinbergen.beast import pretrain
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.pose import Predictor, evaluate, evaluate_tracks, export_frames, track, train
 from tinbergen.pose.animals import animal_choices, spanning_skeleton
@@ -48,10 +49,11 @@ def test_what_is_left_out_of_the_settings_is_chosen_from_the_labels(pair_run):
 
 def test_held_out_animals_are_found(pair_run, pair_project):
     found = evaluate(pair_run, pair_project, part="test")
-    scores = {score.name: score for score in found.scores}
-    assert scores["pixel error"].value < 2 < scores["pixel error"].null
-    assert scores["mAP, OKS with sigma 0.1"].value > 0.8
-    assert scores["mAP, OKS with sigma 0.1"].null < 0.1
+    scores = {score.name: (score.value or 0.0, score.null or 0.0) for score in found.scores}
+    error, null = scores["pixel error"]
+    assert 0 < error < 2 < null
+    precision, null = scores["mAP, OKS with sigma 0.1"]
+    assert null < 0.1 < 0.8 < precision
     assert len(found.maps) == 6
     table = (pair_run.path / "predictions.csv").read_text().splitlines()
     assert table[1].split(",")[1:] == ["a"] * 9 + ["b"] * 9
@@ -73,7 +75,7 @@ def test_a_video_is_found_tracked_and_scored_from_the_command_line(pair_run, tmp
     assert (tmp_path / "tracks.overlay.mp4").stat().st_size > 1000
     tracks = read_dlc_csv(tmp_path / "tracks.csv", fps=25)
     assert tracks.individuals == ("track0", "track1")
-    scores = {s.name: s.value for s in evaluate_tracks(tracks, truth, tracks)}
+    scores = {s.name: s.value or 0.0 for s in evaluate_tracks(tracks, truth, tracks)}
     assert scores["IDF1"] > 0.8
     again = cli("pose", "track", *arguments, "-o", tmp_path / "tracks.csv")
     assert again.code == 1 and "already exists" in again.err
@@ -149,8 +151,34 @@ def test_each_label_gets_the_find_that_resembles_it_and_far_ones_none():
     assert np.isnan(positions[0, 0]).all() and (confidence[0, 0] == 0).all()
     assert np.array_equal(positions[0, 1], shape + 201)
     assert np.allclose(animals.null_distances()[0, 0], 0)
-    wide, narrow = animals.precision_scores()
-    assert narrow.value < wide.value <= 0.5  # one of two found, one find is false
+    wide, narrow = (score.value or 0.0 for score in animals.precision_scores())
+    assert 0 < narrow < wide <= 0.5  # one of two found, one find is false
+
+
+def test_animals_are_cut_out_embedded_and_identified_from_the_command_line(tmp_path, cli):
+    frames, truth = film(walks(40, seed=3))
+    write_video(tmp_path / "film.mp4", frames, truth.times, frames.shape[1:])
+    write_dlc_csv(tmp_path / "tracks.csv", replace(truth, individuals=("track0", "track1")))
+    same = [tmp_path / "tracks.csv", "--video", tmp_path / "film.mp4"]
+    said = cli("pose", "cut", *same, "--out", tmp_path / "cut")
+    assert said.code == 0, said.err
+    video = Video(tmp_path / "cut/film_track1.mp4")
+    assert (len(video), video.height) == (40, video.width)
+    middle = video.frames([20]).frames[0][video.height // 2 - 8 : video.height // 2 + 8]
+    assert middle.max() > 200  # the animal is in the middle
+    small = {
+        "encoder": {"image_size": [32, 32], "patch": 8, "width": 32, "depth": 1, "heads": 2},
+        "train": {"steps": 2, "batch_size": 8, "device": "cpu", "tensorboard": False},
+        "frames": {"select": "all"},
+    }
+    run = pretrain([tmp_path / "cut"], tmp_path / "beast", preset="vit-c", overrides=small)
+    assert cli("embed", run.path, tmp_path / "cut", "--out", tmp_path / "looks").code == 0
+    arguments = [*same, "--embeddings", tmp_path / "looks", "--out", tmp_path / "named.csv"]
+    said = cli("pose", "identify", *arguments, "--truth", tmp_path / "tracks.csv")
+    assert said.code == 0, said.err
+    assert "IDF1" in said.out
+    assert read_dlc_csv(tmp_path / "named.csv", fps=25).individuals == ("track0", "track1")
+    assert "already exists" in cli("pose", "identify", *arguments).err
 
 
 def test_tracks_of_another_video_are_not_scored():

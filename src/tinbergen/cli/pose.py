@@ -290,6 +290,54 @@ def track(
 
 
 @pose.command()
+def cut(
+    table: Annotated[Path, typer.Argument(help="Tracks of the video: .csv, .h5 or .slp.")],
+    video: Annotated[Path, typer.Option(help="The video.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for a video of each animal.")],
+) -> None:
+    """Cut a small video of each animal out along its track: what BEAST learns its looks from."""
+    from tinbergen.pose import write_animal_videos
+    from tinbergen.recordings import Video, read_keypoints
+
+    source = Video(video)
+    for path in write_animal_videos(source, read_keypoints(table, source), out):
+        print(path)
+
+
+@pose.command()
+def identify(
+    table: Annotated[Path, typer.Argument(help="Tracks of the video: .csv, .h5 or .slp.")],
+    video: Annotated[Path, typer.Option(help="The video, for its frame times.")],
+    embeddings: Annotated[
+        Path, typer.Option(help="Embeddings ('tinbergen embed') of what 'pose cut' has written.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv).")],
+    truth: Annotated[
+        Path | None, typer.Option(help="Proofread tracks of the video, to be scored against.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Put right by their looks which track is which animal after encounters."""
+    from tinbergen.beast import open_embeddings
+    from tinbergen.errors import OutputError
+    from tinbergen.pose import evaluate_tracks, looks_of
+    from tinbergen.pose import identify as run_identification
+    from tinbergen.recordings import Video, read_keypoints, write_dlc_csv
+
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} already exists; choose another name, or --overwrite.")
+    source = Video(video)
+    tracks = read_keypoints(table, source)
+    proofread = None if truth is None else read_keypoints(truth, source)
+    series = {name: found.series() for name, found in open_embeddings(embeddings).items()}
+    found = run_identification(tracks, looks_of(tracks, series))
+    write_dlc_csv(out, found)
+    print(out)
+    if proofread is not None:
+        _say(evaluate_tracks(found, proofread, tracks))
+
+
+@pose.command()
 def suggest(
     video: Annotated[Path, typer.Argument(help="A video.")],
     runs: Annotated[
