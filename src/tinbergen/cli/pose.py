@@ -1,4 +1,4 @@
-"""``tinbergen pose``: keypoints from labelled frames; trained, predicted, scored, smoothed."""
+"""``tinbergen pose``: keypoints from labelled frames; trained, predicted, scored, tracked."""
 
 from __future__ import annotations
 
