@@ -15,6 +15,7 @@ from tinbergen.pose.evaluation_animals import Animals
 from tinbergen.pose.top_down import cut, shrunk
 from tinbergen.recordings import Video, read_dlc_csv, write_dlc_csv
 from tinbergen.simulation.files import write_video
+from tinbergen.training.loop import Loop
 
 ROUTES = ("top_down", "bottom_up")
 
@@ -83,6 +84,15 @@ def test_a_video_is_found_tracked_and_scored_from_the_command_line(pair_run, tmp
     assert without.code == 2 and "--video or --fps" in without.err
 
 
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_run_that_finds_nothing_yet_is_scored_all_the_same(route, pair_project, tmp_path):
+    settings = {**PAIR, "train": {**PAIR["train"], "steps": 1}, "animals": {"route": route}}
+    run = train(pair_project, tmp_path / "run", test=0.2, overrides=settings)
+    found = evaluate(run, pair_project)
+    assert found.scores[0].value is None and found.scores[0].null > 2
+    assert {score.name: score.value for score in found.scores}["mAP, OKS with sigma 0.1"] == 0
+
+
 def test_an_empty_frame_has_no_animal(pair_run):
     predictor = Predictor(pair_run)
     height, width = predictor.config.size
@@ -91,13 +101,25 @@ def test_an_empty_frame_has_no_animal(pair_run):
     assert np.isnan(positions).all() and (confidence == 0).all()
 
 
-def test_the_same_seed_gives_the_same_weights(pair_project, tmp_path):
-    short = {**PAIR, "train": {**PAIR["train"], "steps": 6, "checkpoint_every": 3}}
-    for route in ROUTES:
-        settings = {**short, "animals": {"route": route}}
-        runs = [train(pair_project, tmp_path / f"{route}{i}", overrides=settings) for i in (0, 1)]
-        one, other = (run.load_weights() for run in runs)
-        assert all(torch.equal(one[name], other[name]) for name in one)
+@pytest.mark.parametrize("route", ROUTES)
+def test_killed_and_resumed_equals_uninterrupted(route, pair_project, tmp_path, monkeypatch):
+    few = {**PAIR["train"], "steps": 6, "checkpoint_every": 2, "validate_every": 3}
+    settings = {**PAIR, "train": few, "animals": {"route": route}}
+    whole = train(pair_project, tmp_path / "whole", overrides=settings)
+    update = Loop._update
+
+    def die(self, step, batch):
+        if step == 5:
+            raise InterruptedError
+        return update(self, step, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_update", die)
+        with pytest.raises(InterruptedError):
+            train(pair_project, tmp_path / "killed", overrides=settings)
+    again = train(pair_project, tmp_path / "killed", overrides=settings, resume=True)
+    one, other = whole.load_weights(), again.load_weights()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_what_a_route_cannot_do_is_refused_before_training(pair_project, tmp_path):

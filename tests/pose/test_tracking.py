@@ -69,6 +69,16 @@ def test_the_filter_is_that_of_the_textbook():
     assert np.allclose(filter_.covariance, (np.eye(2) - K @ H) @ P)
 
 
+def test_the_way_ahead_is_the_same_for_one_time_and_for_several():
+    filter_ = Motion(np.array([1.0, -1.0]), 3.0, 2.0)
+    filter_.update(0.5, np.array([2.0, 0.0]))
+    seconds = np.array([0.1, 0.7, 4.0])
+    places, variances = filter_.places_ahead(seconds)
+    for when, place, variance in zip(seconds, places, variances, strict=True):
+        mean, covariance = filter_.ahead(when)
+        assert np.allclose(mean[0], place) and np.isclose(covariance[0, 0], variance)
+
+
 def test_without_acceleration_the_filter_is_a_line_fitted_by_least_squares():
     """With q = 0 and a vague start, velocity and position are those of linear regression."""
     rng = np.random.default_rng(0)

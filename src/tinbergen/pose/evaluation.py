@@ -251,10 +251,11 @@ def _scores(result: PoseEvaluation, part: str) -> list[Score]:
     sessions = len(np.unique(result.groups))
     split = f"{part} frames, {sessions} session{'s' if sessions > 1 else ''}"
     d = result.distances
-    if not np.isfinite(d).any():
+    if not np.isfinite(result.true).any():
         raise DataError("None of the frames to score has a label.")
     scores = [pixel_error_score(d, result.groups, null=result.null, split=split)]
-    median = float(np.nanmedian(d))
+    found = d[np.isfinite(d)]  # of look-alikes, perhaps none
+    median = float(np.median(found)) if len(found) else None
     scores.append(
         Score(
             "median pixel error",

@@ -79,7 +79,7 @@ def _write_overlays(
         row, geometry = int(rows[i]), images.geometries[int(rows[i])]
         image = images.images[row]
         drawn = [
-            draw_keypoints(image, geometry.to_output(points))
+            draw_keypoints(image, geometry.to_output(points), individuals=len(result.individuals))
             for points in (result.true[i], result.predicted[i])
         ]
         pictures.append(np.stack(drawn))

@@ -80,18 +80,22 @@ def link_costs(
     first = np.array([t.frames[0] for t in tracklets])
     starts = np.stack([positions[t.frames[0], t.rows[0]] for t in tracklets])
     links = np.full((n, n), _NEVER)
+    middles = mean_positions(starts)
     for i, tracklet in enumerate(tracklets):
         last = tracklet.frames[-1]
-        for j in np.flatnonzero(first > last):
-            seconds = times[first[j]] - times[last]
-            mean, covariance = tracklet.motion.ahead(seconds)
-            variance = covariance[0, 0] + tracklet.motion.measured
-            pose = tracklet.pose + mean[0] - tracklet.motion.mean[0]
-            square = ((starts[j] - pose) ** 2).sum(axis=-1)
-            if not np.isfinite(square).any():  # no keypoint in common
-                square = ((mean_positions(starts[j]) - mean[0]) ** 2).sum(axis=-1, keepdims=True)
-            links[i, j] = np.nanmean(square) / (2 * variance)
-            links[i, j] += np.log(variance / tracklet.motion.measured)
+        later = np.flatnonzero(first > last)
+        middle, variance = tracklet.motion.places_ahead(times[first[later]] - times[last])
+        variance = variance + tracklet.motion.measured
+        pose = tracklet.pose + (middle - tracklet.motion.mean[0])[:, None]
+        square = ((starts[later] - pose) ** 2).sum(axis=-1)
+        known = np.isfinite(square)
+        mean_square = np.where(known, square, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        # Without a keypoint in common, the middles have to do.
+        rough = ((middles[later] - middle) ** 2).sum(axis=-1)
+        mean_square = np.where(known.any(axis=1), mean_square, rough)
+        links[i, later] = mean_square / (2 * variance) + np.log(
+            variance / tracklet.motion.measured
+        )
     return links, np.array([_DROPPED * len(t.frames) for t in tracklets])
 
 

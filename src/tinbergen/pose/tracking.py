@@ -57,6 +57,19 @@ class Motion:
         t = np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
         return step @ self.mean, step @ self.covariance @ step.T + self.acceleration * t
 
+    def places_ahead(self, seconds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the animal is at several later times.
+
+        Returns
+        -------
+        mean : ``(n, 2)`` px.
+        variance : ``(n,)`` px^2, of each coordinate.
+        """
+        (position, both), (_, velocity) = self.covariance
+        variance = position + 2 * seconds * both + seconds**2 * velocity
+        mean = self.mean[0] + seconds[:, None] * self.mean[1]
+        return mean, variance + self.acceleration * seconds**3 / 3
+
     def update(self, seconds: float, position: np.ndarray) -> None:
         """Take in where the animal is ``seconds`` after the last time."""
         mean, covariance = self.ahead(seconds)
@@ -65,7 +78,7 @@ class Motion:
         self.covariance = covariance - np.outer(gain, covariance[0])
 
 
-@dataclass
+@dataclass(eq=False)
 class Tracklet:
     """Finds of one animal.
 
@@ -152,7 +165,7 @@ def link(times: np.ndarray, positions: np.ndarray, scale: Scale) -> list[Trackle
         rows = np.flatnonzero(there[frame])
         old = [t for t in active if times[frame] - times[t.frames[-1]] > coasting]
         done += old
-        active = [t for t in active if not any(t is each for each in old)]
+        active = [t for t in active if t not in old]
         since = [times[frame] - times[t.frames[-1]] for t in active]
         poses = [t.predicted(s) for t, s in zip(active, since, strict=True)]
         similar = _similarity(positions[frame, rows], poses, scale.area)
@@ -172,7 +185,7 @@ def link(times: np.ndarray, positions: np.ndarray, scale: Scale) -> list[Trackle
             tracklet.frames.append(frame)
             tracklet.rows.append(int(row))
         done += ended
-        active = [t for t in active if not any(t is each for each in ended)]
+        active = [t for t in active if t not in ended]
     return done + active
 
 
