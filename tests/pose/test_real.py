@@ -1,11 +1,13 @@
 """The real mouse on its wheel: learned from its labels, followed through its video."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from spots import SMALL
 
-from tinbergen.pose import Predictor, evaluate, open_labels, train
-from tinbergen.recordings import Video
+from tinbergen.pose import Predictor, evaluate, evaluate_tracks, open_labels, track, train
+from tinbergen.recordings import Video, read_sleap
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +60,20 @@ def test_a_set_with_frames_of_their_own_aspect(real_data, tmp_path):
     assert run.config["image_size"] == [96, 128]
     video = next((folder / "videos").glob("*.mp4"))
     assert len(Predictor(run, device="cpu").video(Video(video).between(0, 0.5))) in (15, 16)
+
+
+@pytest.mark.parametrize(("noise", "lost"), [(0.0, 0.0), (3.0, 0.1)])
+def test_proofread_tracks_that_were_taken_apart_come_together_again(real_data, noise, lost):
+    folder = real_data / "video/flies_two_tracked_sleap"
+    if not folder.is_dir():
+        pytest.skip(f"no recordings at {folder}")
+    truth = read_sleap(folder / "clip.slp", fps=25).between(36, 60)  # before, they stand still
+    rng = np.random.default_rng(0)
+    n = len(truth)
+    order = np.stack([rng.permutation(2) for _ in range(n)])
+    positions = np.take_along_axis(truth.positions, order[:, :, None, None], axis=1)
+    positions = positions + rng.normal(0, noise, positions.shape)
+    positions[rng.random((n, 2)) < lost] = np.nan
+    broken = replace(truth, positions=positions)
+    switches, _, _ = evaluate_tracks(track(broken), truth, broken)
+    assert switches.value == 0 and (switches.null or 0) > 1000

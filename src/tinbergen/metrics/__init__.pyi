@@ -13,8 +13,10 @@ from .explainable import peer_prediction as peer_prediction
 from .folds import grouped_folds as grouped_folds
 from .instances import MeanPrecision as MeanPrecision
 from .instances import average_precision as average_precision
+from .instances import matched as matched
 from .instances import mean_average_precision as mean_average_precision
 from .instances import oks as oks
+from .instances import similarities as similarities
 from .keypoints import error_by_difficulty as error_by_difficulty
 from .keypoints import keypoint_distances as keypoint_distances
 from .keypoints import pck as pck
@@ -49,5 +51,7 @@ from .score import Interval as Interval
 from .score import Score as Score
 from .subspace import PoseSubspace as PoseSubspace
 from .subspace import stack_views as stack_views
+from .tracks import TrackScores as TrackScores
+from .tracks import score_tracks as score_tracks
 from .triangulation import reprojection_errors as reprojection_errors
 from .triangulation import triangulate as triangulate

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
 
 from tinbergen.errors import DataError
 
@@ -27,6 +28,18 @@ PERSON_SIGMAS = (
 """COCO's, of a person: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles."""
 THRESHOLDS = np.arange(0.5, 1.0, 0.05).round(2)
 _RECALLS = np.linspace(0, 1, 101)
+
+
+def present(positions: ArrayLike) -> np.ndarray:
+    """Whether any keypoint of an animal is there, ``(...)`` bool.
+
+    Parameters
+    ----------
+    positions
+        ``(..., keypoint, 2)`` px; NaN = missing.
+    """
+    known = np.isfinite(np.asarray(positions, dtype=float)).all(axis=-1)
+    return np.asarray(np.any(known, axis=-1))
 
 
 def box_area(positions: ArrayLike) -> np.ndarray:
@@ -227,3 +240,46 @@ def _match(similarity: np.ndarray) -> list[np.ndarray]:
             if best >= 0 and open_to[best] >= threshold:
                 free[best], hits[row, column] = False, True
     return list(hits)
+
+
+def similarities(predicted: ArrayLike, true: ArrayLike, sigma: float = 0.1) -> np.ndarray:
+    """OKS of every prediction with every animal; 0 where it is not defined.
+
+    Parameters
+    ----------
+    predicted, true
+        ``(n, keypoint, 2)`` and ``(m, keypoint, 2)`` px; NaN = missing.
+
+    Returns
+    -------
+    ``(n, m)``, 0 to 1.
+    """
+    predicted, true = np.asarray(predicted, dtype=float), np.asarray(true, dtype=float)
+    if not len(predicted) or not len(true):
+        return np.zeros((len(predicted), len(true)))
+    return np.nan_to_num(oks(predicted[:, None], true[None], sigma))
+
+
+def matched(similarity: ArrayLike, least: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Pair predictions with animals so that the sum of similarities is largest.
+
+    Parameters
+    ----------
+    similarity
+        ``(n, m)``.
+    least
+        Pairs must exceed it.
+
+    Returns
+    -------
+    rows, columns : of the pairs.
+
+    Examples
+    --------
+    >>> matched([[0.9, 0.8], [0.85, 0.1]])
+    (array([0, 1]), array([1, 0]))
+    """
+    similarity = np.asarray(similarity, dtype=float)
+    rows, columns = linear_sum_assignment(-similarity)
+    kept = similarity[rows, columns] > least
+    return rows[kept], columns[kept]

@@ -2,7 +2,8 @@
 
 :func:`train` learns from a DeepLabCut or Lightning Pose project as it is; :func:`predict` turns
 whole videos into keypoints on their own frame times; :func:`evaluate` says how far off they are;
-:func:`smooth` joins the predictions of several runs (ensemble Kalman smoother).
+:func:`smooth` joins the predictions of several runs (ensemble Kalman smoother). Of look-alike
+animals, :func:`track` links those of single frames, and :func:`identify` tells who is who.
 """
 
 from tinbergen._lazy import attach

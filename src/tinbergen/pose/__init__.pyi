@@ -1,3 +1,4 @@
+from .animal_crops import write_animal_videos as write_animal_videos
 from .augment import PoseAugmentation as PoseAugmentation
 from .config import PoseConfig as PoseConfig
 from .converting import convert as convert
@@ -6,6 +7,8 @@ from .evaluation import PoseEvaluation as PoseEvaluation
 from .evaluation import ensemble_disagreement as ensemble_disagreement
 from .evaluation import evaluate as evaluate
 from .fitting import train as train
+from .identity import identify as identify
+from .identity import looks_of as looks_of
 from .labels import open_labels as open_labels
 from .overlay import draw_keypoints as draw_keypoints
 from .overlay import write_overlay as write_overlay
@@ -13,6 +16,8 @@ from .prediction import Predictor as Predictor
 from .prediction import predict as predict
 from .smoothing import Smoothed as Smoothed
 from .smoothing import smooth as smooth
+from .stitching import track as track
 from .suggesting import Suggestions as Suggestions
 from .suggesting import export_frames as export_frames
 from .suggesting import suggest_frames as suggest_frames
+from .track_evaluation import evaluate_tracks as evaluate_tracks

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tinbergen.configuration import Config, merge, resolve
 from tinbergen.nn.vit import ViTConfig
+from tinbergen.pose.animals import AnimalsConfig
 from tinbergen.pose.augment import PoseAugmentation
 from tinbergen.pose.network import ConvConfig
 from tinbergen.training.config import TrainConfig
@@ -113,8 +114,8 @@ class PoseConfig(Config):
 
     keypoints: tuple[str, ...] = ()
     individuals: tuple[str, ...] = ()
-    """With several, each keypoint of each individual has a heat map of its own: for animals that
-    can be told apart by their looks."""
+    """Animals in view; see ``animals`` for how several are told apart."""
+    animals: AnimalsConfig = AnimalsConfig()
     image_size: tuple[int, int] | None = None
     """``(height, width)`` that the network sees, px; larger is more exact and slower. Images are
     scaled to fit and padded, never stretched. Default: ``longest`` at the aspect of the labels."""
@@ -176,11 +177,23 @@ class PoseConfig(Config):
         """Heat maps: keypoints of all individuals."""
         return len(self.keypoints) * len(self.individuals)
 
+    @property
+    def n_outputs(self) -> int:
+        """Maps that the network makes: for ``bottom_up`` those of all animals, and of limbs."""
+        if self.animals.route == "bottom_up":
+            return len(self.keypoints) + 2 * len(self.animals.skeleton)
+        return self.n_maps
+
     def map_names(self) -> tuple[str, ...]:
-        """Name of each heat map: individual by individual, keypoint by keypoint."""
-        if len(self.individuals) == 1:
-            return self.keypoints
-        return tuple(f"{who}/{what}" for who in self.individuals for what in self.keypoints)
+        """Name of each heat map; see :func:`map_names`."""
+        return map_names(self.individuals, self.keypoints)
+
+
+def map_names(individuals: tuple[str, ...], keypoints: tuple[str, ...]) -> tuple[str, ...]:
+    """Name each heat map: individual by individual, keypoint by keypoint."""
+    if len(individuals) == 1:
+        return keypoints
+    return tuple(f"{who}/{what}" for who in individuals for what in keypoints)
 
 
 def default_size(config: PoseConfig, height: int, width: int) -> tuple[int, int]:

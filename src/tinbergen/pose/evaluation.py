@@ -20,6 +20,8 @@ from tinbergen.files import ensure_output_folder
 from tinbergen.metrics import Score, keypoint_distances, pck, pixel_error_score, pixel_errors
 from tinbergen.metrics.bootstrap import PairedTest, bootstrap_interval, paired_test
 from tinbergen.metrics.keypoints import DifficultyCurve, error_by_difficulty
+from tinbergen.pose.config import map_names
+from tinbergen.pose.evaluation_animals import Animals
 from tinbergen.pose.fitting import FRAMES_FILE
 from tinbergen.pose.labels import (
     LabelledImages,
@@ -46,13 +48,17 @@ class PoseEvaluation:
     names, groups
         Of the frames: image, and folder (session).
     true, predicted
-        ``(frame, map, 2)`` px of the image files; NaN where not labelled.
+        ``(frame, map, 2)`` px of the image files; NaN where not labelled, or not found. Of
+        look-alikes, each found animal stands where the label is that it resembles most.
     confidence
         ``(frame, map)``, 0 to 1.
     maps
         Name of each map: a keypoint, or individual/keypoint.
+    individuals
+        Of the labels.
     null
-        ``(frame, map)`` px: distances of the mean pose of training.
+        ``(frame, map)`` px: distances of the mean pose of training; of look-alikes, of the nearest
+        one.
     speed
         ``ms_per_frame`` and ``cpu_ms_per_frame`` of the network, ``peak_memory_mb``,
         ``parameters``.
@@ -65,6 +71,7 @@ class PoseEvaluation:
     predicted: np.ndarray
     confidence: np.ndarray
     maps: tuple[str, ...]
+    individuals: tuple[str, ...]
     null: np.ndarray
     speed: dict[str, float]
 
@@ -155,7 +162,8 @@ def evaluate(
     predictor = Predictor(run, device=device, precision=precision)
     folder, config = predictor.run, predictor.config
     found = chosen_keypoints(open_labels(labels), config.keypoints)
-    if found.individuals != config.individuals:
+    look_alike = config.animals.route != "identity"
+    if not look_alike and found.individuals != config.individuals:
         raise DataError(
             f"The run knows {', '.join(config.individuals)}, the labels have "
             f"{', '.join(found.individuals)}."
@@ -164,20 +172,33 @@ def evaluate(
     rows, part = _rows(folder, images, part)
     started = time.perf_counter()
     predicted, confidence = _predict(predictor, images, rows)
-    true = images.positions[rows]
-    null = keypoint_distances(np.array(folder.status["mean_pose"]), true)
+    by_animal = (len(rows), -1, len(config.keypoints))
+    animals = Animals(
+        predicted.reshape(*by_animal, 2),
+        confidence.reshape(by_animal),
+        images.positions[rows].reshape(*by_animal, 2),
+        np.array(folder.status["mean_pose"]).reshape(-1, len(config.keypoints), 2),
+    )
+    null = keypoint_distances(animals.mean_pose, animals.true)
+    if look_alike:
+        predicted, confidence = animals.aligned()
+        null = animals.null_distances()
+    n_maps = len(found.individuals) * len(config.keypoints)
     result = PoseEvaluation(
         scores=[],
         names=tuple(images.names[row] for row in rows),
         groups=images.groups[rows],
-        true=true,
-        predicted=np.where(np.isfinite(predicted), predicted, np.nan),
-        confidence=confidence,
-        maps=config.map_names(),
-        null=null,
+        true=images.positions[rows],
+        predicted=predicted.reshape(len(rows), n_maps, 2),
+        confidence=confidence.reshape(len(rows), n_maps),
+        individuals=found.individuals,
+        maps=map_names(found.individuals, config.keypoints),
+        null=null.reshape(len(rows), n_maps),
         speed=_speed(predictor),
     )
     result.scores.extend(_scores(result, part))
+    if len(found.individuals) > 1:
+        result.scores.extend(animals.precision_scores(result.scores[0].split))
     from tinbergen.pose.evaluation_folder import write_evaluation
 
     if out is not False:
@@ -230,10 +251,11 @@ def _scores(result: PoseEvaluation, part: str) -> list[Score]:
     sessions = len(np.unique(result.groups))
     split = f"{part} frames, {sessions} session{'s' if sessions > 1 else ''}"
     d = result.distances
-    if not np.isfinite(d).any():
+    if not np.isfinite(result.true).any():
         raise DataError("None of the frames to score has a label.")
     scores = [pixel_error_score(d, result.groups, null=result.null, split=split)]
-    median = float(np.nanmedian(d))
+    found = d[np.isfinite(d)]  # of look-alikes, perhaps none
+    median = float(np.median(found)) if len(found) else None
     scores.append(
         Score(
             "median pixel error",

@@ -32,14 +32,14 @@ def write_evaluation(
     speed, config = result.speed, run.config
     with atomic_write(target / "scores.csv") as file:
         result.table().to_csv(file, index=False)
-    individuals, keypoints = config["individuals"], config["keypoints"]
+    keypoints = config["keypoints"]
     values = np.concatenate([result.predicted, result.confidence[..., None]], axis=-1)
     write_keypoint_table(
         target / "predictions.csv",
         result.names,
-        values.reshape(len(values), len(individuals), len(keypoints), 3),
+        values.reshape(len(values), len(result.individuals), len(keypoints), 3),
         ("x", "y", "likelihood"),
-        individuals,
+        result.individuals,
         keypoints,
         "tinbergen",
     )
@@ -79,7 +79,7 @@ def _write_overlays(
         row, geometry = int(rows[i]), images.geometries[int(rows[i])]
         image = images.picture(row)
         drawn = [
-            draw_keypoints(image, geometry.to_output(points))
+            draw_keypoints(image, geometry.to_output(points), individuals=len(result.individuals))
             for points in (result.true[i], result.predicted[i])
         ]
         pictures.append(np.stack(drawn))

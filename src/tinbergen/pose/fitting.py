@@ -16,6 +16,7 @@ from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError, MissingFileError
 from tinbergen.files import write_json
 from tinbergen.nn.backgrounds import save_backgrounds
+from tinbergen.pose.animals import ANIMALS_TRAINING, animal_choices, check_animals
 from tinbergen.pose.backgrounds import still_backgrounds
 from tinbergen.pose.clips import read_clips
 from tinbergen.pose.config import (
@@ -162,6 +163,11 @@ def pose_config(
     config = resolve(PoseConfig, *layers, overrides or {})
     chosen: dict[str, Any] = {}
     (height, width), channels = survey(labels)
+    if config.animals.route != "identity":
+        check_animals(config.animals, labels, backbone is not None)
+        chosen_for = (config.animals.route, labels.positions, (height, width), labels.keypoints)
+        layers += [ANIMALS_TRAINING, animal_choices(*chosen_for)]
+        config = resolve(PoseConfig, *layers, overrides or {})
     if config.channels is None:
         chosen["channels"] = channels
     if config.image_size is None:
@@ -186,6 +192,19 @@ def make_task(
 
     rows = parts["train"], parts["validation"]
     frozen = config.encoder is not None and config.head.frozen
+    if config.animals.route != "identity":
+        from tinbergen.pose.animal_task import BottomUpTask
+        from tinbergen.pose.top_down_task import TopDownTask
+
+        if unlabelled is not None or config.context:
+            what = "unlabelled video" if unlabelled is not None else "context frames"
+            raise ConfigError(
+                f"animals.route={config.animals.route} does not learn from {what} yet: leave it "
+                "out, or give each animal a name of its own and use animals.route=identity."
+            )
+        return (TopDownTask if config.animals.route == "top_down" else BottomUpTask)(
+            config, images, *rows
+        )
     if unlabelled is not None and frozen:
         raise ConfigError(
             "Unlabelled video is learned from with every weight of the network, and this backbone "

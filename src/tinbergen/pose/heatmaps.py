@@ -88,20 +88,43 @@ def decode(logits: Tensor, stride: int, sigma: float) -> tuple[Tensor, Tensor]:
     flat = logits.reshape(-1, rows, columns)
     peak = flat.flatten(1).argmax(dim=1)
     row, column = peak // columns, peak % columns
-    side = torch.arange(-WINDOW, WINDOW + 1, device=logits.device)
-    padded = functional.pad(flat, (WINDOW,) * 4, value=float("-inf"))
-    window_rows = (row[:, None] + WINDOW + side)[:, :, None]
-    window_columns = (column[:, None] + WINDOW + side)[:, None, :]
-    each = torch.arange(len(flat), device=logits.device)[:, None, None]
-    window = padded[each, window_rows, window_columns]  # (n, 5, 5), -inf outside the map
+    each = torch.arange(len(flat), device=logits.device)
+    window = windows(flat, each, row, column)
     confidence = (window.flatten(1).logsumexp(1) - flat.flatten(1).logsumexp(1)).exp()
-    offset = _centre(window, side.float(), sigma)
+    offset = centre_of(window, sigma)
     centre = torch.stack([column, row], dim=-1) + offset
     return to_image(centre, stride).reshape(*lead, 2), confidence.reshape(lead)
 
 
-def _centre(window: Tensor, side: Tensor, sigma: float) -> Tensor:
-    """Centre of the bump in windows ``(n, 5, 5)`` of logits, ``(n, 2)`` px from their middle."""
+def windows(maps: Tensor, which: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Cut 5 x 5 px around pixels of maps ``(n, rows, columns)``; -inf outside of a map.
+
+    Parameters
+    ----------
+    which, row, column
+        ``(m,)``: the map, and the pixel that a window is cut around.
+
+    Returns
+    -------
+    Tensor
+        ``(m, 5, 5)``.
+    """
+    side = torch.arange(-WINDOW, WINDOW + 1, device=maps.device)
+    padded = functional.pad(maps, (WINDOW,) * 4, value=float("-inf"))
+    rows = (row[:, None] + WINDOW + side)[:, :, None]
+    columns = (column[:, None] + WINDOW + side)[:, None, :]
+    return padded[which[:, None, None], rows, columns]
+
+
+def centre_of(window: Tensor, sigma: float) -> Tensor:
+    """Centre of the bump in windows ``(n, 5, 5)`` of log probabilities, px from their middle.
+
+    Returns
+    -------
+    Tensor
+        ``(n, 2)``, x and y.
+    """
+    side = torch.arange(-WINDOW, WINDOW + 1, device=window.device, dtype=window.dtype)
     y, x = torch.meshgrid(side, side, indexing="ij")
     weight = torch.softmax(window.flatten(1), dim=1)
     places = torch.stack([x, y], dim=-1).reshape(-1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from tinbergen.nn.vit import ViT, patchify
 from tinbergen.pose.config import PoseConfig
 from tinbergen.pose.network import ConvNet, conv, ramps
 
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 HEAD_STRIDE = 4
 """Px of the image per px of a heat map."""
 _COARSER = 2
@@ -89,12 +91,12 @@ class PoseModel(nn.Module):
         self.register_buffer("std", std[:channels] if imagenet else torch.ones(channels))
         self.encoder: ViT | None = None
         if config.encoder is None:
-            self.network: nn.Module = ConvNet(config.conv, config.seen_channels, config.n_maps)
+            self.network: nn.Module = ConvNet(config.conv, config.seen_channels, config.n_outputs)
         else:
             shape = config.encoder
             self.encoder = ViT(shape)
             self.encoder.requires_grad_(not config.head.frozen)
-            self.network = TokenHead(shape.width, shape.patch, config.head.width, config.n_maps)
+            self.network = TokenHead(shape.width, shape.patch, config.head.width, config.n_outputs)
             if channels == 1:
                 self.mean.fill_(mean.mean())
                 self.std.fill_(std.mean())
@@ -155,7 +157,7 @@ class PoseModel(nn.Module):
         return self.network(tokens)
 
 
-def quick(model: PoseModel) -> PoseModel:
+def quick(model: AnyModule) -> AnyModule:
     """Return a copy for inference, with batch norms folded into their convolutions."""
     model = copy.deepcopy(model).eval()
     for module in list(model.modules()):

@@ -29,6 +29,7 @@ def draw_keypoints(
     positions: np.ndarray,
     confidence: np.ndarray | None = None,
     *,
+    individuals: int = 1,
     least: float = 0.1,
 ) -> np.ndarray:
     """Draw keypoints as dots, with sub-pixel positions.
@@ -41,6 +42,9 @@ def draw_keypoints(
         ``(keypoint, 2)`` px; NaN is not drawn.
     confidence
         ``(keypoint,)``; those below ``least`` are hollow.
+    individuals
+        The keypoints are those of so many animals, one after the other: a colour each, where there
+        are several.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def draw_keypoints(
     canvas = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) if gray else image.copy()
     canvas = np.ascontiguousarray(canvas)
     radius = max(2.0, max(image.shape[:2]) / 130)
-    palette = colours(len(positions))
+    palette = colours(len(positions) if individuals == 1 else individuals)
     for number, (x, y) in enumerate(positions):
         if not (np.isfinite(x) and np.isfinite(y)):
             continue
@@ -60,7 +64,7 @@ def draw_keypoints(
             canvas,
             centre,
             round(radius * 2**_SHIFT),
-            palette[number],
+            palette[number * len(palette) // len(positions)],
             cv2.FILLED if sure else 1,
             cv2.LINE_AA,
             _SHIFT,
@@ -86,7 +90,7 @@ def write_overlay(
     video
         What the keypoints were predicted on.
     keypoints
-        On all of its frames; all individuals are drawn.
+        On all of its frames; several individuals have a colour each.
     start, stop
         Frames to draw; default: all.
     least
@@ -106,7 +110,13 @@ def write_overlay(
         batches = colour.iterate(frames.start, frames.stop, batch_size=32)
         for batch in track(batches, f"drawing {video.name}", "batches"):
             for index, image in zip(batch.indices, batch.frames, strict=True):
-                drawn = draw_keypoints(image, positions[index], confidence[index], least=least)
+                drawn = draw_keypoints(
+                    image,
+                    positions[index],
+                    confidence[index],
+                    individuals=len(keypoints.individuals),
+                    least=least,
+                )
                 frame = av.VideoFrame.from_ndarray(drawn[:height, :width], format="rgb24")
                 container.mux(stream.encode(frame))
         container.mux(stream.encode())

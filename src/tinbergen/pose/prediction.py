@@ -18,9 +18,9 @@ from tinbergen.nn.backgrounds import load_backgrounds
 from tinbergen.pose.backgrounds import still_backgrounds
 from tinbergen.pose.config import PoseConfig, stored_config
 from tinbergen.pose.context import with_context
-from tinbergen.pose.heatmaps import decode
 from tinbergen.pose.labels import LabelledImages
-from tinbergen.pose.model import PoseModel, quick
+from tinbergen.pose.locating import locate, make_model
+from tinbergen.pose.model import quick
 from tinbergen.pose.viewing import view_as_labels
 from tinbergen.progress import Progress
 from tinbergen.recordings import Dataset, FrameSource, Keypoints, read_dlc_csv, write_dlc_csv
@@ -59,7 +59,7 @@ class Predictor:
         hardware = choose_hardware(TrainConfig(device=device, precision=precision))  # type: ignore[arg-type]
         self.device = torch.device(hardware.device)
         self.precision = hardware.precision
-        model = PoseModel(self.config)
+        model = make_model(self.config)
         model.load_state_dict(self.run.load_weights())
         self.model = quick(model).to(self.device)
 
@@ -89,16 +89,14 @@ class Predictor:
 
         Returns
         -------
-        positions : ``(n, map, 2)`` float32, px of what the network sees.
-        confidences : ``(n, map)``, 0 to 1.
+        positions : ``(n, map, 2)`` float32, px of what the network sees; NaN where an animal is
+            not found.
+        confidences : ``(n, map)``, 0 to 1; 0 where not found.
         """
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
-        images = self.model.prepare(pixels, None, background)
         kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         with torch.autocast(self.device.type, kind, enabled=kind is not None):
-            logits = self.model(images)
-        where, how_sure = decode(logits, PoseModel.stride, self.config.heatmaps.sigma)
-        return where.cpu().numpy(), how_sure.cpu().numpy()
+            return locate(self.model, pixels, background)
 
     def video(
         self, video: FrameSource, *, batch_size: int = 16, any_size: bool = False

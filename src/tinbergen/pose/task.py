@@ -71,8 +71,11 @@ class PoseTask(Task):
         self.swap = torch.tensor(mirror_names(config.map_names()))
 
     def _refuse_unlabelled(self) -> None:
-        labelled = np.isfinite(self.images.positions[self.train]).all(axis=-1).sum(axis=0)
-        missing = [n for n, k in zip(self.config.map_names(), labelled, strict=True) if not k]
+        labelled = np.isfinite(self.images.positions[self.train]).all(axis=-1)
+        self._refuse(self.config.map_names(), labelled.sum(axis=0))
+
+    def _refuse(self, names: tuple[str, ...], labelled: np.ndarray) -> None:
+        missing = [name for name, count in zip(names, labelled, strict=True) if not count]
         if missing:
             chosen = [name for name in self.config.keypoints if name not in missing]
             raise DataError(
