@@ -100,6 +100,8 @@ def fit_calibration(
     calibration: Calibration, foretold: Foretold, generator: torch.Generator
 ) -> None:
     """Fit f by the Poisson likelihood; a spike of a unit with few counts for more."""
+    if not len(foretold.counts):  # the masks hide no spikes
+        return
     weight = 1 / (foretold.traits[:, 0].exp() + _LEAST_RATE)
     weight = weight / weight.mean()
     at_once = min(_AT_ONCE, len(weight))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tinbergen.errors import ConfigError
 from tinbergen.population.batch import Batch
+from tinbergen.population.calibration import Calibration
 from tinbergen.population.linear_path import LinearPath, log_gain
 from tinbergen.population.masks import Hidden
 from tinbergen.population.model import PopulationModel
@@ -57,7 +58,9 @@ def leave_one_out(
     summed, number = tables.sums(x, visible, batch)
     slow = tables.slow_state(batch) if model.config.units.recent else None
     base = tables.base(batch)
-    without = None if model.linear is None else _Factors(model.linear, x, visible, batch, hidden)
+    without = None
+    if model.linear is not None and model.calibration is not None:
+        without = _Factors(model.linear, model.calibration, x, visible, batch, hidden)
     out = torch.full(batch.counts.shape, float("nan"), device=x.device)
     row = torch.arange(len(batch.sample), device=x.device) // batch.per_row
     unit_in, unit_out = tables.vectors_in(batch), tables.vectors_out(batch)
@@ -74,9 +77,7 @@ def leave_one_out(
         log_rate = (state @ unit_out[mine][:, :, None])[..., 0] + base[slot, unit][:, None]
         if without is not None:
             gain = log_gain(without.change(slot, unit, sample, mine))
-            log_rate = log_rate + model.calibration.of_units(
-                gain, model.calibration.unit_traits[batch.block[row[slot]], unit]
-            )
+            log_rate = log_rate + without.calibration.of_units(gain, without.traits[mine])
         out[slot, :, unit] = log_rate.float()
     return out
 
@@ -88,7 +89,16 @@ class _Factors:
     G)^-1 h``; taking a unit out of G and h is a change of rank one (Sherman & Morrison 1950).
     """
 
-    def __init__(self, path: LinearPath, x: Tensor, visible: Tensor, batch: Batch, hidden: Hidden):
+    def __init__(
+        self,
+        path: LinearPath,
+        calibration: Calibration,
+        x: Tensor,
+        visible: Tensor,
+        batch: Batch,
+        hidden: Hidden,
+    ):
+        self.calibration, self.traits = calibration, rows(calibration.unit_traits, batch)
         self.expected = path.behaviour.expected(batch, hidden)
         evidence, gram = path.evidence(x, visible, batch, self.expected)
         scales, self.modes = torch.linalg.eigh(path.linear_kernel[batch.session])

@@ -32,6 +32,7 @@ _GROUPS, _BELIEF = 5, 10.0  # of units, spikes
 _MOST_WINDOWS = 1000  # to join behaviours to factors
 _AT_ONCE = 64  # windows
 _LEAST_RATE = 1e-6
+_ENOUGH = 200  # windows
 _MOST_FORETOLD, _MOST_DRAWS, _MOST_ENTRIES = 1200, 6, 100_000  # windows, of all, at once
 
 Draw = Callable[[Batch, torch.Generator], Hidden]
@@ -78,10 +79,13 @@ def fit_start(
     model.calibration.unit_traits.copy_(describe_units(model, corpus, train, validation))
     if not carried:
         standardise(model.calibration, corpus)
-        match_rates(model.eval(), corpus, validation)
         generator = torch.Generator().manual_seed(corpus.config.train.seed)
-        parts = foretell(model.train(), corpus, train, draw, generator)
-        parts += foretell(model.eval(), corpus, validation, draw, generator)
+        # Validation windows are most like those of the test; others fill up what is missing.
+        missing = max(0, _ENOUGH - len(validation))
+        fill = train[:: -(-len(train) // missing)] if missing else train[:0]
+        match_rates(model.eval(), corpus, validation)
+        parts = foretell(model, corpus, validation, draw, generator)
+        parts += foretell(model.train(), corpus, fill, draw, generator)
         fit_calibration(model.calibration, Foretold.of(parts), generator)
     model.train()
 
@@ -140,8 +144,7 @@ def describe_units(
     ``(block, unit, 4)``, in the order of :data:`~tinbergen.population.calibration.TRAITS`.
     """
     sums = torch.zeros(8, *model.tables.rate.shape, dtype=torch.float64)
-    parts = ((validation, False),) if len(validation) else ((train, True),)
-    for rows, training in parts:
+    for rows, training in ((train, True), (validation, False)):
         model.train(training)
         for batch in _in_parts(corpus, rows):
             counts = batch.counts.double()
@@ -181,8 +184,9 @@ def foretell(
     generator: torch.Generator,
 ) -> list[Foretold]:
     """Hide units and bins of windows, and tell them from the rest: as in training, or at test."""
-    if not len(rows):
+    if not len(rows) or model.calibration is None:
         return []
+    traits_of_all = model.calibration.unit_traits
     rows, found = rows[:: -(-len(rows) // _MOST_FORETOLD)], []
     for _ in range(min(_MOST_DRAWS, _MOST_FORETOLD // len(rows))):
         for batch in _in_parts(corpus, rows):
@@ -195,7 +199,7 @@ def foretell(
             at = torch.nonzero(scored.transpose(1, 2))
             chosen = torch.randperm(len(at), generator=generator)[:_MOST_ENTRIES]
             slot, unit, time = at[chosen].unbind(dim=1)
-            traits = model.calibration.unit_traits[batch.block[slot // batch.per_row], unit]
+            traits = traits_of_all[batch.block[slot // batch.per_row], unit]
             gains = around(gain.transpose(1, 2))[slot, unit, time]
             counts = batch.counts[slot, time, unit].float()
             found.append(Foretold(gains, traits, base[slot, unit], counts))
