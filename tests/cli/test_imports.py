@@ -18,6 +18,7 @@ VERBS = ["demo", "simulate", "check", "convert", "pretrain", "embed", "encode", 
 VERBS += ["pose", "population", "report", "doctor"]
 GROUPS = [["population", verb] for verb in ("pretrain", "adapt", "evaluate", "predict")]
 GROUPS += [["pose", v] for v in ("train", "predict", "evaluate", "suggest", "smooth", "convert")]
+GROUPS += [["pose", verb] for verb in ("track", "cut", "identify")]
 
 
 def heavy_modules_after(code: str) -> list[str]:

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tinbergen.cli.pose_animals import cut, identify, track
+from tinbergen.cli.pose_common import Overwrite, say
+
 pose = typer.Typer(
     help="Keypoints of animals from a hundred labelled frames.",
     no_args_is_help=True,
@@ -26,7 +29,6 @@ Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out what cannot be read, with a warning.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make finished files again.")]
 
 
 @pose.command()
@@ -103,7 +105,7 @@ def train(
         if report and held_out:
             from tinbergen.report import write_report
 
-            _say(run_evaluation(run, labels, skip_bad=skip_bad).scores)
+            say(run_evaluation(run, labels, skip_bad=skip_bad).scores)
             print(write_report(run.path))
     if run.status.get("losses"):
         raise typer.Exit(3)
@@ -193,7 +195,7 @@ def evaluate(
 
     options = {"part": part, "device": device, "precision": precision, "skip_bad": skip_bad}
     found = run_evaluation(run, labels, out=out, **options)  # type: ignore[arg-type]
-    _say(found.scores)
+    say(found.scores)
     others = {
         str(other): run_evaluation(other, labels, out=False, **options)  # type: ignore[arg-type]
         for other in against or []
@@ -260,101 +262,9 @@ def smooth(
     print(out)
 
 
-@pose.command()
-def track(
-    table: Annotated[
-        Path, typer.Argument(help="Table of predictions on a video: .csv, .h5 or .slp.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv).")],
-    video: Annotated[Path | None, typer.Option(help="The video, for its frame times.")] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second, where no video is given.")
-    ] = None,
-    animals: Annotated[
-        int | None, typer.Option(help="How many there are; default: as in the table.", min=1)
-    ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(help="Proofread tracks of the video, to be scored against.")
-    ] = None,
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="Also write the video with its tracks drawn.")
-    ] = False,
-    overwrite: Overwrite = False,
-) -> None:
-    """Link look-alike animals from frame to frame: a track for each.
-
-    A Kalman filter and the similarity of poses link what is beyond doubt; what joins it over
-    encounters and gaps is decided on the whole video.
-    """
-    from tinbergen.errors import ConfigError, OutputError
-    from tinbergen.pose import evaluate_tracks, write_overlay
-    from tinbergen.pose import track as run_tracking
-    from tinbergen.recordings import Video, read_keypoints, write_dlc_csv
-
-    if (fps is None) == (video is None):
-        raise ConfigError("Tables hold no times: give either --video or --fps.")
-    if overlay and video is None:
-        raise ConfigError("--overlay draws on the video: give --video, not --fps.")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} already exists; choose another name, or --overwrite.")
-    source = None if video is None else Video(video)
-    proofread = None if truth is None else read_keypoints(truth, source, fps=fps)
-    found = read_keypoints(table, source, fps=fps)
-    tracks = run_tracking(found, animals=animals)
-    write_dlc_csv(out, tracks)
-    print(out)
-    if proofread is not None:
-        _say(evaluate_tracks(tracks, proofread, found))
-    if overlay and source is not None:
-        write_overlay(out.with_suffix(".overlay.mp4"), source, tracks)
-
-
-@pose.command()
-def cut(
-    table: Annotated[Path, typer.Argument(help="Tracks of the video: .csv, .h5 or .slp.")],
-    video: Annotated[Path, typer.Option(help="The video.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for a video of each animal.")],
-) -> None:
-    """Cut a small video of each animal out along its track: what BEAST learns its looks from."""
-    from tinbergen.pose import write_animal_videos
-    from tinbergen.recordings import Video, read_keypoints
-
-    source = Video(video)
-    for path in write_animal_videos(source, read_keypoints(table, source), out):
-        print(path)
-
-
-@pose.command()
-def identify(
-    table: Annotated[Path, typer.Argument(help="Tracks of the video: .csv, .h5 or .slp.")],
-    video: Annotated[Path, typer.Option(help="The video, for its frame times.")],
-    embeddings: Annotated[
-        Path, typer.Option(help="Embeddings ('tinbergen embed') of what 'pose cut' has written.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv).")],
-    truth: Annotated[
-        Path | None, typer.Option(help="Proofread tracks of the video, to be scored against.")
-    ] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Put right by their looks which track is which animal after encounters."""
-    from tinbergen.beast import open_embeddings
-    from tinbergen.errors import OutputError
-    from tinbergen.pose import evaluate_tracks, looks_of
-    from tinbergen.pose import identify as run_identification
-    from tinbergen.recordings import Video, read_keypoints, write_dlc_csv
-
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} already exists; choose another name, or --overwrite.")
-    source = Video(video)
-    tracks = read_keypoints(table, source)
-    proofread = None if truth is None else read_keypoints(truth, source)
-    series = {name: found.series() for name, found in open_embeddings(embeddings).items()}
-    found = run_identification(tracks, looks_of(tracks, series))
-    write_dlc_csv(out, found)
-    print(out)
-    if proofread is not None:
-        _say(evaluate_tracks(found, proofread, tracks))
+pose.command("track")(track)
+pose.command("cut")(cut)
+pose.command("identify")(identify)
 
 
 @pose.command()
@@ -436,10 +346,3 @@ def convert(
 
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _say(scores: list) -> None:
-    from tinbergen.report.scores import sentence
-
-    for score in scores:
-        print(f"{score.name}: {sentence(score)}")
