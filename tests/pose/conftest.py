@@ -19,6 +19,17 @@ def project(tmp_path):
     return write_project(tmp_path / "project")
 
 
+@pytest.fixture
+def unread(monkeypatch):
+    """Fail where an image or a clip of unlabelled video is read for training."""
+
+    def read(*args, **kwargs):
+        raise AssertionError("read before the settings were refused")
+
+    monkeypatch.setattr("tinbergen.pose.labels._decode", read)
+    monkeypatch.setattr("tinbergen.pose.fitting.read_clips", read)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A project and a finished run on it; nothing may be written into either."""

@@ -9,9 +9,20 @@ from pairs import NAMES, PAIR, film, walks
 
 from tinbergen.beast import pretrain
 from tinbergen.errors import ConfigError, DataError
-from tinbergen.pose import Predictor, evaluate, evaluate_tracks, export_frames, track, train
+from tinbergen.nn.backbone import Backbone
+from tinbergen.nn.vit import ViT, ViTConfig
+from tinbergen.pose import (
+    Predictor,
+    evaluate,
+    evaluate_tracks,
+    export_frames,
+    open_labels,
+    track,
+    train,
+)
 from tinbergen.pose.animals import animal_choices, spanning_skeleton
 from tinbergen.pose.evaluation_animals import Animals
+from tinbergen.pose.fitting import pose_config
 from tinbergen.pose.top_down import cut, shrunk
 from tinbergen.recordings import Video, read_dlc_csv, write_dlc_csv
 from tinbergen.simulation.files import write_video
@@ -131,6 +142,27 @@ def test_what_a_route_cannot_do_is_refused_before_training(pair_project, tmp_pat
     with pytest.raises(ConfigError, match="top_down"):
         attempt({"route": "topdown"})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    ("videos", "context", "what"),
+    [("film.mp4", 0, "videos without labels"), (None, 1, "context frames")],
+)
+def test_what_a_route_does_not_learn_from_is_refused_before_anything_is_read(
+    route, videos, context, what, pair_project, tmp_path, unread
+):
+    settings = {**PAIR, "animals": {"route": route}, "context": context}
+    film = None if videos is None else pair_project.parent / videos
+    with pytest.raises(ConfigError, match=rf"animals\.route={route} .* from {what}.*=identity"):
+        train(pair_project, tmp_path / "run", videos=film, overrides=settings)
+
+
+def test_a_backbone_for_look_alikes_is_refused_before_anything_is_read(pair_project, unread):
+    shape = ViTConfig(image_size=(96, 128), patch=8, channels=1, width=16, depth=1, heads=2)
+    backbone = Backbone(ViT(shape), residual=False, backgrounds=None, digest="")
+    with pytest.raises(ConfigError, match="expected no backbone, found one"):
+        pose_config(open_labels(pair_project), backbone, {"animals": {"route": "top_down"}})
 
 
 def test_a_skeleton_reaches_every_keypoint_twice_and_prefers_short_limbs():

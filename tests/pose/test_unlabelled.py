@@ -181,9 +181,17 @@ def test_the_estimator_takes_videos(project, film):
     assert pose.run_.status["inputs"]["videos"]
 
 
-def test_what_cannot_be_learned_from_video(project, film, tmp_path):
+def test_settings_that_do_not_go_together_are_refused_before_anything_is_read(
+    project, film, tmp_path, unread
+):
     with pytest.raises(ConfigError, match="unlabelled: these settings are for video"):
         train(project, tmp_path / "run", overrides=FEW)
+    frozen = merge(FEW, {"encoder": {"image_size": [64, 96], "patch": 8, "channels": 1}})
+    with pytest.raises(ConfigError, match=r"backbone is frozen: .* head\.frozen=false"):
+        train(project, tmp_path / "run", videos=film[0], overrides=frozen)
+
+
+def test_what_cannot_be_learned_from_video(project, film, tmp_path):
     with pytest.raises(DataError, match="No keypoint is there with each of the endings _l, _r"):
         settings = merge(FEW, {"unlabelled": {"views": ["_l", "_r"]}})
         train(project, tmp_path / "run", videos=film[0], overrides=settings)

@@ -108,7 +108,7 @@ def train(
     """
     found = chosen_keypoints(open_labels(labels), keypoints)
     pretrained = _backbone(backbone)
-    config = pose_config(found, pretrained, overrides)
+    config = pose_config(found, pretrained, overrides, videos=videos is not None)
     images = load_images(found, config, skip_bad=skip_bad)
     parts = split_rows(
         images,
@@ -138,14 +138,26 @@ def train(
 
 
 def pose_config(
-    labels: LabelledFrames, backbone: Backbone | None, overrides: Mapping[str, Any] | None = None
+    labels: LabelledFrames,
+    backbone: Backbone | None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    videos: bool = False,
 ) -> PoseConfig:
     """Return the settings of a run on these labels; what is not given is chosen from them.
+
+    Parameters
+    ----------
+    labels, backbone, overrides
+        As :func:`train` takes them, read.
+    videos
+        Whether there is video without labels.
 
     Raises
     ------
     ConfigError
-        For an unknown setting or an impossible value.
+        For an unknown setting, an impossible value, or settings that do not go together; before
+        any image is read.
     """
     names = {"keypoints": list(labels.keypoints), "individuals": list(labels.individuals)}
     layers: list[Mapping[str, Any]] = [names, CONV_TRAINING]
@@ -161,10 +173,12 @@ def pose_config(
             },
         ]
     config = resolve(PoseConfig, *layers, overrides or {})
+    _check_video(config, videos)
+    if config.animals.route != "identity":
+        check_animals(config.animals, labels, backbone is not None)
     chosen: dict[str, Any] = {}
     (height, width), channels = survey(labels)
     if config.animals.route != "identity":
-        check_animals(config.animals, labels, backbone is not None)
         chosen_for = (config.animals.route, labels.positions, (height, width), labels.keypoints)
         layers += [ANIMALS_TRAINING, animal_choices(*chosen_for)]
         config = resolve(PoseConfig, *layers, overrides or {})
@@ -179,6 +193,27 @@ def pose_config(
     return resolve(PoseConfig, *layers, overrides or {}, chosen)
 
 
+def _check_video(config: PoseConfig, videos: bool) -> None:
+    """Refuse video without labels, its settings and context frames where they are of no use."""
+    if not videos and config.unlabelled != UnlabelledConfig():
+        raise ConfigError(
+            "unlabelled: these settings are for video without labels, and there is none: "
+            "--videos PATH (videos=...)."
+        )
+    route = config.animals.route
+    if route != "identity" and (videos or config.context):
+        what = "videos without labels" if videos else "context frames"
+        raise ConfigError(
+            f"animals.route={route} does not learn from {what} yet: leave them out, or give each "
+            "animal a name of its own and use animals.route=identity."
+        )
+    if videos and config.encoder is not None and config.head.frozen:
+        raise ConfigError(
+            "Unlabelled video is learned from with every weight of the network, and this backbone "
+            "is frozen: leave the video out, or --set head.frozen=false."
+        )
+
+
 def make_task(
     config: PoseConfig,
     images: LabelledImages,
@@ -191,29 +226,17 @@ def make_task(
     from tinbergen.pose.token_task import TokenTask
 
     rows = parts["train"], parts["validation"]
-    frozen = config.encoder is not None and config.head.frozen
     if config.animals.route != "identity":
         from tinbergen.pose.animal_task import BottomUpTask
         from tinbergen.pose.top_down_task import TopDownTask
 
-        if unlabelled is not None or config.context:
-            what = "unlabelled video" if unlabelled is not None else "context frames"
-            raise ConfigError(
-                f"animals.route={config.animals.route} does not learn from {what} yet: leave it "
-                "out, or give each animal a name of its own and use animals.route=identity."
-            )
         return (TopDownTask if config.animals.route == "top_down" else BottomUpTask)(
             config, images, *rows
-        )
-    if unlabelled is not None and frozen:
-        raise ConfigError(
-            "Unlabelled video is learned from with every weight of the network, and this backbone "
-            "is frozen: leave the video out, or --set head.frozen=false."
         )
     if backbone is None:
         return PoseTask(config, images, *rows, unlabelled=unlabelled)
     weights = backbone.weights_at(config.size)
-    kind = TokenTask if frozen and config.head.views else PoseTask
+    kind = TokenTask if config.head.frozen and config.head.views else PoseTask
     backgrounds = still_backgrounds(images, backbone.backgrounds)
     return kind(config, images, *rows, weights, backgrounds, unlabelled)
 
@@ -222,11 +245,6 @@ def _unlabelled(
     videos: Any, config: PoseConfig, images: LabelledImages, train: np.ndarray
 ) -> Unlabelled | None:
     if videos is None:
-        if config.unlabelled != UnlabelledConfig():
-            raise ConfigError(
-                "unlabelled: these settings are for video without labels, and there is none: "
-                "--videos PATH (videos=...)."
-            )
         return None
     from tinbergen.pose.unlabelled import Unlabelled
 
