@@ -75,6 +75,24 @@ def test_strategies(base, tmp_path, strategy):
     assert PopulationRun(run, [new]).predict("c1", ["spikes"]).shape == (12, 10, 33)
 
 
+def test_calibration_is_carried_over_and_traits_are_not(base, tmp_path):
+    run = adapt(base, [make_session("c1", 33)], tmp_path / "run", parts=TO_THE_END)
+    before, after = base.load_weights(), run.load_weights()
+    for name in before:
+        if name.startswith("calibration."):
+            same = before[name].shape == after[name].shape and torch.equal(
+                before[name], after[name]
+            )
+            assert same == (name != "calibration.unit_traits"), name
+
+
+def test_a_new_animal_may_do_without_factors(base, tmp_path):
+    settings = {"units": {"linear_rank": 0}, "train": {"steps": 2}}
+    new = [make_session("c1", 33)]
+    run = adapt(base, new, tmp_path / "run", overrides=settings, parts=TO_THE_END)
+    assert not any(name.startswith(("linear.", "calibration.")) for name in run.load_weights())
+
+
 def test_the_core_waits_with_gradual(base, tmp_path):
     settings = {"train": {"steps": 5}, "adapting": {"frozen_share": 1.0}}
     new = [make_session("c1", 33)]

@@ -111,3 +111,27 @@ def test_calibration_of_a_unit_is_that_of_the_batch():
     for slot in range(len(batch.sample)):
         traits = model.calibration.unit_traits[batch.block[slot // batch.per_row]]
         torch.testing.assert_close(model.calibration.of_units(gain[slot].T, traits), whole[slot].T)
+
+
+def test_nothing_of_the_fit_is_left_to_the_first_step():
+    corpus = make_corpus([make_session("a", 15)], make_config())
+    model = PopulationTask(corpus, np.arange(9), np.arange(9, 12)).build()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_units_unlike_all_others_are_not_bent_without_bound():
+    corpus = make_corpus([make_session("a", 15)], make_config())
+    model = make_model(corpus)
+    assert model.calibration is not None
+    gain, far = torch.zeros(2, 10), torch.tensor([[3.0] * 4, [300.0] * 4])
+    one, other = model.calibration.of_units(gain, far)
+    torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("validation", [[], [8, 9, 10, 11]])
+def test_sessions_without_validation_windows_start_too(validation):
+    sessions = [make_session("a", 15), make_session("b", 9, windows=1)]
+    corpus = make_corpus(sessions, make_config())
+    train = np.append(np.arange(8), 12)
+    model = PopulationTask(corpus, train, np.array(validation, int)).build()
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())

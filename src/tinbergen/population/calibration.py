@@ -20,6 +20,8 @@ _HIDDEN = 16
 _START = 0.3
 _STEPS, _AT_ONCE, _RATE = 300, 4096, 1e-2
 _LEAST_RATE = 0.005  # spikes/bin
+_FARTHEST = 3.0
+_NUMBERS_AT_ONCE = 64_000_000
 
 
 class Calibration(nn.Module):
@@ -27,7 +29,8 @@ class Calibration(nn.Module):
 
     How far to trust what units tell about each other depends on a unit's rate and on how it fared
     before, in much the same way in every animal. So f is one small perceptron for all units, and
-    what it learns from many animals holds for the next one.
+    what it learns from many animals is there for the next one. It is fitted before the first step,
+    and not trained.
 
     Buffers: ``unit_traits`` ``(block, unit, 4)``, measured by
     :func:`~tinbergen.population.start.describe_units`; ``centre`` and ``scale`` ``(4,)``, their
@@ -50,12 +53,16 @@ class Calibration(nn.Module):
         nn.init.normal_(self.of_unit.weight, std=_START)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        self.requires_grad_(False)
 
     def forward(self, log_gain: Tensor, batch: Batch) -> Tensor:
         """Return the log gain to expect, ``(slot, time, unit)`` float32, for the one foretold."""
         traits = rows(self.unit_traits, batch).repeat_interleave(batch.per_row, dim=0)
-        return self.of_units(log_gain.transpose(1, 2), traits).transpose(1, 2)
+        at_once = max(1, _NUMBERS_AT_ONCE // (_HIDDEN * log_gain[0].numel()))
+        parts = zip(log_gain.split(at_once), traits.split(at_once), strict=True)
+        return torch.cat([self.of_units(g.transpose(1, 2), t).transpose(1, 2) for g, t in parts])
 
+    @torch.no_grad()
     def of_units(self, log_gain: Tensor, traits: Tensor) -> Tensor:
         """Do the same for ``(..., time)`` of units with these traits ``(..., 4)``."""
         return log_gain + self.bend(around(log_gain), traits[..., None, :])
@@ -63,8 +70,9 @@ class Calibration(nn.Module):
     def bend(self, gains: Tensor, traits: Tensor) -> Tensor:
         """Return f ``(...)`` of :func:`around` ``(..., 4)`` and traits ``(..., 4)``."""
         with torch.autocast(gains.device.type, enabled=False):
-            kind = self.of_unit((traits - self.centre) / self.scale)
-            return self.out(F.gelu(self.of_gain(gains) + kind))[..., 0]
+            # Units unlike all that f was fitted to are taken for the most extreme of these.
+            like = ((traits - self.centre) / self.scale).clamp(-_FARTHEST, _FARTHEST)
+            return self.out(F.gelu(self.of_gain(gains) + self.of_unit(like)))[..., 0]
 
 
 @dataclass
@@ -105,6 +113,7 @@ def fit_calibration(
     weight = 1 / (foretold.traits[:, 0].exp() + _LEAST_RATE)
     weight = weight / weight.mean()
     at_once = min(_AT_ONCE, len(weight))
+    calibration.requires_grad_(True)
     optimizer = torch.optim.Adam(calibration.parameters(), lr=_RATE)
     for step in range(_STEPS):
         optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
@@ -116,6 +125,8 @@ def fit_calibration(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    optimizer.zero_grad()
+    calibration.requires_grad_(False)
 
 
 def around(values: Tensor) -> Tensor:

@@ -85,10 +85,8 @@ class UnitsConfig(Config):
     which a hidden unit is 0, or the count."""
     linear_rank: int = Field(default=32, ge=0)
     """Most factors of a linear path from what is visible to what is hidden, beside the network; 0:
-    none. It is fitted to the training windows in closed steps, before the first step; rates are
-    then matched to the validation windows."""
-    linear_rate: float = Field(default=0.1, ge=0.0)
-    """Learning rate of the linear path, relative to that of the other weights."""
+    none. It is fitted to the training windows in closed steps, before the first step, and
+    calibrated; rates are matched to the validation windows at every validation."""
     recent: bool = False
     """Follow slow drift: read the rates of the windows before this one, and let each unit's log
     rate start from its own. At test these are counts of the past, of hidden units too."""

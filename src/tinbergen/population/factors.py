@@ -52,7 +52,7 @@ def factor_tables(
     """
     x = roots(session.counts[train], known)
     most = min(config.linear_rank, session.n_units)
-    ranks = [rank or most]
+    ranks = [most if rank is None else max(1, rank)]
     if rank is None and len(validation):
         ranks = sorted({max(1, most // part) for part in _PARTS})
     fits = [smooth_factor_analysis(x, rank) for rank in ranks]

@@ -128,6 +128,8 @@ def adapt(
     vocabulary = replace(known, sessions=()).extended(sessions, parts["train"], config.modalities)
     weights = base.load_weights()
     core = {name: value for name, value in weights.items() if not name.startswith(OWN)}
+    if not config.units.linear_rank:  # nothing to calibrate
+        core = {name: v for name, v in core.items() if not name.startswith("calibration.")}
     core |= _regions_of(weights, known.regions, vocabulary.regions)
     return _train(sessions, vocabulary, config, parts, out, resume, core, base)
 

@@ -3,7 +3,8 @@
 Factors that units share, what joins them to behaviours, traits of each unit, and rates as they are
 in the validation windows. Everything is fitted a few times more without a part of the training
 windows: training then sees what the factors say of windows that they were not fitted to, as it
-will be at test, and the network learns what they really leave, not what is left of an overfit.
+will be at test, and the network learns what they really leave, not what is left of an overfit. (A
+session of one or two training windows has nothing to leave out.)
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from tinbergen.training.prefetch import to_device
 FOLDS = 3
 """Parts of the training windows that one fit each does without."""
 _GROUPS, _BELIEF = 5, 10.0  # of units, spikes
-_MOST_WINDOWS = 1000  # to join behaviours to factors
-_AT_ONCE = 64  # windows
-_LEAST_RATE = 1e-6
+_MOST_WINDOWS = 1000  # to join behaviours to factors, or describe units
+_AT_ONCE, _NUMBERS_AT_ONCE = 64, 16_000_000  # windows, counts
+_LEAST_RATE = 1e-3  # spikes/bin
+_LEAST_SCALE = 0.1
 _ENOUGH = 200  # windows
 _MOST_FORETOLD, _MOST_DRAWS, _MOST_ENTRIES = 1200, 6, 100_000  # windows, of all, at once
 
@@ -40,6 +42,7 @@ Draw = Callable[[Batch, torch.Generator], Hidden]
 
 def hold_out(corpus: Corpus, train: np.ndarray) -> None:
     """Cut the training windows of each session into parts: ``corpus.fold`` is 1 to 3 there."""
+    corpus.fold[:] = 0
     for number in np.unique(corpus.session[train]):
         rows = np.sort(train[corpus.session[train] == number])
         for fold, part in enumerate(np.array_split(rows, FOLDS), start=1):
@@ -146,14 +149,19 @@ def describe_units(
     sums = torch.zeros(8, *model.tables.rate.shape, dtype=torch.float64)
     for rows, training in ((train, True), (validation, False)):
         model.train(training)
-        for batch in _in_parts(corpus, rows):
+        for batch in _in_parts(corpus, _some(rows)):
             counts = batch.counts.double()
             log_rates = _unseen(model, batch).clamp(min=np.log(_LEAST_RATE)).double()
             rates, present = log_rates.exp(), batch.present[:, None, :].expand_as(counts)
-            each = (rates.new_ones(()).expand_as(rates), counts, rates, counts * rates, rates**2)
-            each = (*each, counts**2, log_rates, log_rates**2)
-            for total, values in zip(sums, each, strict=True):
-                _add(total, (values * present).sum(dim=1), batch)
+            pairs = (
+                *((None, None), (counts, None), (rates, None), (counts, rates), (rates, rates)),
+                *((counts, counts), (log_rates, None), (log_rates, log_rates)),
+            )
+            for total, factors in zip(sums, pairs, strict=True):
+                product = present.double()
+                for factor in factors:
+                    product = product if factor is None else product * factor
+                _add(total, product.sum(dim=1), batch)
     n = sums[0].clamp(min=1)
     y, r, yr, rr, yy, log_r, log_rr = sums[1:] / n
     slope = (n * (yr - y * r) + r) / (n * (rr - r**2) + r).clamp(min=1e-12)
@@ -173,7 +181,7 @@ def standardise(calibration: Calibration, corpus: Corpus) -> None:
         ]
     )
     calibration.centre.copy_(traits.mean(dim=0))
-    calibration.scale.copy_(traits.std(dim=0, correction=0) + 1e-3)
+    calibration.scale.copy_(traits.std(dim=0, correction=0) + _LEAST_SCALE)
 
 
 def foretell(
@@ -255,8 +263,10 @@ def _add(total: Tensor, values: Tensor, batch: Batch) -> None:
 
 
 def _in_parts(corpus: Corpus, rows: np.ndarray, device: torch.device | None = None):
-    for start in range(0, len(rows), _AT_ONCE):
-        yield _batch(corpus, rows[start : start + _AT_ONCE], device)
+    largest = max(s.n_units for s in corpus.sessions) * corpus.vocabulary.n_bins
+    at_once = min(_AT_ONCE, max(1, _NUMBERS_AT_ONCE // largest))
+    for start in range(0, len(rows), at_once):
+        yield _batch(corpus, rows[start : start + at_once], device)
 
 
 def _batch(corpus: Corpus, rows: np.ndarray, device: torch.device | None = None) -> Batch:
@@ -265,4 +275,4 @@ def _batch(corpus: Corpus, rows: np.ndarray, device: torch.device | None = None)
 
 def _some(rows: np.ndarray) -> np.ndarray:
     """Return at most so many rows, evenly."""
-    return rows[:: -(-len(rows) // _MOST_WINDOWS)]
+    return rows[:: max(1, -(-len(rows) // _MOST_WINDOWS))]

@@ -57,10 +57,10 @@ class PopulationTask(Task):
         self.core = dict(core or {})
         self.score = ("validation_loss", "min") if len(self.validation) else None
         self.validate_start = self.config.units.linear_rank > 0
-        if self.validate_start:
-            hold_out(corpus, self.train)
         if not len(self.train):
             raise ConfigError("There is no window to train on.")
+        if self.validate_start:
+            hold_out(corpus, self.train)
 
     def build(self) -> PopulationModel:
         """Return the network, its core from the given weights."""
@@ -73,7 +73,8 @@ class PopulationTask(Task):
         fit_start(model, self.corpus, self.train, self.validation, self._hide, carried=carried)
         if self.core and self.config.adapting.strategy == "frozen":
             for name, parameter in model.named_parameters():
-                parameter.requires_grad_(name not in self.core)
+                if name in self.core:
+                    parameter.requires_grad_(False)
         return model
 
     def batches(self) -> Sampler:
