@@ -8,6 +8,7 @@ spikes in the test, and 5 in the scored bins.
     python benchmarks/population_steinmetz.py single --seeds 0 1 2 --out single.json
     python benchmarks/population_steinmetz.py masks      # each mask alone, on every task
     python benchmarks/population_steinmetz.py adapt      # from eight other sessions to 1, 5, 9
+    python benchmarks/population_steinmetz.py adapt --start --shares 1 0.1   # without a network
     python benchmarks/population_steinmetz.py animals    # from two mice to the third
     python benchmarks/population_steinmetz.py decode     # side and feedback, beside logistic
 
@@ -208,6 +209,7 @@ def single(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator
 
 
 FACTORS = {"train": {"steps": 1, "learning_rate": 1e-9}}
+START = merge(FACTORS, {"network": {"depth": 0, "width": 16}})
 SINGLE = {
     "factors alone": FACTORS,
     "factors alone, recent rates": merge(FACTORS, {"units": {"recent": True}}),
@@ -242,6 +244,15 @@ def fewer(session: Session, share: float) -> dict[str, dict[str, np.ndarray]]:
     return parts
 
 
+def all_of(sessions: Sequence[Session]) -> dict[str, dict[str, np.ndarray]]:
+    """Split as usual, but validate on the last block too: these sessions are not tested on."""
+    parts = split_windows(sessions)
+    test = parts.pop("test")
+    for name, rows in parts["validation"].items():
+        parts["validation"][name] = np.concatenate([rows, test[name]])
+    return parts
+
+
 def to_new(
     work: Work,
     bases: Mapping[int, Sequence[int]],
@@ -251,11 +262,13 @@ def to_new(
     overrides: Mapping[str, Any],
 ) -> Iterator[dict]:
     """Pretrain on some sessions, adapt to others, beside these alone at equal steps."""
-    longer = merge(overrides, {"train": {"steps": steps}})
-    short = {"train": {"steps": population_config().train.steps}}
+    default = {"train": {"steps": population_config().train.steps}}
+    longer = merge({"train": {"steps": steps}}, overrides)
+    short = merge(default, {"train": overrides.get("train", {})})
     for seed in seeds:
         for targets, sources in _groups(bases):
-            base, seconds = work.train([load(number) for number in sources], seed, longer)
+            others = [load(number) for number in sources]
+            base, seconds = work.train(others, seed, longer, None, all_of(others))
             yield {"sources": sources, "seed": seed, "cpu_s": seconds}
             for number, share in itertools.product(targets, shares):
                 session = load(number)
@@ -320,13 +333,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["single", "masks", "adapt", "animals", "decode"])
     parser.add_argument("--sessions", type=int, nargs="+", default=SESSIONS)
-    parser.add_argument("--shares", type=float, nargs="+", default=[1.0, 0.1])
+    parser.add_argument("--shares", type=float, nargs="+", default=[1.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=800, help="of pretraining")
     parser.add_argument("--recent", action="store_true", help="follow drift by recent rates")
+    parser.add_argument(
+        "--start", action="store_true", help="adapt, animals: compare what models start from"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    drift = {"units": {"recent": options.recent}}
+    settings = merge({"units": {"recent": options.recent}}, START if options.start else {})
     others = [n for n in range(1, 12) if n not in SESSIONS]
     mice = {
         own[1]: [n for each in MICE.values() if own is not each for n in each]
@@ -341,9 +357,9 @@ def main() -> None:
             "masks": lambda: masks(work, options.sessions, seeds),
             "decode": lambda: decode(work, options.sessions, seeds),
             "adapt": lambda: to_new(
-                work, dict.fromkeys(SESSIONS, others), seeds, [1.0], steps, drift
+                work, dict.fromkeys(SESSIONS, others), seeds, options.shares, steps, settings
             ),
-            "animals": lambda: to_new(work, mice, seeds, options.shares, steps, drift),
+            "animals": lambda: to_new(work, mice, seeds, options.shares, steps, settings),
         }[options.what]
         for row in found():
             print(json.dumps(row), flush=True)
