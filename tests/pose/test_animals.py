@@ -19,12 +19,14 @@ from tinbergen.pose import (
     open_labels,
     track,
     train,
+    write_overlay,
 )
 from tinbergen.pose.animals import animal_choices, spanning_skeleton
 from tinbergen.pose.evaluation_animals import Animals
 from tinbergen.pose.fitting import pose_config
 from tinbergen.pose.top_down import cut, shrunk
-from tinbergen.recordings import Video, read_dlc_csv, write_dlc_csv
+from tinbergen.recordings import Video, read_dlc_csv, read_keypoints, write_dlc_csv
+from tinbergen.recordings.keypoint_table import write_keypoint_table
 from tinbergen.simulation.files import write_video
 from tinbergen.training.loop import Loop
 
@@ -242,3 +244,72 @@ def test_tracks_of_another_video_are_not_scored():
         evaluate_tracks(replace(other, keypoints=("x", "y", "z")), truth, other)
     assert truth.keypoints == NAMES
     assert evaluate_tracks(track(truth), truth, truth)[2].value == 1.0
+
+
+@pytest.fixture
+def gappy(tmp_path):
+    """A film of 20 frames, and a table of it that lacks frames 4 to 9 and the last ones."""
+    frames, truth = film(walks(20, seed=3))
+    write_video(tmp_path / "film.mp4", frames, truth.times, frames.shape[1:])
+    kept = np.r_[0:4, 10:13]
+    write_keypoint_table(
+        tmp_path / "found.csv",
+        [str(i) for i in kept],
+        np.concatenate([truth.positions[kept], np.ones((7, 2, 3, 1))], axis=-1),
+        ("x", "y", "likelihood"),
+        truth.individuals,
+        truth.keypoints,
+        "tinbergen",
+    )
+    return tmp_path, truth, kept
+
+
+@pytest.mark.parametrize("ending", [".csv", ".h5"])
+def test_a_table_that_lacks_frames_keeps_its_clock(gappy, ending, cli):
+    folder, truth, kept = gappy
+    out = folder / f"tracks{ending}"
+    same = ["--video", folder / "film.mp4"]
+    said = cli("pose", "track", folder / "found.csv", *same, "--out", out, "--overlay")
+    assert said.code == 0, said.err
+    tracks = read_keypoints(out, fps=25)
+    assert len(tracks) == 20
+    there = np.isfinite(tracks.positions).all(axis=(1, 2, 3))
+    assert np.array_equal(np.flatnonzero(there), kept)
+    assert np.allclose(tracks.positions[kept].sum(axis=1), truth.positions[kept].sum(axis=1))
+    said = cli("pose", "track", folder / "found.csv", "--fps", 25, "--out", folder / "f.csv")
+    assert len(read_dlc_csv(folder / "f.csv", fps=25)) == 13
+    said = cli("pose", "cut", out, *same, "--out", folder / "cut")
+    assert said.code == 0, said.err
+    again = cli("pose", "cut", out, *same, "--out", folder / "cut")
+    assert again.code == 1 and "already exists" in again.err
+
+
+def test_outputs_of_tracking_are_refused_before_anything_is_read(gappy, cli):
+    folder, _, _ = gappy
+    same = ["pose", "track", folder / "found.csv", "--video", folder / "film.mp4"]
+    said = cli(*same, "--out", folder / "tracks.slp")
+    assert said.code == 2 and "written as .csv or .h5, not as '.slp'" in said.err
+    (folder / "tracks.overlay.mp4").touch()
+    said = cli(*same, "--out", folder / "tracks.csv", "--overlay")
+    assert said.code == 1 and "tracks.overlay.mp4 already exists" in said.err
+    assert not (folder / "tracks.csv").exists()
+    frames, truth = film(walks(5))
+    write_video(folder / "short.mp4", frames, truth.times, frames.shape[1:])
+    same[-1] = folder / "short.mp4"
+    said = cli(*same, "--out", folder / "tracks.csv")
+    assert said.code == 1 and "goes up to frame 12" in said.err
+    with pytest.raises(DataError, match="all 20 frames .* found 5 rows"):
+        write_overlay(folder / "o.mp4", Video(folder / "film.mp4"), truth)
+
+
+def test_proofread_frames_alone_are_scored_over_the_time_they_span():
+    _, truth = film(walks(51))
+    sparse = np.full_like(truth.positions, np.nan)
+    sparse[::10] = truth.positions[::10]
+    switched = truth.positions.copy()
+    switched[30:] = switched[30:, ::-1]
+    tracks = replace(truth, positions=switched)
+    scores = evaluate_tracks(tracks, replace(truth, positions=sparse), truth)
+    assert scores[0].value == pytest.approx(2 / (51 / 25 / 60))
+    assert scores[1].null == 1.0  # finds in other frames are not false
+    assert scores[0].n == 12

@@ -78,6 +78,9 @@ def test_an_exchange_far_from_any_other_animal_cannot_be():
 def test_without_looks_or_with_one_animal_nothing_changes():
     tracks, looks = meeting_pair()
     assert identify(tracks, np.full_like(looks, np.nan)) is tracks
+    alone = looks.copy()
+    alone[:80, 0], alone[80:, 1] = np.nan, np.nan  # never two in view together
+    assert identify(tracks, alone) is tracks
     with pytest.raises(DataError, match="found shape"):
         identify(tracks, looks[:5])
     many, many_looks = meeting_pair(6)

@@ -7,14 +7,20 @@ from typing import Annotated
 
 import typer
 
-from tinbergen.cli.pose_common import Overwrite, say
+from tinbergen.cli.pose_common import (
+    Overwrite,
+    read_frames,
+    refuse_existing,
+    say,
+    table_writer,
+)
 
 
 def track(
     table: Annotated[
         Path, typer.Argument(help="Table of predictions on a video: .csv, .h5 or .slp.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv, .h5).")],
     video: Annotated[Path | None, typer.Option(help="The video, for its frame times.")] = None,
     fps: Annotated[
         float | None, typer.Option(help="Frames per second, where no video is given.")
@@ -35,40 +41,44 @@ def track(
     A Kalman filter and the similarity of poses link what is beyond doubt; what joins it over
     encounters and gaps is decided on the whole video.
     """
-    from tinbergen.errors import ConfigError, OutputError
+    from tinbergen.errors import ConfigError
     from tinbergen.pose import evaluate_tracks, write_overlay
     from tinbergen.pose import track as run_tracking
-    from tinbergen.recordings import Video, read_keypoints, write_dlc_csv
+    from tinbergen.recordings import Video, read_keypoints
 
     if (fps is None) == (video is None):
         raise ConfigError("Tables hold no times: give either --video or --fps.")
     if overlay and video is None:
         raise ConfigError("--overlay draws on the video: give --video, not --fps.")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} already exists; choose another name, or --overwrite.")
+    write = table_writer(out, overwrite)
+    drawn = out.with_suffix(".overlay.mp4")
+    if overlay:
+        refuse_existing(drawn, overwrite)
     source = None if video is None else Video(video)
     proofread = None if truth is None else read_keypoints(truth, source, fps=fps)
-    found = read_keypoints(table, source, fps=fps)
+    found = read_frames(table, source, fps)
     tracks = run_tracking(found, animals=animals)
-    write_dlc_csv(out, tracks)
+    write(out, tracks)
     print(out)
     if proofread is not None:
         say(evaluate_tracks(tracks, proofread, found))
     if overlay and source is not None:
-        write_overlay(out.with_suffix(".overlay.mp4"), source, tracks)
+        write_overlay(drawn, source, tracks)
 
 
 def cut(
     table: Annotated[Path, typer.Argument(help="Tracks of the video: .csv, .h5 or .slp.")],
     video: Annotated[Path, typer.Option(help="The video.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for a video of each animal.")],
+    overwrite: Overwrite = False,
 ) -> None:
     """Cut a small video of each animal out along its track: what BEAST learns its looks from."""
     from tinbergen.pose import write_animal_videos
-    from tinbergen.recordings import Video, read_keypoints
+    from tinbergen.recordings import Video
 
     source = Video(video)
-    for path in write_animal_videos(source, read_keypoints(table, source), out):
+    tracks = read_frames(table, source)
+    for path in write_animal_videos(source, tracks, out, overwrite=overwrite):
         print(path)
 
 
@@ -78,7 +88,7 @@ def identify(
     embeddings: Annotated[
         Path, typer.Option(help="Embeddings ('tinbergen embed') of what 'pose cut' has written.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv, .h5).")],
     truth: Annotated[
         Path | None, typer.Option(help="Proofread tracks of the video, to be scored against.")
     ] = None,
@@ -86,19 +96,17 @@ def identify(
 ) -> None:
     """Put right by their looks which track is which animal after encounters."""
     from tinbergen.beast import open_embeddings
-    from tinbergen.errors import OutputError
     from tinbergen.pose import evaluate_tracks, looks_of
     from tinbergen.pose import identify as run_identification
-    from tinbergen.recordings import Video, read_keypoints, write_dlc_csv
+    from tinbergen.recordings import Video, read_keypoints
 
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} already exists; choose another name, or --overwrite.")
+    write = table_writer(out, overwrite)
     source = Video(video)
-    tracks = read_keypoints(table, source)
+    tracks = read_frames(table, source)
     proofread = None if truth is None else read_keypoints(truth, source)
     series = {name: found.series() for name, found in open_embeddings(embeddings).items()}
     found = run_identification(tracks, looks_of(tracks, series))
-    write_dlc_csv(out, found)
+    write(out, found)
     print(out)
     if proofread is not None:
         say(evaluate_tracks(found, proofread, tracks))

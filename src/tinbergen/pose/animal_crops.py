@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tinbergen.errors import DataError
+from tinbergen.errors import DataError, OutputError
 from tinbergen.files import ensure_output_folder, safe_name
 from tinbergen.pose.top_down import cut
 from tinbergen.pose.tracking import Scale, mean_positions
@@ -22,7 +22,11 @@ _BATCH = 32
 
 
 def write_animal_videos(
-    video: FrameSource, tracks: Keypoints, folder: str | os.PathLike
+    video: FrameSource,
+    tracks: Keypoints,
+    folder: str | os.PathLike,
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write a video of each track: a square around the animal, black where it is missing.
 
@@ -34,6 +38,8 @@ def write_animal_videos(
         On all of its frames; of :func:`tinbergen.pose.track`.
     folder
         For ``<video>_<track>.mp4``, with the frame times of ``video``.
+    overwrite
+        Replace videos that are there.
 
     Returns
     -------
@@ -44,18 +50,21 @@ def write_animal_videos(
     ------
     DataError
         If the tracks are not on all frames of the video.
+    OutputError
+        If a video is there already; before anything is written.
     """
     if len(tracks) != len(video):
         raise DataError(f"Expected tracks on all {len(video)} frames, found {len(tracks)}.")
     positions = tracks.positions[..., :2]
     side = 2 * round(_MARGIN * Scale.of(positions).length / 2)
     centres = mean_positions(positions)
-    paths = []
-    for animal, name in enumerate(tracks.individuals):
-        path = ensure_output_folder(folder) / f"{safe_name(f'{video.name}_{name}')}.mp4"
+    names = [safe_name(f"{video.name}_{name}") for name in tracks.individuals]
+    paths = [ensure_output_folder(folder) / f"{name}.mp4" for name in names]
+    if not overwrite and (old := [path for path in paths if path.exists()]):
+        raise OutputError(f"{old[0]} already exists; choose another folder, or --overwrite.")
+    for animal, path in enumerate(paths):
         images = _crops(video, centres[:, animal], side)
         write_video(path, images, video.times - video.times[0], (side, side))
-        paths.append(path)
     return paths
 
 

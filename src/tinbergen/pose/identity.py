@@ -59,6 +59,8 @@ def identify(tracks: Keypoints, embeddings: np.ndarray) -> Keypoints:
     known = np.isfinite(embeddings).all(axis=-1) & present(tracks.positions)
     if n == 1 or not known.any():
         return tracks
+    if not (known.sum(axis=1) > 1).any():
+        return tracks  # never two in view together: nothing says how they differ
     segments = stretches(tracks.positions[..., :2])
     orders = np.array(list(itertools.permutations(range(n))))
     chosen = _settle(np.where(known[..., None], embeddings, 0.0), known, segments, orders)

@@ -8,6 +8,7 @@ import os
 import cv2
 import numpy as np
 
+from tinbergen.errors import DataError
 from tinbergen.progress import track
 from tinbergen.recordings import FrameSource, Keypoints
 
@@ -95,9 +96,19 @@ def write_overlay(
         Frames to draw; default: all.
     least
         Keypoints of less confidence are hollow.
+
+    Raises
+    ------
+    DataError
+        If the keypoints are not on all frames of the video.
     """
     import av
 
+    if len(keypoints) != video.n_frames:
+        raise DataError(
+            f"Expected keypoints on all {video.n_frames} frames of {video.path}, found "
+            f"{len(keypoints)} rows."
+        )
     colour = video.view(gray=False)
     rate = round(colour.fps) if np.isfinite(colour.fps) else 25
     frames = range(colour.n_frames)[start:stop]

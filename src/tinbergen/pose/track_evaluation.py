@@ -6,6 +6,7 @@ import numpy as np
 
 from tinbergen.errors import DataError
 from tinbergen.metrics import Score, score_tracks
+from tinbergen.metrics.instances import present
 from tinbergen.recordings import Keypoints, nearest
 
 
@@ -17,7 +18,8 @@ def evaluate_tracks(tracks: Keypoints, truth: Keypoints, unlinked: Keypoints) ->
     tracks
         Of :func:`tinbergen.pose.track`.
     truth
-        Proofread tracks of the same video, on all or some of its frames.
+        Proofread tracks of the same video, on all or some of its frames; rows without any animal
+        were not proofread, and do not count.
     unlinked
         What ``tracks`` were made from: the null.
 
@@ -29,7 +31,7 @@ def evaluate_tracks(tracks: Keypoints, truth: Keypoints, unlinked: Keypoints) ->
     names = [name for name in truth.keypoints if name in tracks.keypoints]
     step = float(np.median(np.diff(tracks.times)))
     rows = nearest(tracks.times, truth.times, step / 2)
-    kept = rows >= 0
+    kept = (rows >= 0) & present(truth.positions).any(axis=1)
     if not names or not kept.any():
         raise DataError(
             "The proofread tracks have no "
@@ -42,7 +44,8 @@ def evaluate_tracks(tracks: Keypoints, truth: Keypoints, unlinked: Keypoints) ->
         return of.positions[frames][:, :, columns, :2]
 
     true = positions(truth, np.flatnonzero(kept))
-    minutes = float(len(true) * step / 60)
+    seen = truth.times[kept]
+    minutes = float(seen[-1] - seen[0] + step) / 60
     pair = tracks, unlinked
     found, null = (score_tracks(positions(of, rows[kept]), true, minutes) for of in pair)
     common = {"null_name": "unlinked", "n": found.n_true, "n_name": "animals in frames"}
