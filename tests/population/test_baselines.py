@@ -126,3 +126,18 @@ def test_gaps_in_behaviour_are_filled_by_the_training_mean():
     assert dense[3, :, 1:].sum() == 0  # a choice that is not known is no class
     known = values["wheel"][:10][np.isfinite(values["wheel"][:10])]
     assert dense[0, 2, 0] == pytest.approx(known.mean())
+
+
+@pytest.mark.parametrize("question", [CO, Question("encoding", "spikes", ("wheel", "choice"))])
+def test_rates_are_matched_to_the_validation_windows(question):
+    """A unit that fires thrice as much after training does so in every answer but the null."""
+    session = world()
+    counts = session.counts.copy()
+    counts[40:, :, 2] *= 3
+    session = Session.of_arrays("a", counts, regions=session.regions, values=session.values)
+    models = baselines(session)
+    answers = models.spikes(question, 1)
+    expected = counts[models.test][..., 2].mean()
+    for name, rates in answers.items():
+        found = rates[..., 2].mean() / expected
+        assert (0.75 < found < 1.3) == (name != "mean rate"), name

@@ -1,8 +1,8 @@
 """The classical models beside a population model: the same windows, the same questions.
 
-All weights come from the training windows; the validation windows choose penalties, as they
-choose the checkpoint of the network. A model that cannot be fitted (one class in training, a
-region too small) has no answer, which is NaN.
+All weights come from the training windows; the validation windows choose penalties, and rates are
+matched to them, as they choose the checkpoint of the network and shift its rates. A model that
+cannot be fitted (one class in training, a region too small) has no answer, which is NaN.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tinbergen.errors import DataError
 from tinbergen.metrics import poisson_nll
 from tinbergen.population.questions import SPIKES, Question
 from tinbergen.population.sessions import Session
+from tinbergen.population.vocabulary import BELIEF
 
 MAJORITY, TRAINING_MEAN, MEAN_RATE = "majority", "training mean", "mean rate"
 _PEERS: dict[str, Peers] = {
@@ -78,7 +79,10 @@ class Baselines:
         """Return method -> ``(window, time, unit)`` spikes/bin; of ``forward`` the last bins."""
         counts = self.session.counts
         shape = counts[self.test].shape
-        answers = {MEAN_RATE: np.broadcast_to(self.rates, shape), "PSTH": self._psth()[self.test]}
+        answers = {
+            MEAN_RATE: np.broadcast_to(self.rates, shape),
+            "PSTH": self._matched(self._psth()),
+        }
         if question.task == "forward":
             answers = {name: rates[:, -future:] for name, rates in answers.items()}
         try:
@@ -91,11 +95,11 @@ class Baselines:
         counts = self.session.counts
         fit, test = counts[self.fit].astype(float), counts[self.test].astype(float)
         if question.task == "forward":
-            forward = ForwardRidge(n_bins=future).fit(fit, validate=self.held)
+            forward = ForwardRidge(n_bins=future, calibrate=True).fit(fit, validate=self.held)
             return {"ridge": forward.predict(test)}
         if question.task == "encoding":
             return self._encoding(question)
-        peers = PeerRidge(peers=_PEERS[question.task])
+        peers = PeerRidge(peers=_PEERS[question.task], calibrate=True)
         return {"ridge": peers.fit(fit, self.session.regions, validate=self.held).predict(test)}
 
     def _psth(self, conditions: np.ndarray | None = None) -> np.ndarray:
@@ -109,6 +113,15 @@ class Baselines:
         psth = PSTH((chosen.sigma_,)).fit(counts[train], counts[train], **of(train))
         return psth.predict(counts, **of(slice(None)))
 
+    def _matched(self, rates: np.ndarray) -> np.ndarray:
+        """Return rates of the test windows, scaled to what units have in the validation windows.
+
+        As if ten spikes more had been seen as foretold, as the network's are.
+        """
+        validation = self.fit[self.held]
+        seen = self.session.counts[validation].sum(axis=(0, 1))
+        return rates[self.test] * (seen + BELIEF) / (rates[validation].sum(axis=(0, 1)) + BELIEF)
+
     def _encoding(self, question: Question) -> dict[str, np.ndarray]:
         """Regress what counts have beyond the PSTH on behaviours; validation makes rates of it."""
         counts, validation = self.session.counts.astype(float), self.fit[self.held]
@@ -118,10 +131,10 @@ class Baselines:
             added = self._fitted(kind, x, counts - psth).predict(x)
             rates = [np.maximum(psth + shrink * added, floor) for shrink in _SHRINKS]
             losses = [poisson_nll(counts[validation], each[validation]).sum() for each in rates]
-            answers[name] = rates[int(np.argmin(losses))][self.test]
+            answers[name] = self._matched(rates[int(np.argmin(losses))])
         conditions = self._conditions(question.given)
         if conditions is not None:
-            answers["conditional PSTH"] = self._psth(conditions)[self.test]
+            answers["conditional PSTH"] = self._matched(self._psth(conditions))
         return answers
 
     def _conditions(self, given: Sequence[str]) -> np.ndarray | None:

@@ -25,11 +25,12 @@ from tinbergen.population.factors import factor_tables
 from tinbergen.population.linear_path import LinearPath
 from tinbergen.population.masks import Hidden, nothing_hidden
 from tinbergen.population.model import PopulationModel
+from tinbergen.population.vocabulary import BELIEF
 from tinbergen.training.prefetch import to_device
 
 FOLDS = 3
 """Parts of the training windows that one fit each does without."""
-_GROUPS, _BELIEF = 5, 10.0  # of units, spikes
+_GROUPS = 5  # of units
 _MOST_WINDOWS = 1000  # to join behaviours to factors, or describe units
 _AT_ONCE, _NUMBERS_AT_ONCE = 64, 16_000_000  # windows, counts
 _LEAST_RATE = 1e-3  # spikes/bin
@@ -233,7 +234,7 @@ def match_rates(model: PopulationModel, corpus: Corpus, validation: np.ndarray) 
                 rates = model(batch, hidden).log_rates.exp()
             _add(observed, batch.counts.sum(dim=1) * asked, batch)
             _add(foreseen, rates.sum(dim=1) * asked, batch)
-    shift.copy_(((observed + _BELIEF) / (foreseen + _BELIEF)).log())
+    shift.copy_(((observed + BELIEF) / (foreseen + BELIEF)).log())
 
 
 def _unseen(model: PopulationModel, batch: Batch) -> Tensor:

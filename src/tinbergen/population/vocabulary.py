@@ -16,6 +16,8 @@ from tinbergen.population.sessions import Session
 _LEAST_SCALE = 1e-6
 _LEAST_RATE = 1e-4
 LEAST_MEAN = 0.05
+BELIEF = 10.0
+"""Spikes as foretold that are added to what is seen when rates are matched."""
 """Added to a mean count before its root is divided by, so that silent units stay quiet."""
 
 
