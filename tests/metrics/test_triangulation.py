@@ -70,6 +70,50 @@ def test_missing_views_are_left_out():
     assert np.isnan(errors[0, 2, 2])
 
 
+def test_a_point_is_not_behind_a_camera_that_sees_it():
+    cameras = ring(2, bent=False)
+    beside = Camera(
+        "c2", cameras[0].intrinsic, cameras[0].rotation, np.array([50.0, 0, 300]), np.zeros(5)
+    )
+    pair = [cameras[0], beside]
+    ahead = np.array([[0.0, 0, 100]])
+    pixels = np.stack([camera.project(ahead) for camera in pair])
+    np.testing.assert_allclose(triangulate(pixels, pair), ahead, atol=1e-5)
+    parting = np.array([[[480.0, 240]], [[200.0, 240]]])  # the rays meet behind both cameras
+    assert np.isnan(triangulate(parting, pair)).all()
+    assert np.isnan(reprojection_errors(parting, pair)).all()
+    # No step may lead there either: a third view that does not agree draws the point far off.
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        wild = rng.uniform(-3000, 3000, (3, 50, 2))
+        found = triangulate(wild, [*pair, cameras[1]])
+        known = np.isfinite(found).all(axis=-1)
+        assert all(np.isfinite(c.project(found[known])).all() for c in [*pair, cameras[1]])
+
+
+def test_a_far_point_changes_no_other():
+    cameras = ring(4)[:2]
+    rng = np.random.default_rng(0)
+    near = rng.uniform(-40, 40, (20, 3))
+    pixels = np.stack([c.project(near) for c in cameras]) + rng.normal(0, 1, (2, 20, 2))
+    far = np.stack([c.project([[-1e7, 0, 1e7]]) for c in ring(4, bent=False)[:2]])
+    both = np.concatenate([pixels, np.nan_to_num(far, nan=480.0)], axis=1)
+    np.testing.assert_allclose(
+        triangulate(both, cameras)[:20], triangulate(pixels, cameras), rtol=0, atol=1e-12
+    )
+
+
+def test_no_ray_where_the_lens_model_bends_none():
+    camera = ring(1)[0]
+    lens = np.array([-0.5, 0, 0, 0, 0])  # nothing is seen more than 0.54 from the middle
+    folded = Camera("f", camera.intrinsic, camera.rotation, camera.translation, lens)
+    plane = folded.undistort([[480.0, 240], [700, 240], [1400, 240], [9000, 9000], [np.nan, 1]])
+    np.testing.assert_array_equal(np.isfinite(plane[:, 0]), [True, True, False, False, False])
+    pixels = np.array([[[1400.0, 240]], [[480, 240]], [[480, 240]]])
+    found = triangulate(pixels, [folded, *ring(4, bent=False)[1:3]])
+    assert np.isfinite(found).all()
+
+
 def test_noise_leaves_what_least_squares_leaves():
     """Residuals of 2 n numbers less 3 of the point: sum of squares sigma^2 (2 n - 3)."""
     cameras = ring(5, bent=False)

@@ -114,14 +114,15 @@ def test_the_weights_grow_from_nothing_to_all():
 # ---- clips
 
 
-def test_clips_are_frames_in_a_row_all_over_the_video(film):
+@pytest.mark.parametrize("n", [5, 38])
+def test_clips_are_frames_in_a_row_all_over_the_video(film, n):
     config = PoseConfig(
         keypoints=NAMES, individuals=("individual",), image_size=(64, 96), channels=1,
-        unlabelled=UnlabelledConfig(clips=5, frames=3),
+        unlabelled=UnlabelledConfig(clips=n, frames=3),
     )  # fmt: skip
     video = Video(film[0])
     clips = read_clips([video], config, SIZE)
-    assert clips.frames.shape == (5, 3, 64, 96, 1)
+    assert clips.frames.shape == (n, 3, 64, 96, 1)
     whole = video.view(gray=True, size=(64, 96), keep_aspect=True).frames(np.arange(40)).frames
     starts = [
         int(np.abs(whole - c[0, ..., 0].astype(int)).sum((1, 2)).argmin()) for c in clips.frames
@@ -197,6 +198,17 @@ def test_what_cannot_be_learned_from_video(project, film, tmp_path):
         train(project, tmp_path / "run", videos=film[0], overrides=settings)
     other = tmp_path / "other.mp4"
     write_video(other, np.zeros((8, 60, 60), np.uint8), np.arange(8) / 30, (60, 60))
-    with pytest.raises(DataError, match=r"other.mp4: expected frames like the labelled images"):
+    with pytest.raises(DataError, match=r"other.mp4: expected frames like .*of --videos"):
         train(project, tmp_path / "run", videos=other, overrides=FEW)
+    table = project / "CollectedData.csv"
+    lines = table.read_text().splitlines()
+    for row in range(3, len(lines)):  # every image has one of the two keypoints only
+        image, *places = lines[row].split(",")
+        lines[row] = ",".join(
+            [image, *(["", "", *places[2:]] if row % 2 else [*places[:2], "", ""])]
+        )
+    table.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"at least 80% .* --set unlabelled\.pca_singleview=0"):
+        settings = merge(FEW, {"unlabelled": {"pca_singleview": 1e-4}})
+        train(project, tmp_path / "run", videos=film[0], overrides=settings)
     assert not (tmp_path / "run").exists()

@@ -64,14 +64,16 @@ class TestDlcH5:
         write_dlc_h5(path, read_dlc_h5(real, fps=24), scorer="Byron")
         with h5py.File(real) as theirs, h5py.File(path) as ours:
             for place in ("/", "df_with_missing", "df_with_missing/table"):
-                for name, value in theirs[place].attrs.items():
-                    found = ours[place].attrs[name]
+                expected: Any = theirs[place].attrs
+                for name, value in expected.items():
+                    found: Any = ours[place].attrs[name]
                     assert type(found) is type(value) or name == "FIELD_0_FILL", (place, name)
                     if name.endswith(("_cols", "info", "non_index_axes", "block_0_kind")):
                         assert read_plain_pickle(found) == read_plain_pickle(value)
                     elif not name.startswith(("FIELD_0", "index_kind")):
                         assert isinstance(value, h5py.Empty) or found == value, (place, name)
-            a, b = theirs["df_with_missing/table"], ours["df_with_missing/table"]
+            a: Any = theirs["df_with_missing/table"]
+            b: Any = ours["df_with_missing/table"]
             np.testing.assert_array_equal(a["values_block_0"], b["values_block_0"])
 
     def test_pandas_reads_it(self, tmp_path):
@@ -84,6 +86,22 @@ class TestDlcH5:
         frame: Any = pd.read_hdf(tmp_path / "pose.h5", "df_with_missing")
         assert list(frame.columns.names) == ["scorer", "individuals", "bodyparts", "coords"]
         np.testing.assert_array_equal(frame.to_numpy().reshape(4, 2, 2, 2), pose.positions)
+
+    @pytest.mark.parametrize(
+        ("kind", "named", "said"),
+        [
+            ([("index", "<i8"), ("speed", "<f8")], None, "expected columns .* found index, speed"),
+            ([("values_block_0", "<f8", (2,))], b"(lp0\n.", "not a DeepLabCut .h5 .* index"),
+            ([("index", "<i8"), ("values_block_0", "<f8", (2,))], b"(lp0\n.", "expected columns"),
+        ],
+    )
+    def test_tables_of_something_else(self, tmp_path, kind, named, said):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            table = file.create_dataset("df_with_missing/table", data=np.zeros(3, kind))
+            if named:
+                table.attrs["values_block_0_kind"] = np.bytes_(named)
+        with pytest.raises(DataError, match=f"{said}.*Use the .csv"):
+            read_dlc_h5(tmp_path / "a.h5", fps=1)
 
     def test_more_columns_than_it_can_name(self, tmp_path):
         names = tuple(f"a keypoint with a long name, number {k}" for k in range(900))

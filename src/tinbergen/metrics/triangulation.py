@@ -34,7 +34,8 @@ def triangulate(pixels: ArrayLike, cameras: Sequence[Camera]) -> np.ndarray:
 
     Returns
     -------
-    ``(..., 3)`` in the unit of the cameras; NaN where fewer than two views see the point.
+    ``(..., 3)`` in the unit of the cameras; NaN where fewer than two views see the point, or it
+    would lie behind a camera that sees it.
 
     Raises
     ------
@@ -43,37 +44,47 @@ def triangulate(pixels: ArrayLike, cameras: Sequence[Camera]) -> np.ndarray:
     """
     pixels = _checked(pixels, cameras)
     flat = pixels.reshape(len(cameras), math.prod(pixels.shape[1:-1]), 2)
-    seen = np.asarray(np.isfinite(flat).all(axis=-1))
+    planes = np.stack([c.undistort(places) for c, places in zip(cameras, flat, strict=True)])
+    seen = np.asarray(np.isfinite(planes).all(axis=-1))
+    flat = np.where(seen[..., None], flat, np.nan)
     rows = []
-    for camera, places, known in zip(cameras, flat, seen, strict=True):
-        plane = np.where(known[:, None], camera.undistort(places), 0.0)
+    for camera, undistorted, known in zip(cameras, planes, seen, strict=True):
+        plane = np.where(known[:, None], undistorted, 0.0)
         matrix = camera.matrix
         equations = plane[:, :, None] * matrix[2] - matrix[:2]
         # A point on the plane at distance 1: rows of unequal length would weigh views unequally.
         equations /= np.linalg.norm(equations[..., :3], axis=-1, keepdims=True)
         rows.append(equations * known[:, None, None])
-    _, _, axes = np.linalg.svd(np.concatenate(rows, axis=1))
+    _, _, axes = np.linalg.svd(np.concatenate(rows, axis=1), full_matrices=False)
     with np.errstate(divide="ignore", invalid="ignore"):
         points = axes[:, -1, :3] / axes[:, -1, 3:]
     points[(seen.sum(axis=0) < 2) | ~np.isfinite(points).all(axis=-1)] = np.nan
+    points[~np.isfinite(_residuals(points, flat, cameras)).all(axis=-1)] = np.nan
+    known = np.isfinite(points).all(axis=-1)
     for _ in range(_REFINEMENTS):
-        points = _refined(points, flat, cameras)
+        points[known] = _refined(points[known], flat[:, known], cameras)
     return points.reshape(*pixels.shape[1:-1], 3)
 
 
 def _refined(points: np.ndarray, pixels: np.ndarray, cameras: Sequence[Camera]) -> np.ndarray:
     """Take the Gauss-Newton step of each point, ``(n, 3)``, where it helps."""
-
-    def residuals(at: np.ndarray) -> np.ndarray:
-        left = np.stack([c.project(at) for c in cameras]) - pixels  # (view, n, 2)
-        return np.nan_to_num(left).transpose(1, 0, 2).reshape(len(at), 2 * len(cameras))
-
-    now = residuals(points)
-    step = _DIFFERENCE * max(1.0, float(np.nanmax(np.abs(points), initial=0.0)))
-    slopes = np.stack([(residuals(points + e) - now) / step for e in step * np.eye(3)], axis=-1)
+    now = _residuals(points, pixels, cameras)
+    step = _DIFFERENCE * np.abs(points).max(axis=1, keepdims=True, initial=1.0)
+    beside = [_residuals(points + step * axis, pixels, cameras) for axis in np.eye(3)]
+    slopes = np.stack([(there - now) / step for there in beside], axis=-1)
+    slopes[~np.isfinite(slopes)] = 0.0
     moved = points - (np.linalg.pinv(slopes) @ now[..., None])[..., 0]
-    better = (residuals(moved) ** 2).sum(axis=1) < (now**2).sum(axis=1)
+    after = _residuals(moved, pixels, cameras)
+    better = (after**2).sum(axis=1) < (now**2).sum(axis=1)
     return np.where(better[:, None], moved, points)
+
+
+def _residuals(points: np.ndarray, pixels: np.ndarray, cameras: Sequence[Camera]) -> np.ndarray:
+    """``(n, 2 * view)`` px: 0 where not seen; infinite where seen, but behind the camera."""
+    left = np.stack([camera.project(points) for camera in cameras]) - pixels  # (view, n, 2)
+    left[~np.isfinite(left)] = np.inf
+    left[~np.isfinite(pixels)] = 0.0
+    return left.transpose(1, 0, 2).reshape(len(points), 2 * len(cameras))
 
 
 def reprojection_errors(

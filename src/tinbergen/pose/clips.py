@@ -17,6 +17,9 @@ from tinbergen.recordings import FrameSource
 from tinbergen.recordings.background import video_background
 from tinbergen.training import numpy_generator
 
+_AT_ONCE = 16  # clips
+_OTHERWISE = "Train on videos like the labelled images only: leave it out of --videos (videos)."
+
 
 @dataclass(frozen=True, eq=False)
 class Clips:
@@ -40,7 +43,7 @@ class Clips:
     @property
     def digest(self) -> str:
         """Content hash."""
-        return hashlib.sha256(self.frames.tobytes()).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.frames).data).hexdigest()
 
 
 def read_clips(
@@ -59,7 +62,7 @@ def read_clips(
         If a video has another aspect than the labels, or there is no sound clip.
     """
     settings, seed = config.unlabelled, config.train.seed
-    views = [view_as_labels(video, config, label_size) for video in videos]
+    views = [view_as_labels(video, config, label_size, otherwise=_OTHERWISE) for video in videos]
     length = settings.frames + 2 * config.context
     starts = [max(0, len(view) - length + 1) for view in views]
     total = sum(starts)
@@ -71,25 +74,29 @@ def read_clips(
     n = min(settings.clips, total)
     first = numpy_generator(seed, "clips").random()
     chosen = np.floor((np.arange(n) + first) * total / n).astype(int)
-    frames, backgrounds = [], []
+    channels = (2 * config.context + 1) * (config.channels or 1)
+    frames = np.empty((n, settings.frames, *config.size, channels), np.uint8)
+    filled, backgrounds = 0, []
     ends = np.cumsum(starts)
     with Progress(n, "reading unlabelled video", "clips") as progress:
         for view, end, n_starts in zip(views, ends, starts, strict=True):
             ours = chosen[(chosen >= end - n_starts) & (chosen < end)] - (end - n_starts)
             if not len(ours):
                 continue
-            rows = ours[:, None] + np.arange(length)
-            batch = view.frames(rows.ravel())
-            sound = batch.ok.reshape(rows.shape).all(axis=1)
-            shape = (*rows.shape, *config.size, config.channels or 1)
-            clips = batch.frames.reshape(shape)[sound]
-            frames += [stack_context(clip, config.context) for clip in clips]
-            if config.residual:
-                backgrounds += [_background(view)] * int(sound.sum())
-            progress.advance(len(ours))
-    if not frames:
+            background = _background(view) if config.residual else None
+            for first in range(0, len(ours), _AT_ONCE):
+                rows = ours[first : first + _AT_ONCE, None] + np.arange(length)
+                batch = view.frames(rows.ravel())
+                sound = batch.ok.reshape(rows.shape).all(axis=1)
+                clips = batch.frames.reshape(*rows.shape, *config.size, config.channels or 1)
+                for clip in clips[sound]:
+                    frames[filled] = stack_context(clip, config.context)
+                    filled += 1
+                    backgrounds.append(background)
+                progress.advance(len(rows))
+    if not filled:
         raise DataError(f"Not one of {n} clips of the unlabelled video can be decoded.")
-    return Clips(np.stack(frames), np.stack(backgrounds) if backgrounds else None)
+    return Clips(frames[:filled], np.stack(backgrounds) if config.residual else None)
 
 
 def _background(view: FrameSource) -> np.ndarray:

@@ -62,7 +62,7 @@ def with_context(
     """Join the frames of a video with their neighbours, as they are decoded.
 
     Before the first and after the last frame these are repeated; a frame that could not be decoded
-    is replaced by the one before it.
+    is replaced by the last sound one before it, and is black where there is none.
 
     Yields
     ------
@@ -71,10 +71,13 @@ def with_context(
     frames : ``(n, height, width, (2 * context + 1) * channels)``
         With their neighbours.
     """
-    kept = indices = ok = None
+    kept = indices = ok = last = None
     for batch in batches:
         sound = np.maximum.accumulate(np.where(batch.ok, np.arange(len(batch)), 0))
         frames = batch.frames.reshape(*batch.frames.shape[:3], -1)[sound]
+        if last is not None:
+            frames[~np.logical_or.accumulate(batch.ok)] = last
+        last = frames[-1]
         if kept is None or indices is None or ok is None:
             kept, indices, ok = (
                 np.repeat(frames[:1], context, axis=0),

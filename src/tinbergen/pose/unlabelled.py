@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from tinbergen.errors import DataError
 from tinbergen.nn.augment import Transforms
 from tinbergen.pose.augment import move_back
 from tinbergen.pose.clips import Clips
@@ -60,6 +61,12 @@ class Unlabelled:
         n_keypoints = len(self.config.keypoints)
         labelled = np.isfinite(positions).all(axis=-1).reshape(len(positions), -1, n_keypoints)
         usual = np.flatnonzero((labelled.mean(axis=0) >= _USUALLY_LABELLED).all(axis=0))
+        if not len(usual):
+            raise DataError(
+                "unlabelled.pca_singleview: expected keypoints that are labelled in at least "
+                f"{_USUALLY_LABELLED:.0%} of the images, found none among {n_keypoints}. Label "
+                "more, or leave this loss out: --set unlabelled.pca_singleview=0."
+            )
         first = np.arange(len(self.config.individuals))[:, None] * n_keypoints
         return first + usual
 

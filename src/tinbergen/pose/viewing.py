@@ -17,6 +17,7 @@ def view_as_labels(
     label_size: Sequence[int] | None,
     *,
     any_size: bool = False,
+    otherwise: str = "To predict all the same: --any-size (any_size=True).",
 ) -> FrameSource:
     """Return the video cut, scaled and padded like the labelled images.
 
@@ -26,6 +27,8 @@ def view_as_labels(
         ``(height, width)`` of the labelled images, px, where known.
     any_size
         Take frames of another aspect too.
+    otherwise
+        What to do about frames of another aspect, for the message.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def view_as_labels(
             raise DataError(
                 f"{video.path}: expected frames like the labelled images, {label_size[1]} x "
                 f"{label_size[0]} px, found {width} x {height} px. Is it of the same camera, "
-                "uncropped? To predict all the same: --any-size (any_size=True)."
+                f"uncropped? {otherwise}"
             )
     roi = config.roi or video.roi
     if config.roi and video.roi:  # a region of the region

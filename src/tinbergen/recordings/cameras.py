@@ -17,6 +17,7 @@ from tinbergen.errors import DataError, MissingFileError
 
 _LEAST_POINTS = 6
 _UNDISTORT_STEPS = 20
+_UNDISTORT_MISS = 0.1  # px
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +60,20 @@ class Camera:
         return bent @ self.intrinsic[:2, :2].T + self.intrinsic[:2, 2]
 
     def undistort(self, pixels: ArrayLike) -> np.ndarray:
-        """Return ``(..., 2)`` px on the undistorted image plane at distance 1, by iteration."""
+        """Return ``(..., 2)`` px on the undistorted image plane at distance 1, by iteration.
+
+        NaN where that does not come back to within 0.1 px: the lens model bends no ray there.
+        """
         shifted = np.asarray(pixels, dtype=float) - self.intrinsic[:2, 2]
         bent = shifted @ np.linalg.inv(self.intrinsic[:2, :2]).T
         plane = bent.copy()
         if self.distortion.any():
-            for _ in range(_UNDISTORT_STEPS):
-                plane = plane + bent - self._distort(plane)
+            with np.errstate(over="ignore", invalid="ignore"):
+                for _ in range(_UNDISTORT_STEPS):
+                    plane = plane + bent - self._distort(plane)
+                miss = (self._distort(plane) - bent) @ self.intrinsic[:2, :2].T
+                found = np.linalg.norm(miss, axis=-1, keepdims=True) <= _UNDISTORT_MISS
+            plane = np.where(found, plane, np.nan)
         return plane
 
     def _distort(self, plane: np.ndarray) -> np.ndarray:

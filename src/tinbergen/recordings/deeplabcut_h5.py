@@ -55,22 +55,27 @@ def read_dlc_h5(
             rows = tables[0][:]
             blocks = [name for name in rows.dtype.names if name.startswith("values_block")]
             columns = [
-                column
+                tuple(column)
                 for name in blocks
                 for column in read_plain_pickle(tables[0].attrs[f"{name}_kind"])
             ]
+            index = rows["index"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(
             f"{path} is not a DeepLabCut .h5 (pandas table): {error}. Use the .csv beside it."
         ) from error
+    if not columns or {len(column) for column in columns} not in ({3}, {4}):
+        raise DataError(
+            f"{path}: expected columns of keypoints (values_block_0, named by scorer, bodyparts "
+            f"and coords), found {', '.join(rows.dtype.names)}. Use the .csv beside it."
+        )
     values = np.concatenate([rows[name].reshape(len(rows), -1) for name in blocks], axis=1)
     names = ["scorer", "individuals", "bodyparts", "coords"]
     if len(columns[0]) == 3:
         names.remove("individuals")
     header = {name: [str(c[level]) for c in columns] for level, name in enumerate(names)}
-    index = rows["index"]
     is_number = np.issubdtype(index.dtype, np.integer)
     numbers = index if is_number else np.arange(len(rows))
     return keypoints_of_rows(parse_header(header, str(path)), values, numbers, times, fps, path)
