@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 
 from tinbergen.errors import DataError
 from tinbergen.metrics import average_precision, mean_average_precision, oks
-from tinbergen.metrics.instances import THRESHOLDS, box_area
+from tinbergen.metrics.instances import THRESHOLDS, box_area, similarities
 
 AREA = 1e4
 
@@ -129,3 +129,12 @@ class TestMeanAveragePrecision:
             mean_average_precision(frames, [[1]], frames, definition="coco")
         with pytest.raises(DataError, match="leave them out"):
             mean_average_precision(frames, [[1]], frames, definition="dlc", sigmas=[1])
+
+
+def test_animals_on_a_line_or_of_one_keypoint_are_recognised():
+    line = np.array([[0.0, 0.0], [40.0, 0.0]])
+    assert similarities([line + 1], [line])[0, 0] > 0.8
+    assert similarities([line + 100], [line])[0, 0] < 0.01
+    lone = np.array([[0.0, 0.0], [np.nan, np.nan]])
+    assert similarities([line + 1], [lone])[0, 0] > 0.8
+    assert similarities([lone], [np.full((2, 2), np.nan)])[0, 0] == 0

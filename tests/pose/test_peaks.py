@@ -55,3 +55,18 @@ def test_the_loss_is_least_at_the_target_and_counts_per_bump():
     assert float(bump_loss(torch.zeros(1, 1, 16, 16), target, two)) == pytest.approx(
         256 * np.log(2) / 2, rel=1e-5
     )
+
+
+def test_equal_neighbours_are_one_peak():
+    probability = torch.full((1, 1, 12, 12), 1e-4)
+    probability[0, 0, 3, 3:5] = 0.9
+    probability[0, 0, 8, 8] = probability[0, 0, 9, 7] = 0.8  # across a corner
+    places, found = find_peaks(torch.logit(probability), STRIDE, SIGMA, 0.2, 6)
+    assert found[0, 0].tolist() == pytest.approx([0.9, 0.8, 0, 0, 0, 0])
+    assert float(places[0, 0, 0, 0]) == pytest.approx((3.5 + 0.5) * STRIDE - 0.5, abs=1)
+
+
+def test_more_peaks_than_a_map_has_pixels_may_be_asked_for():
+    places, found = find_peaks(torch.full((2, 3, 2, 2), 1.0), STRIDE, SIGMA, 0.2, 6)
+    assert places.shape == (2, 3, 6, 2) and found.shape == (2, 3, 6)
+    assert (found > 0).sum(dim=-1).eq(1).all()

@@ -5,7 +5,7 @@ import pytest
 from spots import write_project
 
 from tinbergen.errors import ConfigError, DataError, OutputError
-from tinbergen.pose import convert, export_frames, open_labels, suggest_frames
+from tinbergen.pose import convert, export_frames, open_labels, smooth, suggest_frames
 from tinbergen.recordings import (
     Dataset,
     Keypoints,
@@ -55,6 +55,27 @@ class TestSuggesting:
         silent = Keypoints(np.arange(50) / 10, np.zeros((50, 1, 2, 2)), keypoints=("a", "b"))
         with pytest.raises(DataError, match="cannot disagree with itself"):
             suggest_frames([silent], 2)
+
+    def test_look_alikes_of_several_runs_are_compared_with_themselves(self):
+        shape = np.array([[0.0, 0.0], [20.0, 0.0], [0.0, 15.0]])
+        poses = np.stack([np.full((40, 3, 2), 50.0), np.full((40, 3, 2), 300.0)], axis=1) + shape
+        other = poses[:, ::-1].copy()
+        other[17] += 4.0
+        who = ("animal0", "animal1")
+        runs = [Keypoints(np.arange(40) / 10, p, individuals=who) for p in (poses, other)]
+        found = suggest_frames(runs, 1)
+        assert found.frames.tolist() == [17]
+        assert found.difficulty[0] == pytest.approx(np.sqrt(8))
+        with pytest.raises(DataError, match="finds of look-alikes.*pose track"):
+            smooth(runs)
+
+    def test_animals_that_one_run_has_not_found_are_not_hard(self):
+        positions = np.zeros((30, 2, 2, 2))
+        confidence = np.full((30, 2, 2), 0.9)
+        positions[:25, 1], confidence[:25, 1] = np.nan, 0.0
+        confidence[27] = 0.4
+        one = Keypoints(np.arange(30) / 10, positions, confidence, individuals=("a", "b"))
+        assert suggest_frames([one], 1).frames.tolist() == [27]
 
     def test_frames_without_any_position_are_left_out(self):
         spread = np.full(40, 1.0)

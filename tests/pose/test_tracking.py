@@ -151,7 +151,27 @@ def test_no_animal_has_no_size():
         track(nothing)
 
 
-def brute_force(links, dropped, n):
+def test_a_track_is_not_split_while_another_is_empty():
+    t = np.arange(80, dtype=float)
+    path = np.stack([100 + 2 * t, 200 + 0 * t], axis=-1)
+    there = np.ones(80, dtype=bool)
+    there[30:45] = False
+    positions = np.full((80, 3, len(SHAPE), 2), np.nan)
+    positions[there, 0] = path[there, None] + SHAPE + [0, 30]
+    positions[:30, 0] -= [0, 30]  # it does not come back quite where it was going
+    found = track(Keypoints(t / 25, positions, individuals=("a", "b", "c")))
+    used = np.isfinite(found.positions).all(axis=(2, 3)).any(axis=0)
+    assert used.sum() == 1
+
+
+def test_animals_whose_keypoints_coincide_are_tracked():
+    positions = np.full((10, 2, 3, 2), 50.0)
+    positions[:, 1] = 300.0
+    found = track(Keypoints(np.arange(10) / 25, positions, individuals=("a", "b")))
+    assert np.ptp(found.positions, axis=0).max() == 0
+
+
+def brute_force(links, dropped, n, begun):
     """The least cost over all ways to give every tracklet a path, or to drop it."""
     m = len(dropped)
     best = np.inf
@@ -160,6 +180,7 @@ def brute_force(links, dropped, n):
         for path in range(n):
             members = [i for i in range(m) if owner[i] == path]
             cost += sum(links[a, b] for a, b in itertools.pairwise(members))
+            cost += begun if members else 0.0
         best = min(best, cost)
     return best
 
@@ -172,10 +193,12 @@ def test_paths_are_the_cheapest_of_all(seed, m, n):
     later = np.triu_indices(m, 1)  # tracklets are numbered by their start
     links[later] = np.where(rng.random(len(later[0])) < 0.3, 1e9, rng.uniform(0, 5, len(later[0])))
     dropped = rng.uniform(0, 6, m)
-    paths = cheapest_paths(links, dropped, n)
+    begun = rng.uniform(0, 4)
+    paths = cheapest_paths(links, dropped, n, begun)
     assert len(paths) == n
     used = [i for path in paths for i in path]
     assert len(used) == len(set(used))
     cost = sum(dropped[i] for i in range(m) if i not in used)
     cost += sum(links[a, b] for path in paths for a, b in itertools.pairwise(path))
-    assert cost == pytest.approx(brute_force(links, dropped, n))
+    cost += begun * sum(bool(path) for path in paths)
+    assert cost == pytest.approx(brute_force(links, dropped, n, begun))

@@ -243,7 +243,10 @@ def _match(similarity: np.ndarray) -> list[np.ndarray]:
 
 
 def similarities(predicted: ArrayLike, true: ArrayLike, sigma: float = 0.1) -> np.ndarray:
-    """OKS of every prediction with every animal; 0 where it is not defined.
+    """OKS of every prediction with every animal; 0 where nothing is labelled.
+
+    Keypoints on a line span no area: the box is taken as at least a tenth as wide as it is long.
+    A lone keypoint has no size, and takes that of the prediction.
 
     Parameters
     ----------
@@ -257,7 +260,18 @@ def similarities(predicted: ArrayLike, true: ArrayLike, sigma: float = 0.1) -> n
     predicted, true = np.asarray(predicted, dtype=float), np.asarray(true, dtype=float)
     if not len(predicted) or not len(true):
         return np.zeros((len(predicted), len(true)))
-    return np.nan_to_num(oks(predicted[:, None], true[None], sigma))
+    area = np.where(_area(true) > 0, _area(true), _area(predicted)[:, None])
+    area = np.where(present(true), np.maximum(np.nan_to_num(area), 1.0), np.nan)
+    return np.nan_to_num(oks(predicted[:, None], true[None], sigma, area))
+
+
+def _area(positions: np.ndarray) -> np.ndarray:
+    """Area of the box, of which no side is less than a tenth of the other, ``(n,)`` px^2."""
+    known = np.isfinite(positions).all(axis=-1, keepdims=True)
+    low = np.where(known, positions, np.inf).min(axis=-2)
+    high = np.where(known, positions, -np.inf).max(axis=-2)
+    side = np.where(np.isfinite(low), high - low, np.nan)
+    return np.maximum(side, side.max(axis=-1, keepdims=True) / 10).prod(axis=-1)
 
 
 def matched(similarity: ArrayLike, least: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

@@ -79,7 +79,13 @@ def find_peaks(
     logits = logits.float()
     n, keypoints, rows, columns = logits.shape
     highest = functional.max_pool2d(logits, 3, stride=1, padding=1)
-    lone = torch.where(highest == logits, logits, -torch.inf).flatten(2)
+    # Of equal neighbours the first one counts.
+    around = functional.pad(logits, (1, 1, 1, 0), value=-torch.inf)
+    first = logits > torch.maximum(
+        functional.max_pool2d(around[..., :-1, :], (1, 3), stride=1), around[..., 1:, :-2]
+    )
+    lone = torch.where((highest == logits) & first, logits, -torch.inf).flatten(2)
+    wanted, most = most, min(most, rows * columns)
     height, place = lone.topk(most, dim=-1)
     probability = height.sigmoid()
     which = torch.arange(n * keypoints, device=logits.device).repeat_interleave(most)
@@ -89,7 +95,9 @@ def find_peaks(
     centre = to_image(torch.stack([column, row], dim=-1) + offset, stride)
     positions = centre.view(n, keypoints, most, 2)
     there = probability >= threshold
+    missing = wanted - most
+    positions = torch.where(there[..., None], positions, torch.nan)
     return (
-        torch.where(there[..., None], positions, torch.nan),
-        torch.where(there, probability, 0.0),
+        functional.pad(positions, (0, 0, 0, missing), value=torch.nan),
+        functional.pad(torch.where(there, probability, 0.0), (0, missing)),
     )

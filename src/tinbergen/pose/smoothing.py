@@ -93,17 +93,35 @@ class Smoothed:
     smoothing: np.ndarray
 
 
-def join_members(predictions: Sequence[Keypoints]) -> Ensemble:
+def look_alikes(keypoints: Keypoints) -> bool:
+    """Whether these are finds of look-alikes, in any order in each frame, by their names."""
+    n = len(keypoints.individuals)
+    return n > 1 and keypoints.individuals == tuple(f"animal{i}" for i in range(n))
+
+
+def join_members(predictions: Sequence[Keypoints], *, fixed_rows: bool = False) -> Ensemble:
     """Median, variance and mean confidence of several predictions on the same video.
+
+    Parameters
+    ----------
+    fixed_rows
+        Take each row as one animal, whatever it is called.
 
     Raises
     ------
     DataError
-        If there is none, or they are not of the same frames and keypoints.
+        If there is none, they are not of the same frames and keypoints, or their individuals are
+        look-alikes in any order.
     """
     if not predictions:
         raise DataError("Expected the predictions of at least one run, found none.")
     first = predictions[0]
+    if look_alikes(first) and not fixed_rows:
+        raise DataError(
+            f"{', '.join(first.individuals)} are finds of look-alikes, in any order in a frame; a "
+            "smoother needs the same animal in a row all along. Link them first: 'tinbergen "
+            "pose track'; or name individuals that are told apart otherwise."
+        )
     for number, other in enumerate(predictions[1:], start=2):
         same = (first.keypoints, first.individuals) == (other.keypoints, other.individuals)
         if not same or len(first) != len(other):

@@ -15,6 +15,7 @@ from tinbergen.recordings import Keypoints
 
 _NEVER = 1e9
 _DROPPED = 20.0  # cost of leaving out a find, nats: only where there is no room for it
+_BEGUN = 0.99 * _DROPPED  # of a track, so that none is split while others are empty
 
 
 def track(keypoints: Keypoints, *, animals: int | None = None) -> Keypoints:
@@ -47,7 +48,7 @@ def track(keypoints: Keypoints, *, animals: int | None = None) -> Keypoints:
     cost, dropped = link_costs(keypoints.times, positions, tracklets)
     placed = np.full((len(keypoints), n, *positions.shape[2:]), np.nan)
     confidence = np.zeros(placed.shape[:-1])
-    for number, path in enumerate(cheapest_paths(cost, dropped, n)):
+    for number, path in enumerate(cheapest_paths(cost, dropped, n, _BEGUN)):
         for i in path:
             frames, rows = tracklets[i].frames, tracklets[i].rows
             placed[frames, number] = positions[frames, rows]
@@ -99,11 +100,13 @@ def link_costs(
     return links, np.array([_DROPPED * len(t.frames) for t in tracklets])
 
 
-def cheapest_paths(links: np.ndarray, dropped: np.ndarray, n: int) -> list[list[int]]:
+def cheapest_paths(
+    links: np.ndarray, dropped: np.ndarray, n: int, begun: float = 0.0
+) -> list[list[int]]:
     """Find ``n`` paths that share no tracklet, with the least total cost.
 
     One assignment of ends (rows) to starts (columns): a tracklet that is given itself is left out;
-    n more rows begin a path, n more columns end one, both at no cost.
+    n more rows begin a path, n more columns end one.
 
     Parameters
     ----------
@@ -111,6 +114,8 @@ def cheapest_paths(links: np.ndarray, dropped: np.ndarray, n: int) -> list[list[
         See :func:`link_costs`.
     n
         Paths; those that need no tracklet stay empty.
+    begun
+        What it costs to begin a path.
 
     Returns
     -------
@@ -120,6 +125,7 @@ def cheapest_paths(links: np.ndarray, dropped: np.ndarray, n: int) -> list[list[
     m = len(links)
     cost = np.zeros((m + n, m + n))
     cost[:m, :m] = links
+    cost[m:, :m] = begun
     cost[np.arange(m), np.arange(m)] = dropped
     _, following = linear_sum_assignment(cost)
     paths = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,9 +12,11 @@ import numpy as np
 
 from tinbergen.errors import DataError
 from tinbergen.files import atomic_write, safe_name
-from tinbergen.pose.smoothing import join_members
+from tinbergen.metrics.instances import matched, present, similarities
+from tinbergen.pose.smoothing import join_members, look_alikes
 from tinbergen.recordings import FrameSource, Keypoints, LabelledFrames, write_labelled_frames
 
+_SAME_ANIMAL = 0.1  # similarity of two poses that may be of one animal
 _SHARE = 0.2  # at most this share of the frames counts as hard
 
 
@@ -48,7 +50,8 @@ def suggest_frames(
     ----------
     predictions
         Of one or several runs on the video; disagreement between several says more than one
-        run's own confidence.
+        run's own confidence. Look-alikes (``animal0``, ``animal1``, ...) of each frame are given
+        the row of the first run's that they resemble.
     n
         How many; fewer come back where the gap leaves no more.
     gap
@@ -59,11 +62,14 @@ def suggest_frames(
     DataError
         If the predictions do not belong together, or say nothing.
     """
-    ensemble = join_members(predictions)
+    predictions = _same_rows(predictions)
+    ensemble = join_members(predictions, fixed_rows=True)
     if len(predictions) > 1:
         each = np.where(np.isfinite(ensemble.median[..., 0]), ensemble.disagreement(), np.nan)
     else:
-        each = 1 - predictions[0].confidence
+        one = predictions[0]
+        there = present(one.positions) | (len(one.individuals) == 1)  # else rows of no animal
+        each = np.where(there[..., None], 1 - one.confidence, np.nan)
     flat = each.reshape(len(each), -1)
     known = np.isfinite(flat)
     if not known.any():
@@ -79,6 +85,25 @@ def suggest_frames(
     chosen = _spread_out(poses, difficulty[hard], predictions[0].times[hard], n, gap)
     order = chosen[np.argsort(-difficulty[hard][chosen], kind="stable")]
     return Suggestions(hard[order], difficulty[hard][order])
+
+
+def _same_rows(predictions: Sequence[Keypoints]) -> Sequence[Keypoints]:
+    """Put look-alikes in the rows of the first run's that they resemble; others become NaN."""
+    if len(predictions) < 2 or not look_alikes(predictions[0]):
+        return predictions
+    first = predictions[0].positions[..., :2]
+    found = [predictions[0]]
+    for member in predictions[1:]:
+        if member.positions.shape != predictions[0].positions.shape:
+            return predictions  # which join_members refuses
+        positions = np.full(member.positions.shape, np.nan)
+        confidence = np.zeros(member.confidence.shape)
+        for frame, (theirs, ours) in enumerate(zip(member.positions[..., :2], first, strict=True)):
+            rows, columns = matched(similarities(theirs, ours), _SAME_ANIMAL)
+            positions[frame, columns] = member.positions[frame, rows]
+            confidence[frame, columns] = member.confidence[frame, rows]
+        found.append(replace(member, positions=positions, confidence=confidence))
+    return found
 
 
 def _poses(median: np.ndarray) -> np.ndarray:

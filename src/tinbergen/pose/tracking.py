@@ -133,7 +133,7 @@ class Scale:
             )
         sides = np.nanmax(flat, axis=1) - np.nanmin(flat, axis=1)
         area = float(np.median(sides.prod(axis=-1)))
-        return cls(float(np.median(sides.max(axis=-1))), max(area, 1.0))
+        return cls(max(float(np.median(sides.max(axis=-1))), 1.0), max(area, 1.0))
 
     def motion(self, position: np.ndarray) -> Motion:
         """Return a filter that starts at ``position``."""
