@@ -68,6 +68,7 @@ def test_held_out_animals_are_found(pair_run, pair_project):
     assert 0 < error < 2 < null
     precision, null = scores["mAP, OKS with sigma 0.1"]
     assert null < 0.1 < 0.8 < precision
+    assert scores["animals found"][0] > 0.8
     assert len(found.maps) == 6
     table = (pair_run.path / "predictions.csv").read_text().splitlines()
     assert table[1].split(",")[1:] == ["a"] * 9 + ["b"] * 9
@@ -103,7 +104,32 @@ def test_a_run_that_finds_nothing_yet_is_scored_all_the_same(route, pair_project
     run = train(pair_project, tmp_path / "run", test=0.2, overrides=settings)
     found = evaluate(run, pair_project)
     assert found.scores[0].value is None and (found.scores[0].null or 0) > 2
-    assert {score.name: score.value for score in found.scores}["mAP, OKS with sigma 0.1"] == 0
+    scores = {score.name: score.value for score in found.scores}
+    assert scores["mAP, OKS with sigma 0.1"] == 0
+    assert scores["animals found"] == 0 == scores["PCK at 10 px"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_labels_of_another_number_of_animals_are_learned_and_scored(route, tmp_path):
+    """Three rows in one project, of which the last is never labelled; one row in the other."""
+    frames, truth = film(walks(12, seed=1))
+    write_video(tmp_path / "film.mp4", frames, truth.times, frames.shape[1:])
+    video = Video(tmp_path / "film.mp4")
+    empty = np.full((12, 1, 3, 2), np.nan)
+    three = np.concatenate([truth.positions, empty], axis=1)
+    for name, positions in {"three": three, "one": truth.positions[:, :1]}.items():
+        who = tuple("abc"[: positions.shape[1]])
+        export_frames(
+            video,
+            np.arange(12),
+            tmp_path / name,
+            replace(truth, positions=positions, confidence=None, individuals=who),
+        )
+    settings = {**PAIR, "train": {**PAIR["train"], "steps": 1}, "animals": {"route": route}}
+    run = train(tmp_path / "three", tmp_path / "run", test=0.2, overrides=settings)
+    assert run.status["mean_pose"][-1] == [None, None]
+    assert evaluate(run, tmp_path / "three", out=False).scores[0].null is not None
+    assert len(evaluate(run, tmp_path / "one", out=False).maps) == 3
 
 
 def test_an_empty_frame_has_no_animal(pair_run):
@@ -143,6 +169,16 @@ def test_what_a_route_cannot_do_is_refused_before_training(pair_project, tmp_pat
         attempt({"route": "bottom_up", "skeleton": [["head", "wing"]]})
     with pytest.raises(ConfigError, match="top_down"):
         attempt({"route": "topdown"})
+    names = {"individuals": ["x", "y", "z"], "animals": {"route": "top_down"}}
+    with pytest.raises(ConfigError, match=r"3 names \(x, y, z\), but the labels have 2 \(a, b\)"):
+        train(pair_project, tmp_path / "run", overrides={**PAIR, **names})
+    with pytest.raises(ConfigError, match="expected two keypoints or more"):
+        train(
+            pair_project,
+            tmp_path / "run",
+            keypoints=["head"],
+            overrides={**PAIR, "animals": {"route": "top_down"}},
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -184,6 +220,21 @@ def test_large_animals_are_seen_smaller_and_small_ones_in_full():
     assert (small["longest"], small["animals"]) == (1000, {"crop": 128, "shrink": 4})
     large = animal_choices("top_down", labels(400.0), (1000, 1000), ("a", "b"))
     assert (large["longest"], large["animals"]["crop"]) == (320, 160)
+    given = animal_choices("top_down", labels(80.0), (1000, 1000), ("a", "b"), scale=0.5)
+    assert (given["longest"], given["animals"]) == (500, {"crop": 64, "shrink": 2})
+
+
+def test_a_size_that_is_given_decides_how_large_a_crop_is(pair_project):
+    def crop(**given):
+        config = pose_config(
+            open_labels(pair_project), None, {"animals": {"route": "top_down"}, **given}
+        )
+        return config.animals.crop, config.size
+
+    assert crop() == (32, (96, 128))
+    assert crop(longest=512) == (96, (384, 512))
+    assert crop(image_size=[192, 256]) == (64, (192, 256))
+    assert crop(roi=[0, 0, 64, 64], longest=256) == (96, (256, 256))
 
 
 def test_crops_and_their_corners():

@@ -48,7 +48,11 @@ ANIMALS_TRAINING: dict[str, Any] = {
 
 
 def animal_choices(
-    route: str, positions: np.ndarray, size: tuple[int, int], keypoints: Sequence[str]
+    route: str,
+    positions: np.ndarray,
+    size: tuple[int, int],
+    keypoints: Sequence[str],
+    scale: float | None = None,
 ) -> dict[str, Any]:
     """Choose the settings of a route from labels.
 
@@ -57,7 +61,9 @@ def animal_choices(
     positions
         ``(frame, individual, keypoint, 2)`` px of the image files; NaN = not labelled.
     size
-        ``(height, width)`` of the image files, px.
+        ``(height, width)`` of the image files, or of the part of them that is used, px.
+    scale
+        Pixels that the network sees per pixel of the image files; default: chosen too.
 
     Returns
     -------
@@ -68,13 +74,15 @@ def animal_choices(
     longest = max(size)
     names = {"individuals": [f"animal{i}" for i in range(positions.shape[1])]}
     if route == "bottom_up":
-        scale = max(_BOTTOM_UP_PX / np.median(extent), _LEAST_LONGEST / longest)
-        scale = min(1.0, scale)
+        if scale is None:
+            least = _LEAST_LONGEST / longest
+            scale = min(1.0, max(_BOTTOM_UP_PX / float(np.median(extent)), least))
         limbs = spanning_skeleton(positions, _COMFORTABLE_PX / scale)
         skeleton = [[keypoints[i], keypoints[j]] for i, j in limbs]
         return {**names, "longest": round(longest * scale), "animals": {"skeleton": skeleton}}
     crop = _CROP_MARGIN * np.quantile(extent, 0.99)
-    scale = min(1.0, _LARGEST_CROP / crop)
+    if scale is None:
+        scale = min(1.0, _LARGEST_CROP / float(crop))
     shrink = 2 ** int(np.clip(np.log2(np.median(extent) * scale / _CENTRE_PX), 0, 4))
     side = max(32, 32 * int(np.ceil(crop * scale / 32)))
     choices = {"crop": side, "shrink": shrink}
@@ -126,7 +134,7 @@ def check_animals(config: AnimalsConfig, labels: LabelledFrames, backbone: bool)
     Raises
     ------
     ConfigError
-        For a skeleton of other keypoints, or a backbone.
+        For a skeleton of other keypoints, a single keypoint, or a backbone.
     DataError
         If nothing is labelled.
     """
@@ -134,6 +142,12 @@ def check_animals(config: AnimalsConfig, labels: LabelledFrames, backbone: bool)
         raise ConfigError(
             f"animals.route={config.route}: expected no backbone, found one; this route has the "
             "convolutional network. Leave --backbone out, or take animals.route=identity."
+        )
+    if len(labels.keypoints) < 2:
+        raise ConfigError(
+            f"animals.route={config.route}: expected two keypoints or more, which show how large "
+            f"an animal is, found {', '.join(labels.keypoints) or 'none'}. Label another one, or "
+            "take animals.route=identity."
         )
     for limb in config.skeleton:
         if unknown := [name for name in limb if name not in labels.keypoints]:

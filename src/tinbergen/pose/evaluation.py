@@ -177,12 +177,13 @@ def evaluate(
         predicted.reshape(*by_animal, 2),
         confidence.reshape(by_animal),
         images.positions[rows].reshape(*by_animal, 2),
-        np.array(folder.status["mean_pose"]).reshape(-1, len(config.keypoints), 2),
+        np.array(folder.status["mean_pose"], dtype=float).reshape(-1, len(config.keypoints), 2),
     )
-    null = keypoint_distances(animals.mean_pose, animals.true)
     if look_alike:
         predicted, confidence = animals.aligned()
         null = animals.null_distances()
+    else:
+        null = keypoint_distances(animals.mean_pose, animals.true)
     n_maps = len(found.individuals) * len(config.keypoints)
     result = PoseEvaluation(
         scores=[],
@@ -194,9 +195,11 @@ def evaluate(
         individuals=found.individuals,
         maps=map_names(found.individuals, config.keypoints),
         null=null.reshape(len(rows), n_maps),
-        speed=_speed(predictor),
+        speed=_speed(predictor, images.images[rows[:16]]),
     )
     result.scores.extend(_scores(result, part))
+    if look_alike:
+        result.scores.insert(1, animals.found_score(predicted, result.scores[0].split))
     if len(found.individuals) > 1:
         result.scores.extend(animals.precision_scores(result.scores[0].split))
     from tinbergen.pose.evaluation_folder import write_evaluation
@@ -251,7 +254,8 @@ def _scores(result: PoseEvaluation, part: str) -> list[Score]:
     sessions = len(np.unique(result.groups))
     split = f"{part} frames, {sessions} session{'s' if sessions > 1 else ''}"
     d = result.distances
-    if not np.isfinite(result.true).any():
+    labelled = np.isfinite(result.true).all(axis=-1)
+    if not labelled.any():
         raise DataError("None of the frames to score has a label.")
     scores = [pixel_error_score(d, result.groups, null=result.null, split=split)]
     found = d[np.isfinite(d)]  # of look-alikes, perhaps none
@@ -273,27 +277,28 @@ def _scores(result: PoseEvaluation, part: str) -> list[Score]:
     units = result.groups if sessions > 1 else np.arange(len(result.names))
     each = np.repeat(units, d.shape[1])
     for limit in _PCK_PX:
-        near = np.where(np.isfinite(d), d <= limit, np.nan)
+        near = np.where(labelled, d <= limit, np.nan)  # what is not found is not near
         scores.append(
             Score(
                 f"PCK at {limit:g} px",
-                float(pck(d, [limit])[0]),
+                float(np.nanmean(near)),
                 null=float(pck(result.null, [limit])[0]),
                 null_name="mean pose of training",
                 interval=bootstrap_interval(near, each),
-                n=scores[0].n,
+                n=int(labelled.sum()),
                 n_name="labels",
                 split=split,
-                method=f"share of keypoints within {limit:g} px (<=) of the label",
+                method=f"share of keypoints within {limit:g} px (<=) of the label; "
+                "what is not found counts as not within",
             )
         )
     return scores
 
 
-def _speed(predictor: Predictor) -> dict[str, float]:
-    """Time the network by itself, decoding of heat maps included."""
+def _speed(predictor: Predictor, frames: np.ndarray) -> dict[str, float]:
+    """Time the network by itself on labelled frames, decoding of heat maps included."""
     config = predictor.config
-    frames = np.zeros((16, *config.size, config.seen_channels), np.uint8)
+    frames = frames[np.arange(16) % len(frames)]
     background = None
     if config.residual:
         background = torch.zeros((1, *frames.shape[1:]), dtype=torch.uint8)

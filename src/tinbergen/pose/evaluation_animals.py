@@ -30,7 +30,7 @@ class Animals:
     true
         ``(frame, m, keypoint, 2)`` px; NaN = not labelled.
     mean_pose
-        ``(n, keypoint, 2)`` px, of training.
+        ``(n, keypoint, 2)`` px, of training; rows without a label there are of no animal.
     """
 
     predicted: np.ndarray
@@ -54,6 +54,20 @@ class Animals:
             confidence[frame, columns] = self.confidence[frame, rows]
         return positions, confidence
 
+    def found_score(self, aligned: np.ndarray, split: str = "") -> Score:
+        """Share of the labelled animals that were found; ``aligned`` as :meth:`aligned` has it."""
+        labelled = present(self.true)
+        found = present(aligned.reshape(self.true.shape)) & labelled
+        n = int(labelled.sum())
+        return Score(
+            "animals found",
+            float(found.sum() / n),
+            n=n,
+            n_name="animals",
+            split=split,
+            method="share of labelled animals that a find resembles; pixel errors are of these",
+        )
+
     def null_distances(self) -> np.ndarray:
         """Distance of each labelled keypoint from the nearest of the mean animals, px.
 
@@ -70,7 +84,8 @@ class Animals:
         scores = []
         guess = self._instances()
         n = len(self.true)
-        mean_pose = [self.mean_pose] * n, [np.ones(len(self.mean_pose))] * n
+        blank = self.mean_pose[present(self.mean_pose)]
+        mean_pose = [blank] * n, [np.ones(len(blank))] * n
         for definition, sigma in _DEFINITIONS:
             found = mean_average_precision(*guess, list(self.true), definition=definition)
             blind = mean_average_precision(*mean_pose, list(self.true), definition=definition)

@@ -173,24 +173,42 @@ def pose_config(
             },
         ]
     config = resolve(PoseConfig, *layers, overrides or {})
+    _check_names(config, labels)
     _check_video(config, videos)
     if config.animals.route != "identity":
         check_animals(config.animals, labels, backbone is not None)
     chosen: dict[str, Any] = {}
     (height, width), channels = survey(labels)
+    if config.roi is not None:
+        width, height = config.roi[2:]
     if config.animals.route != "identity":
+        scale = None
+        if config.image_size is not None:
+            scale = min(config.image_size[0] / height, config.image_size[1] / width)
+        elif "longest" in (overrides or {}):
+            scale = config.longest / max(height, width)
         chosen_for = (config.animals.route, labels.positions, (height, width), labels.keypoints)
-        layers += [ANIMALS_TRAINING, animal_choices(*chosen_for)]
+        layers += [ANIMALS_TRAINING, animal_choices(*chosen_for, scale)]
         config = resolve(PoseConfig, *layers, overrides or {})
     if config.channels is None:
         chosen["channels"] = channels
     if config.image_size is None:
-        if config.roi is not None:
-            width, height = config.roi[2:]
         chosen["image_size"] = default_size(config, height, width)
     if config.encoder is not None:
         chosen["encoder"] = {"image_size": config.image_size}
     return resolve(PoseConfig, *layers, overrides or {}, chosen)
+
+
+def _check_names(config: PoseConfig, labels: LabelledFrames) -> None:
+    """Refuse names that are more or fewer than the labels have."""
+    for what in ("keypoints", "individuals"):
+        names, found = getattr(config, what), getattr(labels, what)
+        if len(names) != len(found):
+            raise ConfigError(
+                f"{what}: {len(names)} names ({', '.join(names)}), but the labels have "
+                f"{len(found)} ({', '.join(found)}). Leave {what} out: they are taken from the "
+                "labels."
+            )
 
 
 def _check_video(config: PoseConfig, videos: bool) -> None:
@@ -305,7 +323,12 @@ def _label_size(images: LabelledImages) -> list[int]:
 
 def _remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
     """Keep what was lost and the mean pose, and say where images are not all alike."""
-    mean_pose = np.nanmean(images.positions[train], axis=0).tolist()
+    known = np.isfinite(images.positions[train])
+    total = np.where(known, images.positions[train], 0).sum(axis=0)
+    n = known.sum(axis=0)
+    # What is never labelled in training has no mean; JSON has no NaN.
+    mean = total / np.maximum(n, 1)
+    mean_pose = np.where(n > 0, mean.astype(object), np.array(None)).tolist()
     run.update_status(
         losses=list(images.lost), label_size=_label_size(images), mean_pose=mean_pose
     )
