@@ -95,11 +95,11 @@ class Baselines:
         counts = self.session.counts
         fit, test = counts[self.fit].astype(float), counts[self.test].astype(float)
         if question.task == "forward":
-            forward = ForwardRidge(n_bins=future, calibrate=True).fit(fit, validate=self.held)
+            forward = ForwardRidge(n_bins=future).fit(fit, validate=self.held)
             return {"ridge": forward.predict(test)}
         if question.task == "encoding":
             return self._encoding(question)
-        peers = PeerRidge(peers=_PEERS[question.task], calibrate=True)
+        peers = PeerRidge(peers=_PEERS[question.task])
         return {"ridge": peers.fit(fit, self.session.regions, validate=self.held).predict(test)}
 
     def _psth(self, conditions: np.ndarray | None = None) -> np.ndarray:
