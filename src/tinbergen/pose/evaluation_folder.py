@@ -71,7 +71,10 @@ def _write_overlays(
     result: PoseEvaluation, target: Path, images: LabelledImages, rows: np.ndarray
 ) -> None:
     """Draw the frames with the largest and the smallest errors: truth beside prediction."""
-    worst = np.argsort(-np.nan_to_num(np.nanmax(np.nan_to_num(result.distances), axis=1)))
+    true, predicted = (np.isfinite(p).all(axis=-1) for p in (result.true, result.predicted))
+    missed = (true & ~predicted).reshape(len(rows), -1).any(axis=1)
+    largest = np.nan_to_num(result.distances).reshape(len(rows), -1).max(axis=1)
+    worst = np.argsort(-np.where(missed, np.inf, largest))
     chosen = [*worst[: _PICTURES // 2], *worst[::-1][: _PICTURES // 2]]
     chosen = list(dict.fromkeys(int(i) for i in chosen))
     pictures, captions = [], []
