@@ -150,19 +150,18 @@ def describe_units(
     sums = torch.zeros(8, *model.tables.rate.shape, dtype=torch.float64)
     for rows, training in ((train, True), (validation, False)):
         model.train(training)
-        for batch in _in_parts(corpus, _some(rows)):
+        some = [_some(rows[corpus.session[rows] == n]) for n in np.unique(corpus.session[rows])]
+        for batch in _in_parts(corpus, np.concatenate([rows[:0], *some])):
             counts = batch.counts.double()
             log_rates = _unseen(model, batch).clamp(min=np.log(_LEAST_RATE)).double()
             rates, present = log_rates.exp(), batch.present[:, None, :].expand_as(counts)
+            one = torch.ones_like(rates)
             pairs = (
-                *((None, None), (counts, None), (rates, None), (counts, rates), (rates, rates)),
-                *((counts, counts), (log_rates, None), (log_rates, log_rates)),
+                *((one, one), (counts, one), (rates, one), (counts, rates), (rates, rates)),
+                *((counts, counts), (log_rates, one), (log_rates, log_rates)),
             )
-            for total, factors in zip(sums, pairs, strict=True):
-                product = present.double()
-                for factor in factors:
-                    product = product if factor is None else product * factor
-                _add(total, product.sum(dim=1), batch)
+            for total, (a, b) in zip(sums, pairs, strict=True):
+                _add(total, (a * b * present).sum(dim=1), batch)
     n = sums[0].clamp(min=1)
     y, r, yr, rr, yy, log_r, log_rr = sums[1:] / n
     slope = (n * (yr - y * r) + r) / (n * (rr - r**2) + r).clamp(min=1e-12)
@@ -195,7 +194,6 @@ def foretell(
     """Hide units and bins of windows, and tell them from the rest: as in training, or at test."""
     if not len(rows) or model.calibration is None:
         return []
-    traits_of_all = model.calibration.unit_traits
     rows, found = rows[:: -(-len(rows) // _MOST_FORETOLD)], []
     for _ in range(min(_MOST_DRAWS, _MOST_FORETOLD // len(rows))):
         for batch in _in_parts(corpus, rows):
@@ -208,7 +206,7 @@ def foretell(
             at = torch.nonzero(scored.transpose(1, 2))
             chosen = torch.randperm(len(at), generator=generator)[:_MOST_ENTRIES]
             slot, unit, time = at[chosen].unbind(dim=1)
-            traits = traits_of_all[batch.block[slot // batch.per_row], unit]
+            traits = model.calibration.unit_traits[batch.block[slot // batch.per_row], unit]
             gains = around(gain.transpose(1, 2))[slot, unit, time]
             counts = batch.counts[slot, time, unit].float()
             found.append(Foretold(gains, traits, base[slot, unit], counts))
@@ -263,7 +261,9 @@ def _add(total: Tensor, values: Tensor, batch: Batch) -> None:
     total.index_add_(0, batch.block, each.to(total.dtype))
 
 
-def _in_parts(corpus: Corpus, rows: np.ndarray, device: torch.device | None = None):
+def _in_parts(
+    corpus: Corpus, rows: np.ndarray, device: torch.device | None = None
+) -> Iterator[Batch]:
     largest = max(s.n_units for s in corpus.sessions) * corpus.vocabulary.n_bins
     at_once = min(_AT_ONCE, max(1, _NUMBERS_AT_ONCE // largest))
     for start in range(0, len(rows), at_once):
