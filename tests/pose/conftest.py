@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,31 @@ from spots import SMALL, write_project  # noqa: E402
 def project(tmp_path):
     """A fresh project of 24 frames that a test may break."""
     return write_project(tmp_path / "project")
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of ours catches it."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch):
+    """Let training die in a step, without saving: ``with killed_at(7): train(...)``."""
+    from tinbergen.training.loop import Loop
+
+    update = Loop._update
+
+    @contextmanager
+    def kill(at):
+        def die(self, step, batch):
+            if step == at:
+                raise Killed
+            return update(self, step, batch)
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(Loop, "_update", die)
+            yield
+
+    return kill
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ from tinbergen.pose.top_down import cut, shrunk
 from tinbergen.recordings import Video, read_dlc_csv, read_keypoints, write_dlc_csv
 from tinbergen.recordings.keypoint_table import write_keypoint_table
 from tinbergen.simulation.files import write_video
-from tinbergen.training.loop import Loop
 
 ROUTES = ("top_down", "bottom_up")
 
@@ -141,21 +140,12 @@ def test_an_empty_frame_has_no_animal(pair_run):
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_killed_and_resumed_equals_uninterrupted(route, pair_project, tmp_path, monkeypatch):
+def test_killed_and_resumed_equals_uninterrupted(route, pair_project, tmp_path, killed_at):
     few = {**PAIR["train"], "steps": 6, "checkpoint_every": 2, "validate_every": 3}
     settings = {**PAIR, "train": few, "animals": {"route": route}}
     whole = train(pair_project, tmp_path / "whole", overrides=settings)
-    update = Loop._update
-
-    def die(self, step, batch):
-        if step == 5:
-            raise InterruptedError
-        return update(self, step, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_update", die)
-        with pytest.raises(InterruptedError):
-            train(pair_project, tmp_path / "killed", overrides=settings)
+    with killed_at(5):
+        train(pair_project, tmp_path / "killed", overrides=settings)
     again = train(pair_project, tmp_path / "killed", overrides=settings, resume=True)
     one, other = whole.load_weights(), again.load_weights()
     assert all(torch.equal(one[name], other[name]) for name in one)

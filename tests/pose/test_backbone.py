@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from spots import SMALL, write_project
-from test_training import Killed, same  # noqa: F401
+from test_training import same  # noqa: F401
 
 from tinbergen.beast import Embedder, beast_config, pretrain
 from tinbergen.configuration import merge
@@ -14,7 +14,6 @@ from tinbergen.pose import Predictor, evaluate, open_labels, train
 from tinbergen.pose.fitting import make_task, pose_config
 from tinbergen.pose.labels import load_images, split_rows
 from tinbergen.recordings import Video
-from tinbergen.training.loop import Loop
 
 TINY = {
     "encoder": {
@@ -90,19 +89,10 @@ def test_training_evaluating_and_predicting(backbone, project, film, tmp_path):
     assert torch.equal(fresh.load_weights()["encoder.norm.weight"], stored["encoder.norm.weight"])
 
 
-def test_frozen_runs_resume_exactly(backbone, project, tmp_path, monkeypatch):
+def test_frozen_runs_resume_exactly(backbone, project, tmp_path, killed_at):
     whole = train(project, tmp_path / "whole", backbone=backbone.path, overrides=HEAD)
-    update = Loop._update
-
-    def die(self, step, batch):
-        if step == 7:
-            raise Killed
-        return update(self, step, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_update", die)
-        with pytest.raises(Killed):
-            train(project, tmp_path / "k", backbone=backbone.path, overrides=HEAD)
+    with killed_at(7):
+        train(project, tmp_path / "k", backbone=backbone.path, overrides=HEAD)
     again = train(project, tmp_path / "k", backbone=backbone.path, overrides=HEAD, resume=True)
     assert same(whole, again)
 

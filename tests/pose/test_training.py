@@ -17,13 +17,8 @@ from tinbergen.pose.heatmaps import gaussian_targets
 from tinbergen.pose.labels import load_images, split_rows
 from tinbergen.recordings import LabelledFrames
 from tinbergen.training import RunFolder
-from tinbergen.training.loop import Loop
 
 FEW = merge(SMALL, {"train": {"steps": 12, "validate_every": 4, "checkpoint_every": 3}})
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing of ours catches it."""
 
 
 def weights(run: RunFolder) -> dict[str, torch.Tensor]:
@@ -65,19 +60,10 @@ def test_the_same_seed_gives_the_same_bytes(project, tmp_path):
 
 
 @pytest.mark.parametrize("at", [2, 7])
-def test_killed_and_resumed_equals_uninterrupted(project, tmp_path, monkeypatch, at):
+def test_killed_and_resumed_equals_uninterrupted(project, tmp_path, killed_at, at):
     whole = train(project, tmp_path / "whole", overrides=FEW)
-    update = Loop._update
-
-    def die(self, step, batch):
-        if step == at:
-            raise Killed
-        return update(self, step, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_update", die)
-        with pytest.raises(Killed):
-            train(project, tmp_path / "killed", overrides=FEW)
+    with killed_at(at):
+        train(project, tmp_path / "killed", overrides=FEW)
     again = train(project, tmp_path / "killed", overrides=FEW, resume=True)
     assert same(whole, again)
     assert whole.status["best_score"] == again.status["best_score"]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from spots import NAMES, SIZE, SMALL, picture, write_project
-from test_training import Killed, same
+from test_training import same
 
 from tinbergen.configuration import merge
 from tinbergen.errors import ConfigError, DataError
@@ -18,7 +18,6 @@ from tinbergen.pose.heatmaps import decode, gaussian_targets
 from tinbergen.pose.video_losses import Plane, temporal_loss
 from tinbergen.recordings import Video
 from tinbergen.simulation.files import write_video
-from tinbergen.training.loop import Loop
 
 ON = {"unlabelled": {"pca_singleview": 0.0, "clips": 6, "jump": 0.0}}
 FEW = merge(SMALL, merge(ON, {"train": {"steps": 12, "validate_every": 4, "checkpoint_every": 3}}))
@@ -138,19 +137,10 @@ def test_clips_are_frames_in_a_row_all_over_the_video(film, n):
 # ---- runs
 
 
-def test_runs_with_video_resume_exactly(project, film, tmp_path, monkeypatch):
+def test_runs_with_video_resume_exactly(project, film, tmp_path, killed_at):
     whole = train(project, tmp_path / "whole", videos=film[0], overrides=FEW)
-    update = Loop._update
-
-    def die(self, step, batch):
-        if step == 7:
-            raise Killed
-        return update(self, step, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_update", die)
-        with pytest.raises(Killed):
-            train(project, tmp_path / "k", videos=film[0], overrides=FEW)
+    with killed_at(7):
+        train(project, tmp_path / "k", videos=film[0], overrides=FEW)
     again = train(project, tmp_path / "k", videos=film[0], overrides=FEW, resume=True)
     assert same(whole, again)
     plain = train(project, tmp_path / "plain", overrides=SMALL | {"train": FEW["train"]})
