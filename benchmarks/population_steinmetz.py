@@ -10,7 +10,10 @@ spikes in the test, and 5 in the scored bins.
     python benchmarks/population_steinmetz.py adapt      # from eight other sessions to 1, 5, 9
     python benchmarks/population_steinmetz.py adapt --start --shares 1 0.1   # without a network
     python benchmarks/population_steinmetz.py animals    # from two mice to the third
+    python benchmarks/population_steinmetz.py scaling --start   # after 0, 1, 2, 4, 8 sessions
     python benchmarks/population_steinmetz.py decode     # side and feedback, beside logistic
+
+With --interleaved trial i is of part i modulo 5 instead, and nothing drifts between the parts.
 
 The data is found through TINBERGEN_DATA, or beside the project in ../shared/data.
 """
@@ -67,14 +70,21 @@ def data_folder() -> Path:
     return Path(os.environ.get("TINBERGEN_DATA", beside)) / "neural" / "steinmetz2019_trials"
 
 
-def load(number: int) -> Session:
-    """One session as the protocol has it: units of at least 1 Hz in the training trials."""
+def load(number: int, interleaved: bool = False) -> Session:
+    """One session as the protocol has it: units of at least 1 Hz in the training trials.
+
+    Interleaved, every fifth trial comes together, so that parts of the new order are dealt out
+    over the session (they are cut at rounded fifths: one trial may be of its neighbour's part).
+    """
     (file,) = data_folder().glob(f"session{number:02d}_*.npz")
     counts = read_array(file, "counts")  # (trial, unit, 40 bins of 10 ms)
     counts = counts.reshape(*counts.shape[:2], 20, 2).sum(axis=3).transpose(0, 2, 1)
+    trials = np.arange(len(counts))
+    order = np.argsort(trials % 5, kind="stable") if interleaved else trials
+    counts = counts[order]
     train = counts[: round(0.6 * len(counts))]
     keep = train.sum(axis=(0, 1)) / (len(train) * WINDOW_S) > LEAST_RATE
-    side = np.sign(read_array(file, "contrast_right") - read_array(file, "contrast_left"))
+    side = np.sign(read_array(file, "contrast_right") - read_array(file, "contrast_left"))[order]
     names = np.array(["left", "equal", "right"], dtype=object)
     outcome = np.array(["failure", "reward"], dtype=object)
     return Session.of_arrays(
@@ -83,7 +93,7 @@ def load(number: int) -> Session:
         regions=np.asarray(read_array(file, "brain_area")).astype(str)[keep],
         values={
             "side": names[side.astype(int) + 1],
-            "feedback": outcome[(read_array(file, "feedback") > 0).astype(int)],
+            "feedback": outcome[(read_array(file, "feedback")[order] > 0).astype(int)],
         },
         subject=file.stem.split("_")[1],
     )
@@ -145,8 +155,11 @@ def ridge(session: Session, task: str, calibrate: bool = False) -> np.ndarray:
 class Work:
     """Trains in a folder that is thrown away at the end."""
 
-    def __init__(self, folder: str):
-        self.folder, self.n_runs = Path(folder), 0
+    def __init__(self, folder: str, interleaved: bool = False):
+        self.folder, self.n_runs, self.interleaved = Path(folder), 0, interleaved
+
+    def load(self, number: int) -> Session:
+        return load(number, self.interleaved)
 
     def train(
         self,
@@ -183,21 +196,24 @@ def compare(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     }
 
 
-def single(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator[dict]:
-    """Each of three sessions by itself: ridge, the factors alone, the network, with drift.
+def single(
+    work: Work, numbers: Sequence[int], seeds: Sequence[int], start: bool
+) -> Iterator[dict]:
+    """Each of three sessions by itself: ridge, the start alone, the network, with drift.
 
-    All seeds of the network, one of the rest: factors are fitted in closed steps.
+    All seeds of the network and of what it starts from, one of the rest.
     """
+    variants = STARTS if start else {**STARTS, **SINGLE}
     for number in numbers:
-        session = load(number)
+        session = work.load(number)
         plain = {}
         for name, calibrate in (("ridge", False), ("ridge, calibrated", True)):
             plain[name] = {task: ridge(session, task, calibrate) for task in TASKS}
             for task in TASKS:
                 score = mean(plain[name][task])
                 yield {"session": number, "model": name, "task": task, "score": score}
-        for name, overrides in SINGLE.items():
-            for seed in seeds if name == "tinbergen" else seeds[:1]:
+        for name, overrides in variants.items():
+            for seed in seeds if name in ("the start", "tinbergen") else seeds[:1]:
                 run, seconds = work.train([session], seed, overrides)
                 found = ask_all(run, session)
                 for task in TASKS:
@@ -208,11 +224,12 @@ def single(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator
                     }
 
 
-FACTORS = {"train": {"steps": 1, "learning_rate": 1e-9}}
-START = merge(FACTORS, {"network": {"depth": 0, "width": 16}})
+START = {"train": {"steps": 1, "learning_rate": 1e-9}, "network": {"depth": 0, "width": 16}}
+STARTS = {
+    "the start": START,
+    "the start, recent rates": merge(START, {"units": {"recent": True}}),
+}
 SINGLE = {
-    "factors alone": FACTORS,
-    "factors alone, recent rates": merge(FACTORS, {"units": {"recent": True}}),
     "tinbergen": {},
     "tinbergen, recent rates": {"units": {"recent": True}},
     "network without factors": {"units": {"linear_rank": 0}},
@@ -227,7 +244,7 @@ def masks(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator[
     variants = {"mixture": network}
     variants |= {name: merge(network, {"masks": {**none, name: 1.0}}) for name in ONLY}
     for number in numbers:
-        session = load(number)
+        session = work.load(number)
         for name, overrides in variants.items():
             for seed in seeds:
                 run, seconds = work.train([session], seed, overrides)
@@ -267,11 +284,11 @@ def to_new(
     short = merge(default, {"train": overrides.get("train", {})})
     for seed in seeds:
         for targets, sources in _groups(bases):
-            others = [load(number) for number in sources]
+            others = [work.load(number) for number in sources]
             base, seconds = work.train(others, seed, longer, None, all_of(others))
             yield {"sources": sources, "seed": seed, "cpu_s": seconds}
             for number, share in itertools.product(targets, shares):
-                session = load(number)
+                session = work.load(number)
                 parts = fewer(session, share)
                 alone, cpu = work.train([session], seed, overrides, None, parts)
                 adapted, cpu_adapted = work.train([session], seed, short, base, parts)
@@ -293,15 +310,50 @@ def _groups(bases: Mapping[int, Sequence[int]]) -> list[tuple[list[int], Sequenc
     return [(targets, sources) for sources, targets in groups.items()]
 
 
+SOURCES = (2, 4, 8, 10, 3, 6, 11, 7)  # of the three mice in turn
+
+
+def scaling(
+    work: Work,
+    numbers: Sequence[int],
+    seeds: Sequence[int],
+    steps: int,
+    overrides: Mapping[str, Any],
+) -> Iterator[dict]:
+    """Adapted to a session after ever more others, beside the session alone."""
+    longer = merge({"train": {"steps": steps}}, overrides)
+    short = {"train": {"steps": population_config().train.steps} | overrides.get("train", {})}
+    sessions = {number: work.load(number) for number in numbers}
+    for seed in seeds:
+        alone = {}
+        for n in (0, 1, 2, 4, 8):
+            others = [work.load(number) for number in SOURCES[:n]]
+            base = None
+            if others:
+                base, _ = work.train(others, seed, longer, None, all_of(others))
+            for number, session in sessions.items():
+                run, seconds = work.train([session], seed, short if n else overrides, base)
+                found = ask_all(run, session)
+                alone.setdefault(number, found)
+                row = {"session": number, "seed": seed, "after": n, "cpu_s": seconds}
+                yield row | {
+                    task: {"score": mean(found[task])}
+                    | ({"gain": compare(found[task], alone[number][task])} if n else {})
+                    for task in TASKS
+                }
+
+
 MICE = {"Cori": (1, 2, 3), "Forssmann": (4, 5, 6, 7), "Hench": (8, 9, 10, 11)}
 
 
-def decode(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator[dict]:
+def decode(
+    work: Work, numbers: Sequence[int], seeds: Sequence[int], overrides: Mapping[str, Any]
+) -> Iterator[dict]:
     """Side and feedback of the trials of each session, beside logistic regression."""
     from tinbergen.encoding import WindowLogistic
 
     for number in numbers:
-        session = load(number)
+        session = work.load(number)
         parts = {name: each[session.name] for name, each in split_windows([session]).items()}
         test, counts = parts["test"], session.counts.astype(float)
         known = np.concatenate([parts["train"], parts["validation"]])
@@ -314,7 +366,7 @@ def decode(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator
             plain[name] = balanced_accuracy(labels[test], predicted)
         yield {"session": number, "model": "logistic", **plain}
         for seed in seeds:
-            run, seconds = work.train([session], seed, DECODING)
+            run, seconds = work.train([session], seed, merge(DECODING, overrides))
             found = {}
             for name, labels in truth.items():
                 odds = run.predict(session.name, ["spikes"], name, windows=test)
@@ -331,14 +383,17 @@ def decode(work: Work, numbers: Sequence[int], seeds: Sequence[int]) -> Iterator
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["single", "masks", "adapt", "animals", "decode"])
+    parser.add_argument(
+        "what", choices=["single", "masks", "adapt", "animals", "scaling", "decode"]
+    )
     parser.add_argument("--sessions", type=int, nargs="+", default=SESSIONS)
     parser.add_argument("--shares", type=float, nargs="+", default=[1.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=800, help="of pretraining")
     parser.add_argument("--recent", action="store_true", help="follow drift by recent rates")
+    parser.add_argument("--interleaved", action="store_true", help="split trials in turn")
     parser.add_argument(
-        "--start", action="store_true", help="adapt, animals: compare what models start from"
+        "--start", action="store_true", help="without a network: what models start from"
     )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -351,11 +406,13 @@ def main() -> None:
     result: dict[str, Any] = {"benchmark": f"population_steinmetz {options.what}"}
     result |= {"machine": describe_machine(), "reference": REFERENCE, "rows": []}
     with tempfile.TemporaryDirectory() as folder:
-        work, seeds, steps = Work(folder), options.seeds, options.steps
+        work = Work(folder, options.interleaved)
+        seeds, steps = options.seeds, options.steps
         found = {
-            "single": lambda: single(work, options.sessions, seeds),
+            "single": lambda: single(work, options.sessions, seeds, options.start),
             "masks": lambda: masks(work, options.sessions, seeds),
-            "decode": lambda: decode(work, options.sessions, seeds),
+            "decode": lambda: decode(work, options.sessions, seeds, settings),
+            "scaling": lambda: scaling(work, options.sessions, seeds, steps, settings),
             "adapt": lambda: to_new(
                 work, dict.fromkeys(SESSIONS, others), seeds, options.shares, steps, settings
             ),

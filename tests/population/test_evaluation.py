@@ -11,7 +11,8 @@ from small import MODALITIES, SMALL, make_config, make_corpus, make_model, make_
 
 from tinbergen.configuration import merge
 from tinbergen.errors import ConfigError, DataError, NotFittedError, OutputError
-from tinbergen.population import Population, PopulationRun, evaluate, predict, pretrain
+from tinbergen.metrics import bits_per_spike
+from tinbergen.population import Population, PopulationRun, adapt, evaluate, predict, pretrain
 from tinbergen.population.asking import Asker
 from tinbergen.population.sessions import Session
 from tinbergen.report import write_report
@@ -105,6 +106,45 @@ def test_an_evaluation_elsewhere_is_whole(run, data, tmp_path):
 
 
 # ---- refused before anything is computed
+
+
+def test_runs_beside_are_methods_of_the_same_windows(run, data, tmp_path):
+    """A run beside itself scores the same; one adapted from it says what it has seen before."""
+    again = adapt(run, data[:1], tmp_path / "adapted", overrides={"train": {"steps": 2}})
+    beside = {"same": run, "after": again}
+    out, tasks = tmp_path / "found", ["co_smoothing", "decoding"]
+    found = evaluate(run, data[:1], out=out, tasks=tasks, folds=3, baselines=False, beside=beside)
+    table = found.tasks.set_index(["score", "method"])["mean"]
+    for title in found.questions:
+        assert table[title, "same"] == table[title, "network"]
+    rates = PopulationRun(again, data).predict(
+        "a1", ["spikes"], windows=np.arange(32, 40), folds=3
+    )
+    rows = found.scores[(found.scores["features"] == "after") & (found.scores["kind"] == "unit")]
+    model = PopulationRun(run, data)
+    own = np.array(model.vocabulary.sessions[0].rates)
+    expected = bits_per_spike(data[0].counts[32:40], rates, own)
+    known = rows["value"].notna().to_numpy()
+    np.testing.assert_allclose(rows["value"][known], expected[known])
+    assert found.lineage.values.tolist() == [["network", 0, 0], ["same", 0, 0], ["after", 2, 2]]
+    page = write_report(found.path).read_text("utf-8")
+    assert "After how many animals" in page and "2 animals, 2 sessions" in page
+
+
+def test_runs_that_cannot_stand_beside(run, data, tmp_path):
+    with pytest.raises(ConfigError, match="cannot be called 'ridge'"):
+        evaluate(run, data, out=tmp_path / "a", beside={"ridge": run})
+    parts = {"train": {"a1": np.arange(30)}, "validation": {"a1": np.arange(30, 36)},
+             "test": {"a1": np.arange(36, 40)}}  # fmt: skip
+    seen = pretrain(data[:1], tmp_path / "seen", overrides=SETTINGS, parts=parts)
+    with pytest.raises(DataError, match="4 test windows of 'a1' are in its part 'validation'"):
+        evaluate(run, data[:1], out=tmp_path / "b", beside={"seen": seen})
+    fewer = merge(SETTINGS, {"modalities": {"choice": MODALITIES["choice"]}})
+    fewer["modalities"].pop("wheel", None)
+    plain = pretrain(data, tmp_path / "plain", overrides=fewer)
+    with pytest.raises(ConfigError, match="expected the modalities of"):
+        evaluate(run, data, out=tmp_path / "c", beside={"plain": plain})
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_session_with_other_units(run, data):

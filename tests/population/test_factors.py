@@ -16,7 +16,8 @@ from tinbergen.population.factors import (
     smooth_factor_analysis,
     temporal_kernel,
 )
-from tinbergen.population.linear_path import log_gain, posterior_mean
+from tinbergen.population.linear_path import LinearPath, log_gain, posterior
+from tinbergen.population.masks import nothing_hidden
 from tinbergen.population.sessions import Session
 from tinbergen.population.task import PopulationTask
 
@@ -76,10 +77,37 @@ def test_posterior_is_that_of_the_joint_normal(hidden):
     gain = prior @ look.T @ np.linalg.inv(look @ prior @ look.T + np.eye(len(seen)))
     expected = (gain @ seen).reshape(time, rank)
     evidence = (x * shown[:, None]) @ a
-    found = posterior_mean(
-        *(torch.as_tensor(v)[None] for v in (evidence, a.T @ a, shown, kernel))
-    )[0]
-    np.testing.assert_allclose(found, expected, atol=1e-10)
+    found = posterior(*(torch.as_tensor(v)[None] for v in (evidence, a.T @ a, shown, kernel)))
+    np.testing.assert_allclose(found.mean[0], expected, atol=1e-10)
+    left = (prior - gain @ look @ prior).reshape(time, rank, time, rank)
+    turn, variance = found.turn[0].numpy(), found.variance[0].numpy()
+    for t in range(time):
+        mine = (turn * variance[:, t]) @ turn.T
+        np.testing.assert_allclose(mine, left[t, :, t], atol=1e-10)
+
+
+def test_certainty_is_what_the_change_varies_by():
+    """Drawn from its own model, a change is off by what is left open, and told for the rest."""
+    session = make_session("a", 20, windows=400)
+    corpus = make_corpus([session], make_config(units={"linear_rank": 2}))
+    path = LinearPath(corpus.vocabulary, corpus.config)
+    rng = np.random.default_rng(7)
+    a, kernel = rng.normal(size=(20, 2)) * 0.6, 0.8 ** np.abs(np.subtract.outer(*[range(10)] * 2))
+    path.linear_in[0, :20] = torch.as_tensor(a)
+    path.linear_out[0, :20] = torch.as_tensor(0.1 * a)
+    path.linear_kernel[0] = torch.as_tensor(kernel)
+    z = np.linalg.cholesky(kernel) @ rng.normal(size=(400, 10, 2))
+    batch = tensors(corpus.batch(np.arange(400)))
+    x = torch.zeros(batch.counts.shape)
+    x[..., :20] = torch.as_tensor(z @ a.T + rng.normal(size=(400, 10, 20)))
+    visible = torch.zeros_like(x, dtype=torch.bool)
+    visible[:, :7, 5:20] = True
+    change, _ = path(x * visible, visible, batch, nothing_hidden(batch))
+    truth = 0.1 * torch.as_tensor(z @ a.T)
+    told = change.log_gain[..., :20].exp() - 1
+    # The logarithm is bent where rates nearly vanish: a spread, not a mean, is compared.
+    np.testing.assert_allclose((told - truth).std(dim=0), change.untold[0, :, :20], rtol=0.2)
+    np.testing.assert_allclose(told.std(dim=0), change.told[0, :, :20], rtol=0.2)
 
 
 def test_log_gain_is_a_logarithm_where_rates_stay_positive():
@@ -150,6 +178,7 @@ def test_many_windows_are_solved_in_parts(monkeypatch):
         torch.as_tensor(rng.random((7, 6)) < 0.7).double(),
         kernel.expand(7, 6, 6),
     )
-    whole = posterior_mean(*inputs)
+    whole = posterior(*inputs)
     monkeypatch.setattr(linear_path, "_NUMBERS_AT_ONCE", 2 * 3 * 6 * 6)
-    torch.testing.assert_close(posterior_mean(*inputs), whole)
+    for part, all_at_once in zip(posterior(*inputs), whole, strict=True):
+        torch.testing.assert_close(part, all_at_once)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from small import make_config, make_corpus, make_model, make_session, tensors
 
-from tinbergen.population.calibration import Calibration, Foretold, around, fit_calibration
+from tinbergen.population.calibration import Calibration, Foretold, fit_calibration, inputs
+from tinbergen.population.linear_path import Change
 from tinbergen.population.masks import nothing_hidden
 from tinbergen.population.start import FOLDS, describe_units, hold_out
 from tinbergen.population.task import PopulationTask
@@ -56,9 +57,9 @@ def test_parts_share_a_batch_without_meeting():
         batch = tensors(corpus.batch(np.asarray(windows)))
         path, there = model.path_of(batch)
         visible = batch.present[:, None, :].expand(-1, batch.n_bins, -1)
-        gain, _ = path(model.tables.read(batch, visible), visible, there, nothing_hidden(batch))
+        change, _ = path(model.tables.read(batch, visible), visible, there, nothing_hidden(batch))
         filled = batch.present.any(dim=1) & (batch.sample == 0)
-        return gain[filled]
+        return torch.stack(change)[:, filled]
 
     torch.testing.assert_close(gains([3]), gains([3, 0, 20, 11, 5, 14]), rtol=1e-4, atol=1e-5)
 
@@ -78,26 +79,28 @@ def test_calibration_starts_as_nothing():
     corpus = make_corpus([make_session("a", 15)], make_config())
     calibration = Calibration(corpus.vocabulary)
     batch = tensors(corpus.batch(np.arange(3)))
-    gain = torch.randn(len(batch.sample), batch.n_bins, batch.present.shape[1])
-    torch.testing.assert_close(calibration(gain, batch), gain)
+    change = Change(*torch.randn(3, len(batch.sample), batch.n_bins, batch.present.shape[1]))
+    torch.testing.assert_close(calibration(change, batch), change.log_gain)
 
 
 def test_calibration_finds_what_a_foretold_change_is_worth():
-    """Half of each change is true for units of one kind, all of it for the others."""
+    """Half of each change is true for units of one kind; of those left open, a quarter less."""
     rng = torch.Generator().manual_seed(0)
     corpus = make_corpus([make_session("a", 15)], make_config())
     calibration = Calibration(corpus.vocabulary)
     gain = 0.7 * torch.randn(4000, 10, generator=rng)
     kind = torch.randint(2, (4000,), generator=rng).float() * 2 - 1
     traits = torch.stack([torch.zeros(4000), kind, *torch.zeros(2, 4000)], dim=1)
-    worth = torch.where(kind > 0, 1.0, 0.5)[:, None] * gain
+    untold = torch.rand(4000, 10, generator=rng)
+    worth = (torch.where(kind > 0, 1.0, 0.5)[:, None] - 0.25 * untold) * gain
     counts = torch.poisson(worth.exp(), generator=rng)
     each = traits[:, None].expand(-1, 10, -1).flatten(0, 1)
     base = torch.zeros(gain.numel())
-    foretold = Foretold(around(gain).flatten(0, 1), each, base, counts.flatten())
+    change = Change(gain, 1 - untold, untold)
+    foretold = Foretold(inputs(change).flatten(0, 1), each, base, counts.flatten())
     fit_calibration(calibration, foretold, rng)
     with torch.no_grad():
-        found = calibration.of_units(gain, traits)
+        found = calibration.of_units(change, traits)
     assert (found - worth).abs().mean() < 0.25 * (gain - worth).abs().mean()
 
 
@@ -106,11 +109,12 @@ def test_calibration_of_a_unit_is_that_of_the_batch():
     model = make_model(corpus)
     assert model.calibration is not None
     batch = tensors(corpus.batch(np.array([1, 14, 3])))
-    gain = torch.randn(len(batch.sample), batch.n_bins, batch.present.shape[1])
-    whole = model.calibration(gain, batch)
+    change = Change(*torch.randn(3, len(batch.sample), batch.n_bins, batch.present.shape[1]))
+    whole = model.calibration(change, batch)
     for slot in range(len(batch.sample)):
         traits = model.calibration.unit_traits[batch.block[slot // batch.per_row]]
-        torch.testing.assert_close(model.calibration.of_units(gain[slot].T, traits), whole[slot].T)
+        own = Change(*(values[slot].T for values in change))
+        torch.testing.assert_close(model.calibration.of_units(own, traits), whole[slot].T)
 
 
 def test_nothing_of_the_fit_is_left_to_the_first_step():
@@ -123,8 +127,8 @@ def test_units_unlike_all_others_are_not_bent_without_bound():
     corpus = make_corpus([make_session("a", 15)], make_config())
     model = make_model(corpus)
     assert model.calibration is not None
-    gain, far = torch.zeros(2, 10), torch.tensor([[3.0] * 4, [300.0] * 4])
-    one, other = model.calibration.of_units(gain, far)
+    change, far = Change(*torch.zeros(3, 2, 10)), torch.tensor([[3.0] * 4, [300.0] * 4])
+    one, other = model.calibration.of_units(change, far)
     torch.testing.assert_close(one, other)
 
 

@@ -159,6 +159,14 @@ def evaluate(
     folds: Folds = 20,
     exact: Exact = False,
     baselines: Annotated[bool, typer.Option(help="Fit the classical models as well.")] = True,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=RUN",
+            help="Another run that knows the same sessions, such as the animal alone or after "
+            "fewer animals: one more method in all tables.",
+        ),
+    ] = None,
     recordings: Recordings = None,
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
 ) -> None:
@@ -175,6 +183,7 @@ def evaluate(
         folds=folds,
         exact=exact,
         baselines=baselines,
+        beside=_runs(beside or []),
     )
     print(result.text())
     print(write_report(str(result.path)) if report else result.path)
@@ -252,6 +261,19 @@ def parse_modalities(texts: list[str]) -> dict[str, dict[str, Any]]:
         if "static" in flags or source.startswith("trials/"):
             settings["static"] = True
         found[name] = settings
+    return found
+
+
+def _runs(texts: list[str]) -> dict[str, str]:
+    """Read ``NAME=RUN``."""
+    from tinbergen.errors import ConfigError
+
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if not name or not path or name in found:
+            raise ConfigError(f"--beside: expected NAME=RUN, each name once, found {text!r}.")
+        found[name] = path
     return found
 
 

@@ -29,6 +29,11 @@ from tinbergen.population.sessions import Session
 from tinbergen.population.vocabulary import BELIEF
 
 MAJORITY, TRAINING_MEAN, MEAN_RATE = "majority", "training mean", "mean rate"
+METHODS = (
+    *(MAJORITY, TRAINING_MEAN, MEAN_RATE, "PSTH", "conditional PSTH", "ridge", "reduced rank"),
+    *("logistic", "probe of states"),
+)
+"""Names of all of them."""
 _PEERS: dict[str, Peers] = {
     "co_smoothing": "all",
     "intra_region": "own_region",

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 
 from tinbergen.nn.poisson import poisson_nll
 from tinbergen.population.batch import Batch
+from tinbergen.population.linear_path import Change
 from tinbergen.population.slots import rows
 from tinbergen.population.vocabulary import Vocabulary
 
 TRAITS = ("rate", "slope", "spread", "dispersion")
-_AROUND = 4
-_HIDDEN = 16
+_INPUTS = 6
+_HIDDEN = 64
 _START = 0.3
 _STEPS, _AT_ONCE, _RATE = 300, 4096, 1e-2
 _LEAST_RATE = 0.005  # spikes/bin
@@ -25,12 +26,12 @@ _NUMBERS_AT_ONCE = 64_000_000
 
 
 class Calibration(nn.Module):
-    """A curve from foretold to expected log gain, ``d -> d + f(d around it, traits of the unit)``.
+    """A curve from foretold to expected log gain, ``d -> d + f(d around it, certainty, unit)``.
 
-    How far to trust what units tell about each other depends on a unit's rate and on how it fared
-    before, in much the same way in every animal. So f is one small perceptron for all units, and
-    what it learns from many animals is there for the next one. It is fitted before the first step,
-    and not trained.
+    How far to trust what units tell about each other depends on how many are seen, on a unit's
+    rate and on how it fared before, in much the same way in every animal. So f is one small
+    perceptron for all units, and what it learns from many animals is there for the next one. It is
+    fitted before the first step, and not trained.
 
     Buffers: ``unit_traits`` ``(block, unit, 4)``, measured by
     :func:`~tinbergen.population.start.describe_units`; ``centre`` and ``scale`` ``(4,)``, their
@@ -46,7 +47,7 @@ class Calibration(nn.Module):
         self.register_buffer("unit_traits", torch.zeros(*vocabulary.rates.shape, len(TRAITS)))
         self.register_buffer("centre", torch.zeros(len(TRAITS)))
         self.register_buffer("scale", torch.ones(len(TRAITS)))
-        self.of_gain = nn.Linear(_AROUND, _HIDDEN)
+        self.of_gain = nn.Linear(_INPUTS, _HIDDEN)
         self.of_unit = nn.Linear(len(TRAITS), _HIDDEN, bias=False)
         self.out = nn.Linear(_HIDDEN, 1)
         nn.init.normal_(self.of_gain.weight, std=_START)
@@ -55,24 +56,25 @@ class Calibration(nn.Module):
         nn.init.zeros_(self.out.bias)
         self.requires_grad_(False)
 
-    def forward(self, log_gain: Tensor, batch: Batch) -> Tensor:
-        """Return the log gain to expect, ``(slot, time, unit)`` float32, for the one foretold."""
+    def forward(self, change: Change, batch: Batch) -> Tensor:
+        """Return the log gain to expect, ``(slot, time, unit)`` float32, for what is foretold."""
         traits = rows(self.unit_traits, batch).repeat_interleave(batch.per_row, dim=0)
-        at_once = max(1, _NUMBERS_AT_ONCE // (_HIDDEN * log_gain[0].numel()))
-        parts = zip(log_gain.split(at_once), traits.split(at_once), strict=True)
-        return torch.cat([self.of_units(g.transpose(1, 2), t).transpose(1, 2) for g, t in parts])
+        at_once = max(1, _NUMBERS_AT_ONCE // (_HIDDEN * change.log_gain[0].numel()))
+        of_units = (values.transpose(1, 2).split(at_once) for values in change)
+        parts = zip(*of_units, traits.split(at_once), strict=True)
+        return torch.cat([self.of_units(Change(*c), t).transpose(1, 2) for *c, t in parts])
 
     @torch.no_grad()
-    def of_units(self, log_gain: Tensor, traits: Tensor) -> Tensor:
+    def of_units(self, change: Change, traits: Tensor) -> Tensor:
         """Do the same for ``(..., time)`` of units with these traits ``(..., 4)``."""
-        return log_gain + self.bend(around(log_gain), traits[..., None, :])
+        return change.log_gain + self.bend(inputs(change), traits[..., None, :])
 
-    def bend(self, gains: Tensor, traits: Tensor) -> Tensor:
-        """Return f ``(...)`` of :func:`around` ``(..., 4)`` and traits ``(..., 4)``."""
-        with torch.autocast(gains.device.type, enabled=False):
+    def bend(self, told: Tensor, traits: Tensor) -> Tensor:
+        """Return f ``(...)`` of :func:`inputs` ``(..., 6)`` and traits ``(..., 4)``."""
+        with torch.autocast(told.device.type, enabled=False):
             # Units unlike all that f was fitted to are taken for the most extreme of these.
             like = ((traits - self.centre) / self.scale).clamp(-_FARTHEST, _FARTHEST)
-            return self.out(F.gelu(self.of_gain(gains) + self.of_unit(like)))[..., 0]
+            return self.out(F.gelu(self.of_gain(told) + self.of_unit(like)))[..., 0]
 
 
 @dataclass
@@ -81,8 +83,8 @@ class Foretold:
 
     Attributes
     ----------
-    gains
-        ``(n, 4)``: see :func:`around`.
+    told
+        ``(n, 6)``: see :func:`inputs`; the first is the log gain.
     traits
         ``(n, 4)`` of the unit.
     base
@@ -91,7 +93,7 @@ class Foretold:
         ``(n,)``.
     """
 
-    gains: Tensor
+    told: Tensor
     traits: Tensor
     base: Tensor
     counts: Tensor
@@ -118,9 +120,9 @@ def fit_calibration(
     for step in range(_STEPS):
         optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
         some = torch.randint(len(weight), (at_once,), generator=generator)
-        gains = foretold.gains[some]
-        log_rate = foretold.base[some] + gains[:, 0]
-        log_rate = log_rate + calibration.bend(gains, foretold.traits[some])
+        told = foretold.told[some]
+        log_rate = foretold.base[some] + told[:, 0]
+        log_rate = log_rate + calibration.bend(told, foretold.traits[some])
         loss = (weight[some] * poisson_nll(log_rate, foretold.counts[some])).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -129,9 +131,13 @@ def fit_calibration(
     calibration.requires_grad_(False)
 
 
-def around(values: Tensor) -> Tensor:
-    """Put each of ``(..., time)`` beside the one before, the next, and the mean of all."""
+def inputs(change: Change) -> Tensor:
+    """Put each log gain of ``(..., time)`` beside the one before, the next, and the mean of all.
+
+    With what is told and left open of it: ``(..., time, 6)``.
+    """
+    values = change.log_gain
     before = torch.cat([values[..., :1], values[..., :-1]], dim=-1)
     after = torch.cat([values[..., 1:], values[..., -1:]], dim=-1)
     mean = values.mean(dim=-1, keepdim=True).expand_as(values)
-    return torch.stack([values, before, after, mean], dim=-1)
+    return torch.stack([values, before, after, mean, change.told, change.untold], dim=-1)

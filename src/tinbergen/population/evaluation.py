@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
 from tinbergen.metrics import Score
+from tinbergen.population.beside import finished, lineage, networks_beside
 from tinbergen.population.evaluation_folder import prepare, write_evaluation
 from tinbergen.population.evaluation_tables import SHUFFLED, score_of, task_table
 from tinbergen.population.model_run import PopulationRun
@@ -58,6 +59,9 @@ class Evaluation:
         For figures.
     bin, start
         Width of a bin, and where windows begin relative to their event, s.
+    lineage
+        A row a population model: ``method, animals, sessions`` that it was trained on before it
+        met these.
     notes
         What was left out.
     summary
@@ -74,6 +78,7 @@ class Evaluation:
     answers: Sequence[SessionAnswers]
     bin: float
     start: float
+    lineage: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = ()
     summary: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
@@ -100,6 +105,7 @@ def evaluate(
     folds: int = 20,
     exact: bool = False,
     baselines: bool = True,
+    beside: Mapping[str, RunFolder | str | os.PathLike] | None = None,
 ) -> Evaluation:
     """Score a population model and the classical models on the same windows.
 
@@ -123,38 +129,36 @@ def evaluate(
         Hide them one by one instead; slower.
     baselines
         Fit ridge, logistic and reduced-rank regression, and probe vectors of units for regions.
+    beside
+        Name -> another run that knows all these sessions, to be scored as one more method: the
+        session alone, or after more or fewer animals.
 
     Raises
     ------
     ConfigError
-        For an unknown task.
+        For an unknown task, or a run beside it with other windows or modalities.
     DataError
-        If the model knows none of the sessions, if one of them has other units or fewer windows
+        If a run beside it was trained on windows that are to be scored;
+        if the model knows none of the sessions, if one of them has other units or fewer windows
         than it had in training, or if the split has no window to evaluate; before anything is
         computed.
     OutputError
         If ``out`` holds something already.
     """
     began = time.monotonic()
-    wanted, folder = checked_tasks(tasks), _finished(run)
+    wanted, folder = checked_tasks(tasks), finished(run)
     target = prepare(folder, out)
     model = PopulationRun(folder, data)
     chosen = _checked_windows(model, stored_parts(folder), part)
+    others = networks_beside(model, beside or {}, data, chosen, part)
     options = {"part": part, "folds": None if exact else folds, "baselines": baselines}
+    options["beside"] = others
     result = _ask_all(model, chosen, wanted, options)
+    result.lineage = lineage({OWN: model, **others})
     result.notes = _notes(model, chosen)
     result.summary = _summary(result, model, chosen, part, time.monotonic() - began)
     result.path = write_evaluation(folder, target, result)
     return result
-
-
-def _finished(run: RunFolder | str | os.PathLike) -> RunFolder:
-    folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    if not folder.weights_path.is_file():
-        raise MissingFileError(
-            f"{folder.path} has no weights: it is {folder.status['state']}. Resume it first."
-        )
-    return folder
 
 
 def _notes(model: PopulationRun, sessions: Sequence[Session]) -> tuple[str, ...]:

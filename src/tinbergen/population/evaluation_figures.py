@@ -35,6 +35,8 @@ def write_figures(folder: Path, result: Evaluation) -> None:
         "bits of all units over spikes of all units. Against test mean: where the null is the "
         "mean of the scored bins, as in the papers."
     }
+    if len(result.lineage) > 1:
+        write_table(folder / "lineage.csv", result.lineage)
     if len(result.transfer):
         write_table(folder / "transfer.csv", result.transfer)
         captions["transfer"] = {

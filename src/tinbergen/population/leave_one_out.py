@@ -14,7 +14,7 @@ from torch import Tensor
 from tinbergen.errors import ConfigError
 from tinbergen.population.batch import Batch
 from tinbergen.population.calibration import Calibration
-from tinbergen.population.linear_path import LinearPath, log_gain
+from tinbergen.population.linear_path import Change, LinearPath, log_gain
 from tinbergen.population.masks import Hidden
 from tinbergen.population.model import PopulationModel
 from tinbergen.population.slots import rows
@@ -76,8 +76,8 @@ def leave_one_out(
         ]
         log_rate = (state @ unit_out[mine][:, :, None])[..., 0] + base[slot, unit][:, None]
         if without is not None:
-            gain = log_gain(without.change(slot, unit, sample, mine))
-            log_rate = log_rate + without.calibration.of_units(gain, without.traits[mine])
+            change = without.change(slot, unit, sample, mine)
+            log_rate = log_rate + without.calibration.of_units(change, without.traits[mine])
         out[slot, :, unit] = log_rate.float()
     return out
 
@@ -101,9 +101,9 @@ class _Factors:
         self.calibration, self.traits = calibration, rows(calibration.unit_traits, batch)
         self.expected = path.behaviour.expected(batch, hidden)
         evidence, gram = path.evidence(x, visible, batch, self.expected)
-        scales, self.modes = torch.linalg.eigh(path.linear_kernel[batch.session])
+        self.scales, self.modes = torch.linalg.eigh(path.linear_kernel[batch.session])
         eye = torch.eye(gram.shape[-1], device=x.device)
-        precision = eye / scales[:, :, None, None] + gram[:, None]
+        precision = eye / self.scales[:, :, None, None] + gram[:, None]
         self.covariance = torch.linalg.inv(precision)  # (sample, mode, rank, rank)
         self.evidence = self.modes.transpose(1, 2) @ evidence
         self.read = path.surprise(x, visible, batch, self.expected)
@@ -111,18 +111,24 @@ class _Factors:
 
     def change(
         self, slot: Tensor, unit: Tensor, sample: Tensor, row: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        """Return the relative change of the rate of units, from all others: ``(n, time)``."""
+    ) -> Change:
+        """Return what all others foretell of units, ``(n, time)`` each."""
         own, out, covariance = self.loading[row], self.out[row], self.covariance[sample]
         mine = (covariance @ own[:, None, :, None])[..., 0]
         wanted = (covariance @ out[:, None, :, None])[..., 0]
-        share = (own[:, None] * wanted).sum(2) / (1 - (own[:, None] * mine).sum(2))
+        both = (own[:, None] * wanted).sum(2)
+        share = both / (1 - (own[:, None] * mine).sum(2))
         weight = wanted + mine * share[..., None]  # (n, mode, rank)
         modes = self.modes[sample]
         read = (modes.transpose(1, 2) @ self.read[slot, :, unit][..., None])[..., 0]
         rest = self.evidence[sample] - read[..., None] * own[:, None]
         foreseen = (self.expected[sample] * out[:, None]).sum(2)
-        return foreseen + (modes @ (rest * weight).sum(2, keepdim=True))[..., 0]
+        change = foreseen + (modes @ (rest * weight).sum(2, keepdim=True))[..., 0]
+        untold = (out[:, None] * weight).sum(2).clamp(min=0)  # of each mode
+        before = self.scales[sample] * out.square().sum(1, keepdim=True)
+        told = (before - untold).clamp(min=0)
+        told, untold = ((modes.square() @ each[..., None])[..., 0] for each in (told, untold))
+        return Change(log_gain(change), told.sqrt(), untold.sqrt())
 
 
 def _pieces(among: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,23 @@ _SHARPNESS = 8.0
 _LEAST = 0.01
 _NUMBERS_AT_ONCE = 16_000_000
 """Of the systems of equations that are solved together: many windows are taken in parts."""
+
+
+class Change(NamedTuple):
+    """What factors foretell of rates, and how sure that is; ``(slot, time, unit)`` float32 each.
+
+    Attributes
+    ----------
+    log_gain
+        Log of the rate over what it is before anything is seen.
+    told, untold
+        Standard deviations of the relative change of the rate, before any spike is seen: of what
+        the visible spikes tell of it, and of what they leave open.
+    """
+
+    log_gain: Tensor
+    told: Tensor
+    untold: Tensor
 
 
 class LinearPath(nn.Module):
@@ -75,8 +93,8 @@ class LinearPath(nn.Module):
 
     def forward(
         self, x: Tensor, visible: Tensor, batch: Batch, hidden: Hidden
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what is added to log rates and to what is said of behaviours.
+    ) -> tuple[Change, dict[str, Tensor]]:
+        """Return the change of rates, and what is added to what is said of behaviours.
 
         Parameters
         ----------
@@ -89,26 +107,39 @@ class LinearPath(nn.Module):
 
         Returns
         -------
-        log gain
-            ``(slot, time, unit)`` float32.
+        change
+            See :class:`Change`.
         values
             Behaviour -> ``(sample, [time,] width)`` float32.
         """
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            factors = self.factors(x, visible, batch, self.behaviour.expected(batch, hidden))
-            values = self.behaviour.read(factors, batch)
-        out = rows(self.linear_out, batch).transpose(1, 2)
-        return log_gain(through(factors[batch.sample], out, batch)), values
+            expected = self.behaviour.expected(batch, hidden)
+            factors = self.factors(x, visible, batch, expected)
+            values = self.behaviour.read(factors.mean, batch)
+        return self.change(factors, batch), values
 
-    def factors(self, x: Tensor, visible: Tensor, batch: Batch, expected: Tensor) -> Tensor:
-        """Return the posterior mean of the factors, ``(sample, time, rank)``.
+    @torch.no_grad()
+    def change(self, factors: Posterior, batch: Batch) -> Change:
+        """Return what factors foretell of the rates of all units."""
+        out = rows(self.linear_out, batch)
+        gain = log_gain(through(factors.mean[batch.sample], out.transpose(1, 2), batch))
+        out = out.repeat_interleave(batch.per_row, dim=0)
+        of_directions = (out @ factors.turn[batch.sample]).square()
+        untold = (of_directions @ factors.variance[batch.sample]).transpose(1, 2)
+        prior = self.linear_kernel[batch.session].diagonal(dim1=1, dim2=2)[batch.sample]
+        before = prior[..., None] * out.square().sum(dim=2)[:, None]
+        return Change(gain, (before - untold).clamp(min=0).sqrt(), untold.sqrt())
 
-        ``expected`` has the same shape: their mean before any spike.
+    def factors(self, x: Tensor, visible: Tensor, batch: Batch, expected: Tensor) -> Posterior:
+        """Return what all that is visible says of the factors.
+
+        ``expected`` ``(sample, time, rank)``: their mean before any spike.
         """
         evidence, gram = self.evidence(x, visible, batch, expected)
         shown = over_slots(visible.any(dim=2, keepdim=True).float(), batch)[..., 0] > 0
         kernel = self.linear_kernel[batch.session]
-        return expected + posterior_mean(evidence, gram, shown.float(), kernel)
+        found = posterior(evidence, gram, shown.float(), kernel)
+        return found._replace(mean=expected + found.mean)
 
     def evidence(
         self, x: Tensor, visible: Tensor, batch: Batch, expected: Tensor
@@ -135,11 +166,29 @@ class LinearPath(nn.Module):
         return x.float() * scale[:, None, :] - foreseen * visible
 
 
-def posterior_mean(evidence: Tensor, gram: Tensor, shown: Tensor, kernel: Tensor) -> Tensor:
-    """Return the posterior mean of factors with one temporal covariance.
+class Posterior(NamedTuple):
+    """Of factors with one temporal covariance.
 
-    ``(K^-1 (x) I + D (x) G)^-1 h`` with D the visible bins; in the eigenvectors of G every factor
-    is a smoothing of its own, ``z = K (I + g D K)^-1 h``.
+    Attributes
+    ----------
+    mean
+        ``(sample, time, rank)``.
+    turn
+        ``(sample, rank, rank)``: directions in its columns, in which factors are independent.
+    variance
+        ``(sample, rank, time)`` in these directions.
+    """
+
+    mean: Tensor
+    turn: Tensor
+    variance: Tensor
+
+
+def posterior(evidence: Tensor, gram: Tensor, shown: Tensor, kernel: Tensor) -> Posterior:
+    """Return the posterior of factors with one temporal covariance.
+
+    Its mean is ``(K^-1 (x) I + D (x) G)^-1 h`` with D the visible bins; in the eigenvectors of G
+    every factor is a smoothing of its own, with covariance ``K (I + g D K)^-1``.
 
     Parameters
     ----------
@@ -157,14 +206,16 @@ def posterior_mean(evidence: Tensor, gram: Tensor, shown: Tensor, kernel: Tensor
         parts = zip(
             *(each.split(at_once) for each in (evidence, gram, shown, kernel)), strict=True
         )
-        return torch.cat([posterior_mean(*part) for part in parts])
+        found = (posterior(*part) for part in parts)
+        return Posterior(*(torch.cat(each) for each in zip(*found, strict=True)))
     strength, turn = torch.linalg.eigh(gram)
     turned = (evidence @ turn).transpose(1, 2)[..., None]  # (sample, rank, time, 1)
-    weighted = shown[:, :, None] * kernel
     eye = torch.eye(kernel.shape[1], device=kernel.device)
-    system = eye + strength[:, :, None, None] * weighted[:, None]
-    solved = kernel[:, None] @ torch.linalg.solve(system, turned)
-    return solved[..., 0].transpose(1, 2) @ turn.transpose(1, 2)
+    system = eye + strength[:, :, None, None] * (shown[:, :, None] * kernel)[:, None]
+    covariance = kernel[:, None] @ torch.linalg.inv(system)
+    mean = (covariance @ turned)[..., 0].transpose(1, 2) @ turn.transpose(1, 2)
+    variance = covariance.diagonal(dim1=2, dim2=3).clamp(min=0)
+    return Posterior(mean, turn, variance)
 
 
 def log_gain(change: Tensor) -> Tensor:

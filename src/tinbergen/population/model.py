@@ -180,8 +180,8 @@ class PopulationModel(nn.Module):
         if self.linear is None or self.calibration is None:
             return prediction
         path, looked_up = self.path_of(batch)
-        log_gain, values = path(x, visible, looked_up, hidden)
-        log_gain = self.calibration(log_gain, batch)
+        change, values = path(x, visible, looked_up, hidden)
+        log_gain = self.calibration(change, batch)
         both = {name: value + values.get(name, 0.0) for name, value in prediction.values.items()}
         return Prediction(prediction.log_rates + log_gain, both, prediction.state)
 

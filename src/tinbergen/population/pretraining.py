@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -125,7 +124,7 @@ def adapt(
     sessions = open_sessions(data, config)
     parts = parts or split_windows(sessions)
     known = load_vocabulary(base)
-    vocabulary = replace(known, sessions=()).extended(sessions, parts["train"], config.modalities)
+    vocabulary = known.as_ancestors().extended(sessions, parts["train"], config.modalities)
     weights = base.load_weights()
     core = {name: value for name, value in weights.items() if not name.startswith(OWN)}
     if not config.units.linear_rank:  # nothing to calibrate

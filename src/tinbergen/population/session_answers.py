@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -76,6 +77,8 @@ class SessionAsker:
         Groups in which units are hidden; None: one by one.
     baselines
         Whether classical models are fitted as well; the nulls always are there.
+    beside
+        Name -> other networks that know the session, to be asked the same.
     """
 
     def __init__(
@@ -87,8 +90,10 @@ class SessionAsker:
         part: Part = "test",
         folds: int | None = 20,
         baselines: bool = True,
+        beside: Mapping[str, PopulationRun] = MappingProxyType({}),
     ):
         self.run, self.session, self.folds, self.with_baselines = run, session, folds, baselines
+        self.networks = {OWN: run, **beside}
         self.test = parts[part]
         self.future = max(1, round(0.1 * run.vocabulary.n_bins))
         known = run.vocabulary.sessions[run.vocabulary.number(session.name)]
@@ -117,36 +122,37 @@ class SessionAsker:
     def _spikes(self, question: Question) -> tuple[pd.DataFrame, Answer]:
         name, session, forward = self.session.name, self.session, question.task == "forward"
         counts = session.counts[self.test]
-        if question.task == "encoding":
-            predicted = self.run.predict(name, question.given, windows=self.test)
-        else:
-            predicted = self.run.predict(
+        total = counts.sum(axis=(0, 1), dtype=np.int64)
+        bins = slice(-self.future, None) if forward else slice(None)
+        counts = counts[:, bins]
+        methods = {}
+        for method, network in self.networks.items():
+            predicted = network.predict(
                 name,
                 question.given,
-                task=question.task,  # type: ignore[arg-type]
+                task=None if question.task == "encoding" else question.task,  # type: ignore[arg-type]
                 windows=self.test,
                 folds=self.folds,
                 future=self.future,
-            )
-        total = counts.sum(axis=(0, 1), dtype=np.int64)
-        if forward:
-            counts, predicted = counts[:, -self.future :], predicted[:, -self.future :]
-        if question.task in ("intra_region", "inter_region"):
-            small = ~np.isin(session.regions.astype(str), large_regions(session.regions))
-            predicted[..., small] = np.nan
-        methods = {OWN: predicted}
+            )[:, bins]
+            if question.task in ("intra_region", "inter_region"):
+                small = ~np.isin(session.regions.astype(str), large_regions(session.regions))
+                predicted[..., small] = np.nan
+            methods[method] = predicted
         if self.with_baselines:
             methods |= self.baselines.spikes(question, self.future)
         else:
             methods[MEAN_RATE] = np.broadcast_to(self.rates, counts.shape)
         rows = spike_rows(question, name, counts, methods, self.rates, session.regions, total)
-        return rows, Answer(question, counts, predicted)
+        return rows, Answer(question, counts, methods[OWN])
 
     def _behaviour(self, question: Question) -> tuple[pd.DataFrame, Answer]:
         target, name = question.target, self.session.name
-        predicted = self.run.predict(name, question.given, target, windows=self.test)
         classes = self.run.vocabulary.classes.get(target, ())
-        methods = {OWN: predicted.argmax(axis=-1) if classes else predicted}
+        methods = {}
+        for method, network in self.networks.items():
+            predicted = network.predict(name, question.given, target, windows=self.test)
+            methods[method] = predicted.argmax(axis=-1) if classes else predicted
         if self.with_baselines:
             states = self._state(question.given) if question.task == "decoding" else None
             methods |= self.baselines.behaviour(question, states)

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from tinbergen.population.batch import Batch
 from tinbergen.population.behaviour_fits import fit_behaviour
-from tinbergen.population.calibration import Calibration, Foretold, around, fit_calibration
+from tinbergen.population.calibration import Calibration, Foretold, fit_calibration, inputs
 from tinbergen.population.corpus import Corpus
 from tinbergen.population.factors import factor_tables
-from tinbergen.population.linear_path import LinearPath
+from tinbergen.population.linear_path import Change, LinearPath
 from tinbergen.population.masks import Hidden, nothing_hidden
 from tinbergen.population.model import PopulationModel
 from tinbergen.population.vocabulary import BELIEF
@@ -131,7 +131,7 @@ def _factors(model: PopulationModel, path: LinearPath, batch: Batch, expected: T
     visible = batch.present[:, None, :].expand(-1, batch.n_bins, -1)
     first_copy = replace(batch, block=batch.block % path.blocks)
     with torch.no_grad():
-        return path.factors(model.tables.read(first_copy, visible), visible, batch, expected)
+        return path.factors(model.tables.read(first_copy, visible), visible, batch, expected).mean
 
 
 def describe_units(
@@ -201,15 +201,16 @@ def foretell(
             visible, scored = hidden.counts(batch)
             path, there = model.path_of(batch)
             with torch.no_grad():
-                gain, _ = path(model.tables.read(batch, visible), visible, there, hidden)
+                change, _ = path(model.tables.read(batch, visible), visible, there, hidden)
                 base = model.log_base(batch)
             at = torch.nonzero(scored.transpose(1, 2))
             chosen = torch.randperm(len(at), generator=generator)[:_MOST_ENTRIES]
             slot, unit, time = at[chosen].unbind(dim=1)
             traits = model.calibration.unit_traits[batch.block[slot // batch.per_row], unit]
-            gains = around(gain.transpose(1, 2))[slot, unit, time]
+            of_units = Change(*(values.transpose(1, 2) for values in change))
+            told = inputs(of_units)[slot, unit, time]
             counts = batch.counts[slot, time, unit].float()
-            found.append(Foretold(gains, traits, base[slot, unit], counts))
+            found.append(Foretold(told, traits, base[slot, unit], counts))
     return found
 
 
@@ -243,8 +244,8 @@ def _unseen(model: PopulationModel, batch: Batch) -> Tensor:
     for asked in _groups(batch):
         visible = (batch.present & ~asked)[:, None, :].expand(-1, batch.n_bins, -1)
         with torch.no_grad():
-            gain, _ = path(model.tables.read(batch, visible), visible, there, nothing)
-            found = torch.where(asked[:, None], base[:, None] + gain, found)
+            change, _ = path(model.tables.read(batch, visible), visible, there, nothing)
+            found = torch.where(asked[:, None], base[:, None] + change.log_gain, found)
     return found
 
 

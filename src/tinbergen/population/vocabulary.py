@@ -16,9 +16,9 @@ from tinbergen.population.sessions import Session
 _LEAST_SCALE = 1e-6
 _LEAST_RATE = 1e-4
 LEAST_MEAN = 0.05
+"""Added to a mean count before its root is divided by, so that silent units stay quiet."""
 BELIEF = 10.0
 """Spikes as foretold that are added to what is seen when rates are matched."""
-"""Added to a mean count before its root is divided by, so that silent units stay quiet."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,15 @@ class Vocabulary:
         Modality -> channels; for classes, how many there are.
     classes
         Categorical modality -> its classes.
+    ancestors
+        Session -> subject, of those that the core was trained on before it met these.
     """
 
     sessions: tuple[KnownSession, ...]
     n_bins: int
     widths: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    ancestors: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -126,6 +129,11 @@ class Vocabulary:
                 )
             added.append(self._describe(session, np.asarray(train[session.name]), modalities))
         return replace(self, sessions=(*self.sessions, *added))
+
+    def as_ancestors(self) -> Self:
+        """Return a vocabulary without sessions, whose core has seen those of this one."""
+        own = {s.name: s.subject for s in self.sessions}
+        return replace(self, sessions=(), ancestors={**self.ancestors, **own})
 
     def _describe(
         self, session: Session, rows: np.ndarray, modalities: Mapping[str, ModalityConfig]
@@ -251,7 +259,8 @@ class Vocabulary:
             for s in value["sessions"]
         )
         classes = {name: tuple(each) for name, each in value["classes"].items()}
-        return cls(sessions, value["n_bins"], dict(value["widths"]), classes)
+        ancestors = dict(value.get("ancestors", {}))
+        return cls(sessions, value["n_bins"], dict(value["widths"]), classes, ancestors)
 
 
 def _learn_shapes(

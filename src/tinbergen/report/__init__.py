@@ -61,6 +61,9 @@ of each file; those of arrays are needed, and so are their entries that say so.
     A row a question and method, the run's own method first: ``score, task, method, mean, low,
     high, unit, n, recordings, difference, difference_low, difference_high, p, flipped`` (what a
     sign-flip test flipped), and optionally ``pooled``, ``against_test_mean``. Caption: ``note``.
+``lineage.csv``
+    A row a model of ``tasks.csv`` that is compared with others: ``method, animals, sessions`` that
+    it was trained on before it met the sessions that are scored.
 ``transfer.csv``
     A row a recording and pair of regions: ``recording, source, target, value, n``: how well
     ``target`` is predicted from ``source`` alone, a mean over ``n`` units. Caption: ``unit``,

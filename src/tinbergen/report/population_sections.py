@@ -66,6 +66,52 @@ def _interval(low: float, high: float) -> str:
     return "" if math.isnan(low) else f"{number(low)} to {number(high)}"
 
 
+def scaling(results: RunResults, payload: Payload) -> Section | None:
+    """Show each score against the number of animals that a model was trained on before."""
+    lineage, table = results.lineage, results.tasks
+    if lineage is None or table is None or lineage.empty or table.empty:
+        return None
+    models = lineage.sort_values(["animals", "sessions"], kind="stable").to_dict("records")
+    head = "".join(
+        f'<th scope="col">{escape(str(m["method"]))}<br>{_animals(m["animals"], m["sessions"])}'
+        "</th>"
+        for m in models
+    )
+    body = ""
+    for title, rows in table.groupby("score", sort=False):
+        rows = rows.drop_duplicates("method").set_index("method")
+        found = [rows.loc[m["method"]] if m["method"] in rows.index else None for m in models]
+        if sum(row is not None for row in found) < 2:
+            continue
+        best = max(row["mean"] for row in found if row is not None)
+        cells = "".join(_score(row, best) for row in found)
+        body += f'<tr><th scope="row">{escape(str(title))}</th>{cells}</tr>'
+    if not body:
+        return None
+    lead = "Mean and 95 % interval; the best of a row is bold. Tests are in the table above."
+    content = (
+        f'<p class="lead">{lead}</p><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="Animals before"><table class="tasks"><thead><tr><td></td>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+    return Section("scaling", "After how many animals", content)
+
+
+def _animals(animals: float, sessions: float) -> str:
+    if not sessions:
+        return "no other animal"
+    plural = "" if animals == 1 else "s"
+    return f"{animals:.0f} animal{plural}, {sessions:.0f} session{'' if sessions == 1 else 's'}"
+
+
+def _score(row: Any, best: float) -> str:
+    if row is None or math.isnan(row["mean"]):
+        return '<td class="number">–</td>'
+    value = number(row["mean"])
+    value = f"<strong>{value}</strong>" if row["mean"] == best else value
+    return f'<td class="number">{value}<br>{escape(_interval(row["low"], row["high"]))}</td>'
+
+
 def transfer(results: RunResults, payload: Payload) -> Section | None:
     """Show how well each region is predicted from each other one: a matrix with its values."""
     table = results.transfer

@@ -34,6 +34,7 @@ _TASK_COLUMNS = (
     *("difference", "difference_low", "difference_high", "p", "flipped"),
 )
 _TASK_TEXTS = ("score", "task", "method", "unit", "flipped")
+_LINEAGE_COLUMNS = ("method", "animals", "sessions")
 _TRANSFER_TEXTS = ("recording", "source", "target")
 _TRANSFER_COLUMNS = (*_TRANSFER_TEXTS, "value", "n")
 _TEXT_COLUMNS = {
@@ -68,8 +69,9 @@ class RunResults:
         uint8 ``(row, column, height, width)`` or ``(..., 3)``.
     clip_frames
         uint8 ``(time, height, width)`` or ``(..., 3)``.
-    tasks, transfer
-        Tables of ``diagnostics/tasks.csv`` and ``diagnostics/transfer.csv``.
+    tasks, transfer, lineage
+        Tables of ``diagnostics/tasks.csv``, ``diagnostics/transfer.csv`` and
+        ``diagnostics/lineage.csv``.
     neural
         What a run wrote that predicts spikes, or predicts from them.
     """
@@ -89,6 +91,7 @@ class RunResults:
     clip_frames: np.ndarray | None
     tasks: pd.DataFrame | None
     transfer: pd.DataFrame | None
+    lineage: pd.DataFrame | None
     neural: NeuralResults
 
 
@@ -136,6 +139,7 @@ def read_results(run: str | os.PathLike) -> RunResults:
         clip_frames=clip_frames,
         tasks=read_table(figures / "tasks.csv", _TASK_COLUMNS, _TASK_TEXTS),
         transfer=read_table(figures / "transfer.csv", _TRANSFER_COLUMNS, _TRANSFER_TEXTS),
+        lineage=read_table(figures / "lineage.csv", _LINEAGE_COLUMNS, {"method"}),
         neural=read_neural_results(figures),
     )
 

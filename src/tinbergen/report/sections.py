@@ -308,6 +308,7 @@ SECTIONS: tuple[Callable[[RunResults, Payload], Section | None], ...] = (
     quality,
     scores,
     population_sections.tasks,
+    population_sections.scaling,
     population_sections.transfer,
     neural_sections.nulls,
     neural_sections.neurons,
