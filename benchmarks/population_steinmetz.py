@@ -12,6 +12,7 @@ spikes in the test, and 5 in the scored bins.
     python benchmarks/population_steinmetz.py animals    # from two mice to the third
     python benchmarks/population_steinmetz.py scaling --start   # after 0, 1, 2, 4, 8 sessions
     python benchmarks/population_steinmetz.py decode     # side and feedback, beside logistic
+    python benchmarks/population_steinmetz.py whole      # all eleven, evaluations and pages too
 
 With --interleaved trial i is of part i modulo 5 instead, and nothing drifts between the parts.
 
@@ -381,10 +382,43 @@ def decode(
             }
 
 
+def whole(work: Work) -> Iterator[dict]:
+    """All eleven sessions: ten together, the last one adapted, both evaluated beside baselines."""
+    from tinbergen.population import evaluate
+    from tinbergen.report import write_report
+
+    *others, last = [work.load(number) for number in range(1, 12)]
+    stages = {}
+    began = time.process_time(), time.monotonic()
+
+    def lap(name: str) -> None:
+        nonlocal began
+        now = time.process_time(), time.monotonic()
+        stages[name] = [round(b - a) for a, b in zip(began, now, strict=True)]
+        began = now
+
+    base, _ = work.train(others, 0, DECODING)
+    lap("pretrain")
+    new, _ = work.train([last], 0, {}, base)
+    lap("adapt")
+    found = {"ten": evaluate(base.run, others)}
+    lap("evaluate")
+    found["the new one"] = evaluate(new.run, [last])
+    lap("evaluate the new one")
+    for result in found.values():
+        write_report(result.path)
+    lap("reports")
+    stages["all"] = [sum(each) for each in zip(*stages.values(), strict=True)]
+    for name, result in found.items():
+        tasks = result.tasks[["score", "method", "mean", "low", "high", "difference", "p"]]
+        yield {"sessions": name, "tasks": tasks.round(4).to_dict("records")}
+    yield {"cpu_s, wall_s": stages}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "what", choices=["single", "masks", "adapt", "animals", "scaling", "decode"]
+        "what", choices=["single", "masks", "adapt", "animals", "scaling", "decode", "whole"]
     )
     parser.add_argument("--sessions", type=int, nargs="+", default=SESSIONS)
     parser.add_argument("--shares", type=float, nargs="+", default=[1.0])
@@ -412,6 +446,7 @@ def main() -> None:
             "single": lambda: single(work, options.sessions, seeds, options.start),
             "masks": lambda: masks(work, options.sessions, seeds),
             "decode": lambda: decode(work, options.sessions, seeds, settings),
+            "whole": lambda: whole(work),
             "scaling": lambda: scaling(work, options.sessions, seeds, steps, settings),
             "adapt": lambda: to_new(
                 work, dict.fromkeys(SESSIONS, others), seeds, options.shares, steps, settings
