@@ -19,7 +19,8 @@ TRAITS = ("rate", "slope", "spread", "dispersion")
 _INPUTS = 6
 _HIDDEN = 64
 _START = 0.3
-_STEPS, _AT_ONCE, _RATE = 300, 4096, 1e-2
+_STEPS, _AT_ONCE, _RATE = (300, 1200), 4096, 1e-2
+_PASSES = 0.8  # over what is foretold, where the number of steps allows
 _LEAST_RATE = 0.005  # spikes/bin
 _FARTHEST = 3.0
 _NUMBERS_AT_ONCE = 64_000_000
@@ -115,10 +116,12 @@ def fit_calibration(
     weight = 1 / (foretold.traits[:, 0].exp() + _LEAST_RATE)
     weight = weight / weight.mean()
     at_once = min(_AT_ONCE, len(weight))
+    least, most = _STEPS
+    steps = min(max(least, round(_PASSES * len(weight) / at_once)), most)
     calibration.requires_grad_(True)
     optimizer = torch.optim.Adam(calibration.parameters(), lr=_RATE)
-    for step in range(_STEPS):
-        optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = _RATE * (1 - step / steps)
         some = torch.randint(len(weight), (at_once,), generator=generator)
         told = foretold.told[some]
         log_rate = foretold.base[some] + told[:, 0]

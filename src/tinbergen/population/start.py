@@ -36,7 +36,8 @@ _AT_ONCE, _NUMBERS_AT_ONCE = 64, 16_000_000  # windows, counts
 _LEAST_RATE = 1e-3  # spikes/bin
 _LEAST_SCALE = 0.1
 _ENOUGH = 200  # windows
-_MOST_FORETOLD, _MOST_DRAWS, _MOST_ENTRIES = 1200, 6, 100_000  # windows, of all, at once
+_MOST_FORETOLD, _OF_A_SESSION, _LARGEST = 1200, 600, 4800  # windows; of many sessions
+_MOST_DRAWS, _MOST_ENTRIES = 6, 100_000  # of a window; at once
 
 Draw = Callable[[Batch, torch.Generator], Hidden]
 
@@ -194,8 +195,9 @@ def foretell(
     """Hide units and bins of windows, and tell them from the rest: as in training, or at test."""
     if not len(rows) or model.calibration is None:
         return []
-    rows, found = rows[:: -(-len(rows) // _MOST_FORETOLD)], []
-    for _ in range(min(_MOST_DRAWS, _MOST_FORETOLD // len(rows))):
+    most = min(max(_MOST_FORETOLD, _OF_A_SESSION * len(corpus.sessions)), _LARGEST)
+    rows, found = rows[:: -(-len(rows) // most)], []
+    for _ in range(min(_MOST_DRAWS, most // len(rows))):
         for batch in _in_parts(corpus, rows):
             hidden = draw(batch, generator)
             visible, scored = hidden.counts(batch)
