@@ -26,6 +26,7 @@ from tinbergen.pose.config import (
     UnlabelledConfig,
     default_size,
 )
+from tinbergen.pose.context import neighbours
 from tinbergen.pose.labels import (
     LabelledImages,
     Labels,
@@ -43,9 +44,10 @@ if TYPE_CHECKING:
     from tinbergen.nn.backbone import Backbone
     from tinbergen.pose.task import PoseTask
     from tinbergen.pose.unlabelled import Unlabelled
-    from tinbergen.recordings import LabelledFrames
+    from tinbergen.recordings import FrameSource, LabelledFrames
 
 _SHOWN = 3
+_NEARLY = 0.9
 FRAMES_FILE = "frames.json"
 """Digest of the pixels of each labelled image of a run, by name."""
 
@@ -107,6 +109,7 @@ def train(
         After SIGTERM, SIGUSR1 or SIGINT; everything is saved.
     """
     found = chosen_keypoints(open_labels(labels), keypoints)
+    sources = None if videos is None else [v for _, _, v in Dataset.open(videos).videos()]
     pretrained = _backbone(backbone)
     config = pose_config(found, pretrained, overrides, videos=videos is not None)
     images = load_images(found, config, skip_bad=skip_bad)
@@ -117,7 +120,7 @@ def train(
         seed=config.train.seed,
         split=_read_split(split),
     )
-    unlabelled = _unlabelled(videos, config, images, parts["train"])
+    unlabelled, left_out = _unlabelled(sources, config, images, parts)
     task = make_task(config, images, parts, pretrained, unlabelled)
     run = RunFolder.start(
         out,
@@ -130,6 +133,8 @@ def train(
     if run.status["state"] == "created":
         write_json(run.path / FRAMES_FILE, images.digests())
         _remark(run, images, parts["train"])
+        if left_out:
+            run.note(left_out)
         if pretrained is not None and pretrained.backgrounds is not None:
             save_backgrounds(run.path, pretrained.backgrounds)
         print(_plan(config, images, parts), file=sys.stderr)
@@ -260,14 +265,33 @@ def make_task(
 
 
 def _unlabelled(
-    videos: Any, config: PoseConfig, images: LabelledImages, train: np.ndarray
-) -> Unlabelled | None:
-    if videos is None:
-        return None
+    sources: Sequence[FrameSource] | None,
+    config: PoseConfig,
+    images: LabelledImages,
+    parts: Mapping[str, np.ndarray],
+) -> tuple[Unlabelled | None, str]:
+    """Read clips of the videos, but for those of held-out recordings; say which these are."""
+    if sources is None:
+        return None, ""
     from tinbergen.pose.unlabelled import Unlabelled
 
-    sources = [video for _, _, video in Dataset.open(videos).videos()]
-    return Unlabelled(config, images, train, read_clips(sources, config, _label_size(images)))
+    folders = {
+        part: {Path(images.groups[row]).name for row in rows} for part, rows in parts.items()
+    }
+    held = (folders["test"] | folders["validation"]) - folders["train"]
+    chosen = [video for video in sources if video.path.stem not in held]
+    missed = ", ".join(video.path.name for video in sources if video not in chosen)
+    if not chosen:
+        raise DataError(
+            f"videos: {missed} are of recordings whose labels are held out for validation or "
+            "test, and nothing else is given. Add videos of other recordings, or split the labels "
+            "otherwise (--split)."
+        )
+    left_out = missed and (
+        f"Not learned from, because their labels are held out for validation or test: {missed}."
+    )
+    clips = read_clips(chosen, config, _label_size(images))
+    return Unlabelled(config, images, parts["train"], clips), left_out
 
 
 def _backbone(source: str | os.PathLike | None) -> Backbone | None:
@@ -332,6 +356,12 @@ def _remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
     run.update_status(
         losses=list(images.lost), label_size=_label_size(images), mean_pose=mean_pose
     )
+    if images.context and _only_numbered(images):
+        run.note(
+            "context: nearly every labelled image has another one before or after it by number. "
+            "If they are numbered from 0 on and not by their frame in the video, these are no "
+            "neighbours in time, and context only harms: leave it at 0."
+        )
     if len(sizes := _sizes(images)) > 1:
         text = "; ".join(
             f"{len(names)} of {width} x {height} px ({', '.join(names[:_SHOWN])}"
@@ -339,6 +369,14 @@ def _remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
             for (width, height), names in sizes
         )
         run.note(f"The labelled images differ in size: {text}. Each is scaled to fit.")
+
+
+def _only_numbered(images: LabelledImages) -> bool:
+    """Whether most labelled images have a labelled one before or after them by number."""
+    paths = [Path(name) for name in images.names]
+    known = set(paths)
+    beside = [len(known & set(neighbours(path, 1))) > 1 for path in paths]
+    return bool(np.mean(beside) >= _NEARLY)
 
 
 def _plan(config: PoseConfig, images: LabelledImages, parts: Mapping[str, np.ndarray]) -> str:
