@@ -26,17 +26,18 @@ from tinbergen.pose.config import (
     UnlabelledConfig,
     default_size,
 )
-from tinbergen.pose.context import neighbours
 from tinbergen.pose.labels import (
     LabelledImages,
     Labels,
     Split,
     chosen_keypoints,
+    hidden_labels,
     load_images,
     open_labels,
     split_rows,
     survey,
 )
+from tinbergen.pose.remarks import label_size, plan, remark
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, fit
 
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from tinbergen.pose.unlabelled import Unlabelled
     from tinbergen.recordings import FrameSource, LabelledFrames
 
-_SHOWN = 3
-_NEARLY = 0.9
 FRAMES_FILE = "frames.json"
 """Digest of the pixels of each labelled image of a run, by name."""
 
@@ -132,12 +131,12 @@ def train(
     )
     if run.status["state"] == "created":
         write_json(run.path / FRAMES_FILE, images.digests())
-        _remark(run, images, parts["train"])
+        remark(run, images, parts["train"])
         if left_out:
             run.note(left_out)
         if pretrained is not None and pretrained.backgrounds is not None:
             save_backgrounds(run.path, pretrained.backgrounds)
-        print(_plan(config, images, parts), file=sys.stderr)
+        print(plan(config, images, parts), file=sys.stderr)
     fit(task, config.train, run, resume=resume)
     return run
 
@@ -179,6 +178,7 @@ def pose_config(
         ]
     config = resolve(PoseConfig, *layers, overrides or {})
     _check_names(config, labels)
+    _check_hidden(config, labels)
     _check_video(config, videos)
     if config.animals.route != "identity":
         check_animals(config.animals, labels, backbone is not None)
@@ -195,6 +195,8 @@ def pose_config(
         chosen_for = (config.animals.route, labels.positions, (height, width), labels.keypoints)
         layers += [ANIMALS_TRAINING, animal_choices(*chosen_for, scale)]
         config = resolve(PoseConfig, *layers, overrides or {})
+    if config.hidden is None:
+        chosen["hidden"] = config.animals.route == "identity" and bool(hidden_labels(labels).any())
     if config.channels is None:
         chosen["channels"] = channels
     if config.image_size is None:
@@ -214,6 +216,19 @@ def _check_names(config: PoseConfig, labels: LabelledFrames) -> None:
                 f"{len(found)} ({', '.join(found)}). Leave {what} out: they are taken from the "
                 "labels."
             )
+
+
+def _check_hidden(config: PoseConfig, labels: LabelledFrames) -> None:
+    """Refuse to learn what is hidden where no label says so, or no network could."""
+    if not config.hidden:
+        return
+    if config.animals.route != "identity":
+        raise ConfigError(f"hidden: animals.route={config.animals.route} does not learn it yet.")
+    if not hidden_labels(labels).any():
+        raise ConfigError(
+            "hidden: no label is marked as hidden. COCO files say so with visibility 1, Lightning "
+            "Pose's tables with a third coordinate, visible."
+        )
 
 
 def _check_video(config: PoseConfig, videos: bool) -> None:
@@ -290,7 +305,7 @@ def _unlabelled(
     left_out = missed and (
         f"Not learned from, because their labels are held out for validation or test: {missed}."
     )
-    clips = read_clips(chosen, config, _label_size(images))
+    clips = read_clips(chosen, config, label_size(images))
     return Unlabelled(config, images, parts["train"], clips), left_out
 
 
@@ -328,64 +343,3 @@ def _inputs(
     if unlabelled is not None:
         inputs["videos"] = unlabelled.clips.digest
     return inputs
-
-
-def _sizes(images: LabelledImages) -> list[tuple[tuple[int, int], list[str]]]:
-    """Sizes ``(width, height)`` of the images, px, and names of those that have it; most first."""
-    sizes: dict[tuple[int, int], list[str]] = {}
-    for name, geometry in zip(images.names, images.geometries, strict=True):
-        _, _, width, height = geometry.roi
-        sizes.setdefault((width, height), []).append(name)
-    return sorted(sizes.items(), key=lambda item: -len(item[1]))
-
-
-def _label_size(images: LabelledImages) -> list[int]:
-    """Most common ``[height, width]`` of the images, px."""
-    width, height = _sizes(images)[0][0]
-    return [height, width]
-
-
-def _remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
-    """Keep what was lost and the mean pose, and say where images are not all alike."""
-    known = np.isfinite(images.positions[train])
-    total = np.where(known, images.positions[train], 0).sum(axis=0)
-    n = known.sum(axis=0)
-    # What is never labelled in training has no mean; JSON has no NaN.
-    mean = total / np.maximum(n, 1)
-    mean_pose = np.where(n > 0, mean.astype(object), np.array(None)).tolist()
-    run.update_status(
-        losses=list(images.lost), label_size=_label_size(images), mean_pose=mean_pose
-    )
-    if images.context and _only_numbered(images):
-        run.note(
-            "context: nearly every labelled image has another one before or after it by number. "
-            "If they are numbered from 0 on and not by their frame in the video, these are no "
-            "neighbours in time, and context only harms: leave it at 0."
-        )
-    if len(sizes := _sizes(images)) > 1:
-        text = "; ".join(
-            f"{len(names)} of {width} x {height} px ({', '.join(names[:_SHOWN])}"
-            f"{', ...' if len(names) > _SHOWN else ''})"
-            for (width, height), names in sizes
-        )
-        run.note(f"The labelled images differ in size: {text}. Each is scaled to fit.")
-
-
-def _only_numbered(images: LabelledImages) -> bool:
-    """Whether most labelled images have a labelled one before or after them by number."""
-    paths = [Path(name) for name in images.names]
-    known = set(paths)
-    beside = [len(known & set(neighbours(path, 1))) > 1 for path in paths]
-    return bool(np.mean(beside) >= _NEARLY)
-
-
-def _plan(config: PoseConfig, images: LabelledImages, parts: Mapping[str, np.ndarray]) -> str:
-    counts = ", ".join(f"{len(rows)} {name}" for name, rows in parts.items() if len(rows))
-    labelled = int(np.isfinite(images.positions).all(axis=-1).sum())
-    height, width = config.size
-    return (
-        f"{len(images)} labelled frames ({counts}) in {len(np.unique(images.groups))} folders, "
-        f"{labelled} labels of {config.n_maps} keypoints; seen at {width} x {height} px, "
-        f"{'gray' if config.channels == 1 else 'RGB'}. {config.train.steps} steps of "
-        f"{config.train.batch_size} frames."
-    )

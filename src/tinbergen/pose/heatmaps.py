@@ -96,6 +96,26 @@ def decode(logits: Tensor, stride: int, sigma: float) -> tuple[Tensor, Tensor]:
     return to_image(centre, stride).reshape(*lead, 2), confidence.reshape(lead)
 
 
+def hidden_logits(maps: Tensor, marks: Tensor) -> Tensor:
+    """Log odds that each keypoint is hidden: its mark, read where its map says that it is.
+
+    Parameters
+    ----------
+    maps
+        ``(..., rows, columns)``, whose softmax over a map is its probability. They are not taught
+        by this.
+    marks
+        The same shape.
+
+    Returns
+    -------
+    Tensor
+        ``(...,)``.
+    """
+    probability = torch.softmax(maps.detach().float().flatten(-2), dim=-1)
+    return (probability * marks.float().flatten(-2)).sum(dim=-1)
+
+
 def windows(maps: Tensor, which: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """Cut 5 x 5 px around pixels of maps ``(n, rows, columns)``; -inf outside of a map.
 
