@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tinbergen.pose.bottom_up import read_animals
 from tinbergen.pose.config import PoseConfig
-from tinbergen.pose.heatmaps import decode, hidden_logits
+from tinbergen.pose.heatmaps import decode_apart, hidden_logits
 from tinbergen.pose.model import PoseModel
 from tinbergen.pose.top_down import TopDownModel
 
@@ -67,6 +67,7 @@ def locate(model: Model, frames: Tensor, background: Tensor | None = None) -> Lo
             if config.hidden:
                 odds = hidden_logits(maps, logits[:, config.n_maps :])
                 hidden = odds.sigmoid().cpu().numpy()
-            where, how_sure = decode(maps, PoseModel.stride, config.heatmaps.sigma)
+            n = len(config.individuals)
+            where, how_sure = decode_apart(maps, n, PoseModel.stride, config.heatmaps.sigma)
     positions = where.reshape(len(frames), -1, 2).cpu().numpy()
     return Located(positions, how_sure.reshape(len(frames), -1).cpu().numpy(), hidden)
