@@ -58,6 +58,8 @@ class HeadConfig(Config):
 
     width: int = Field(default=128, ge=8)
     """Channels of its layers."""
+    whiten: bool = True
+    """Give all directions in which tokens vary the same weight at first."""
     frozen: bool = True
     """Keep the transformer as it is. Its tokens are then computed once, for ``views`` of every
     frame, and training costs next to nothing: the choice for a CPU."""

@@ -23,6 +23,7 @@ from tinbergen.training import RowSampler, Sampler, Task, TrainConfig
 from tinbergen.training.optim import adamw
 
 _VALIDATION_BATCH = 16
+_WHITENED = 32  # frames whose tokens say how tokens vary
 
 
 class PoseTask(Task):
@@ -94,11 +95,22 @@ class PoseTask(Task):
         if model.encoder is not None:
             if self.encoder is not None:
                 model.encoder.load_state_dict(self.encoder)
+            if self.config.head.whiten:
+                self._whiten(model)
         else:
             pixels = self.images.images[self.train].reshape(-1, len(model.mean))
             model.mean.copy_(torch.from_numpy(pixels.mean(axis=0) / 255))
             model.std.copy_(torch.from_numpy(pixels.std(axis=0) / 255).clamp_min(1e-3))
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def _whiten(self, model: PoseModel) -> None:
+        """Let the head know how the tokens of the training frames vary."""
+        self._follow(torch.device("cpu"))
+        spread = np.linspace(0, len(self.train) - 1, min(_WHITENED, len(self.train)))
+        parts = torch.from_numpy(self.train[spread.round().astype(int)]).split(_VALIDATION_BATCH)
+        tokens = [model.tokens(self._prepare(model, some, None)) for some in parts]
+        model.network.whiten(torch.cat(tokens))  # type: ignore[operator]
 
     def batches(self) -> Sampler:
         """Return every training frame once an epoch."""
