@@ -225,10 +225,10 @@ class PoseTask(Task):
         positions, hidden
             ``(n, map, 2)`` px (NaN: no label), and ``(n, map)``.
         """
+        if not self.config.hidden:
+            return {"loss": self.compare(logits, positions)}
         n_maps = self.config.n_maps
         compared = self.compare(logits[:, :n_maps], positions)
-        if not self.config.hidden:
-            return {"loss": compared}
         odds = hidden_logits(logits[:, :n_maps], logits[:, n_maps:])
         known = positions.isfinite().all(dim=-1)
         each = functional.binary_cross_entropy_with_logits(odds, hidden.float(), reduction="none")
