@@ -49,7 +49,10 @@ TRAINING: dict[str, Any] = {
     "checkpoint_every": 0, "tensorboard": False, "device": "cpu",
 }  # fmt: skip
 HEADS: dict[str, dict[str, Any]] = {
-    "frozen": {"head": {"width": 64, "views": 0}},
+    "frozen": {
+        "head": {"width": 32, "views": 8},
+        "train": {"steps": 200, "learning_rate": 2e-3, "validate_every": 100},
+    },
     "tuned": {
         "head": {
             "width": 64,
@@ -74,6 +77,8 @@ def settings_of(arm: str, size: tuple[int, int], seed: int) -> dict[str, Any]:
     if arm.startswith("random"):
         shape = {**SHAPE, "image_size": size, "cls_stem": 4}
         found = merge(found, {"encoder": shape, "image_size": size, "channels": 1})
+        # Better so on the validation frames: its directions are alike from the start.
+        found = merge(found, {"head": {"whiten": False}})
     return found
 
 

@@ -134,9 +134,9 @@ def test_labels_of_another_number_of_animals_are_learned_and_scored(route, tmp_p
 def test_an_empty_frame_has_no_animal(pair_run):
     predictor = Predictor(pair_run)
     height, width = predictor.config.size
-    positions, confidence = predictor.frames(np.full((1, height, width, 1), 30, np.uint8))
-    assert positions.shape == (1, 6, 2)
-    assert np.isnan(positions).all() and (confidence == 0).all()
+    found = predictor.frames(np.full((1, height, width, 1), 30, np.uint8))
+    assert found.positions.shape == (1, 6, 2)
+    assert np.isnan(found.positions).all() and (found.confidences == 0).all()
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -177,3 +177,20 @@ def test_projects_of_another_size_than_the_backbone(backbone, tmp_path):
     assert task.images.images.shape[1:3] == (64, 96)
     inner = task.images.geometries[0].inner
     assert inner[2] / inner[3] == pytest.approx(0.5, abs=0.02)  # not stretched
+
+
+def test_the_head_sees_white_tokens(backbone, project):
+    task = task_of(project, backbone.path)
+    model = task.build().eval()
+    with torch.no_grad():
+        rows = torch.from_numpy(task.train)
+        tokens = model.tokens(task._prepare(model, rows, None))  # type: ignore[operator]
+    head = model.network
+    white = ((tokens - head.centre) @ head.whitening).flatten(0, 2).double()
+    assert white.mean(dim=0).abs().max() < 1e-3
+    floor = 0.01 * torch.cov(tokens.flatten(0, 2).double().T, correction=0).diagonal().mean()
+    values, axes = torch.linalg.eigh(torch.cov(tokens.flatten(0, 2).double().T, correction=0))
+    spread = (white @ axes).var(dim=0, correction=0)
+    torch.testing.assert_close(spread, values / (values + floor), atol=1e-2, rtol=0)
+    plain = task_of(project, backbone.path, head={"whiten": False}).build()
+    assert torch.equal(plain.network.whitening, torch.eye(24))  # type: ignore[union-attr]

@@ -130,3 +130,11 @@ def test_context_without_neighbours(project, film, tmp_path):
     }
     with pytest.raises(ConfigError, match="a backbone sees one frame"):
         train(project, tmp_path / "run", overrides=merge(WITH, {"encoder": shape}))
+
+
+def test_labelled_images_numbered_one_after_the_other_are_remarked_on(project, filmed, tmp_path):
+    few = merge(WITH, {"train": {"steps": 2}})
+    run = train(project, tmp_path / "numbered", overrides=few)
+    assert any("no neighbours in time" in note for note in run.status["notes"])
+    run = train(filmed, tmp_path / "filmed", overrides=few)
+    assert not run.status["notes"]

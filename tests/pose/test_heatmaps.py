@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinbergen.pose.heatmaps import decode, gaussian_targets, to_image, to_map
+from tinbergen.pose.heatmaps import decode, decode_apart, gaussian_targets, to_image, to_map
 
 SIGMA = 1.25
 FLOOR = -60.0  # exp of it is nothing, and finite
@@ -102,3 +102,45 @@ def test_a_flat_peak_stays_in_its_window():
     logits[0, 10, 10:14] = 5.0
     found, _ = decode(logits, 4, SIGMA)
     assert np.all(np.abs(found.numpy() - to_image(torch.tensor([[11.5, 10.0]]), 4).numpy()) < 12)
+
+
+def two_peaks(first, second, share):
+    """A map with a share of its probability at the first place, and the rest at the second."""
+    one, other = gaussian_targets(torch.tensor([first, second]), (16, 20), 4, 1.25)
+    return (share * one + (1 - share) * other).clamp_min(1e-12).log()
+
+
+HERE, THERE, ELSEWHERE = (20.3, 30.1), (60.7, 12.4), (50.0, 50.0)
+
+
+def test_two_animals_do_not_have_the_same_nose():
+    maps = torch.stack([two_peaks(HERE, THERE, 0.6), two_peaks(HERE, THERE, 0.9)])[None]
+    where, sure = decode_apart(maps, 2, 4, 1.25)
+    torch.testing.assert_close(where[0], torch.tensor([THERE, HERE]), atol=0.05, rtol=0)
+    plain, certain = decode(maps, 4, 1.25)
+    torch.testing.assert_close(plain[0, 0], torch.tensor(HERE), atol=0.05, rtol=0)
+    # What it is certain of is a share of the whole map, not of what was left.
+    assert float(sure[0, 0]) == pytest.approx(0.4, abs=0.05)
+    assert float(sure[0, 1]) == float(certain[0, 1])
+
+
+def test_three_animals_take_the_places_that_are_left():
+    def map_of(weights):
+        places = torch.tensor([HERE, THERE, ELSEWHERE])
+        bumps = gaussian_targets(places, (16, 20), 4, 1.25)
+        return (torch.tensor(weights)[:, None, None] * bumps).sum(0).clamp_min(1e-12).log()
+
+    weights = [[0.8, 0.15, 0.05], [0.7, 0.25, 0.05], [0.5, 0.3, 0.2]]
+    maps = torch.stack([map_of(each) for each in weights])[None]
+    where, _ = decode_apart(maps, 3, 4, 1.25)
+    torch.testing.assert_close(where[0], torch.tensor([HERE, THERE, ELSEWHERE]), atol=0.05, rtol=0)
+
+
+def test_animals_apart_are_read_as_one_is():
+    generator = torch.Generator().manual_seed(0)
+    places = torch.rand(5, 3, 2, generator=generator) * 50
+    first = gaussian_targets(places, (16, 20), 4, 1.25)
+    second = gaussian_targets(places + 20, (16, 20), 4, 1.25)
+    maps = torch.cat([first, second], dim=1).clamp_min(1e-12).log()
+    for found, expected in zip(decode_apart(maps, 2, 4, 1.25), decode(maps, 4, 1.25), strict=True):
+        torch.testing.assert_close(found, expected, atol=0, rtol=0)

@@ -1,6 +1,7 @@
 """Tracking: the filter against textbook numbers, linking and stitching against brute force."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 
 from tinbergen.errors import DataError
 from tinbergen.pose import track
-from tinbergen.pose.stitching import cheapest_paths
-from tinbergen.pose.tracking import Motion, Scale, link
+from tinbergen.pose.stitching import cheapest_paths, stitched
+from tinbergen.pose.tracking import Motion, Scale, Tracklet, link
 from tinbergen.recordings import Keypoints
 
 SHAPE = np.array([[-20.0, 0.0], [0.0, 0.0], [20.0, 0.0], [0.0, 12.0]])  # keypoints, px
@@ -202,3 +203,42 @@ def test_paths_are_the_cheapest_of_all(seed, m, n):
     cost += sum(links[a, b] for path in paths for a, b in itertools.pairwise(path))
     cost += begun * sum(bool(path) for path in paths)
     assert cost == pytest.approx(brute_force(links, dropped, n, begun))
+
+
+def single_finds(found):
+    """Each find a tracklet of its own, as if every frame were an encounter."""
+    scale = Scale.of(found.positions)
+    tracklets = []
+    for frame, poses in enumerate(found.positions):
+        for row, pose in enumerate(poses):
+            if np.isfinite(pose).all():
+                tracklets.append(Tracklet(scale.motion(pose.mean(axis=0)), pose, [frame], [row]))
+    return tracklets
+
+
+@pytest.mark.parametrize("at_once", [4, 7, 50])
+def test_stretches_join_what_the_whole_recording_joins(at_once):
+    t = np.arange(120, dtype=float)
+    true = keypoints(np.stack([[100 + t, 100 + 0 * t], [400 - t, 260 + 0 * t]]).transpose(2, 0, 1))
+    positions = true.positions.copy()
+    positions[20:80, 0] = np.nan  # hidden for longer than a stretch lasts
+    hidden = shuffled(Keypoints(true.times, positions, individuals=true.individuals))
+    tracklets = single_finds(hidden)
+    whole = stitched(hidden.times, hidden.positions, tracklets, 2)
+    parts = stitched(hidden.times, hidden.positions, tracklets, 2, at_once)
+    assert sorted(map(len, whole)) == [60, 120]
+    assert sorted(parts) == sorted(whole)
+
+
+def test_an_hour_of_contact_needs_no_more_memory_than_a_minute():
+    n = 1500
+    t = np.arange(n, dtype=float)
+    path = np.stack([100 + 50 * np.sin(t / 20), 100 + 50 * np.cos(t / 20)], axis=-1)
+    true = shuffled(keypoints(np.stack([path, path + [0, 150]], axis=1)))
+    tracklets = single_finds(true)
+    tracemalloc.start()
+    paths = stitched(true.times, true.positions, tracklets, 2, 100)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sorted(map(len, paths)) == [n, n]
+    assert peak < 5e6  # the whole table of links would be 72 MB

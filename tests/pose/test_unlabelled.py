@@ -1,5 +1,7 @@
 """Losses on video without labels: closed forms, gradients, and runs that use them."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from spots import NAMES, SIZE, SMALL, picture, write_project
 from test_training import same
 
 from tinbergen.configuration import merge
-from tinbergen.errors import ConfigError, DataError
+from tinbergen.errors import ConfigError, DataError, MissingFileError
 from tinbergen.pose import PoseAugmentation, PoseEstimator, evaluate, train
 from tinbergen.pose.augment import move_back, move_keypoints
 from tinbergen.pose.clips import read_clips
@@ -202,3 +204,27 @@ def test_what_cannot_be_learned_from_video(project, film, tmp_path):
         settings = merge(FEW, {"unlabelled": {"pca_singleview": 1e-4}})
         train(project, tmp_path / "run", videos=film[0], overrides=settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_mistyped_video_is_told_before_any_image_is_read(project, tmp_path, unread):
+    with pytest.raises(MissingFileError, match="fllm"):
+        train(project, tmp_path / "run", videos=tmp_path / "fllm.mp4", overrides=FEW)
+
+
+def test_videos_of_held_out_recordings_are_left_out(film, tmp_path):
+    project = write_project(tmp_path / "p", 24, folders=6)
+    for name in ("video0", "video1", "other"):
+        shutil.copy(film[0], tmp_path / f"{name}.mp4")
+    names = [f"video{k % 6}/img{k:03d}.png" for k in range(24)]
+    split = {
+        "train": [name for name in names if "video0" not in name],
+        "test": [name for name in names if "video0" in name],
+    }
+    videos = [tmp_path / f"{name}.mp4" for name in ("video0", "video1", "other")]
+    some = train(project, tmp_path / "some", videos=videos, split=split, overrides=FEW)
+    assert any("held out" in note and "video0.mp4" in note for note in some.status["notes"])
+    assert not any("video1" in note for note in some.status["notes"])
+    without = train(project, tmp_path / "wo", videos=videos[1:], split=split, overrides=FEW)
+    assert some.status["inputs"]["videos"] == without.status["inputs"]["videos"]
+    with pytest.raises(DataError, match=r"video0\.mp4 are of recordings .* held out"):
+        train(project, tmp_path / "none", videos=videos[:1], split=split, overrides=FEW)

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.recordings import (
     Keypoints,
+    LabelledFrames,
     read_dlc_csv,
     read_dlc_h5,
     read_labelled_frames,
@@ -252,6 +253,22 @@ class TestLabelledFrames:
         again = read_labelled_frames(tmp_path / "again.csv", root=tmp_path)
         assert again.images == frames.images and again.scorer == "me"
         np.testing.assert_array_equal(again.positions, frames.positions)
+        np.testing.assert_array_equal(again.visible, frames.visible)
+
+    def test_what_is_hidden_of_several_animals_reads_back(self, tmp_path):
+        rng = np.random.default_rng(0)
+        positions = rng.uniform(0, 90, (5, 2, 3, 2))
+        positions[rng.random((5, 2, 3)) < 0.3] = np.nan
+        labelled = np.isfinite(positions).all(axis=-1)
+        frames = LabelledFrames(
+            tuple(tmp_path / f"img{k}.png" for k in range(5)), ("a", "b", "c"), ("one", "two"),
+            positions, labelled & (rng.random(labelled.shape) < 0.5),
+        )  # fmt: skip
+        write_labelled_frames(tmp_path / "labels.csv", frames, tmp_path)
+        again = read_labelled_frames(tmp_path / "labels.csv", root=tmp_path)
+        np.testing.assert_array_equal(again.positions, positions)
+        np.testing.assert_array_equal(again.visible, frames.visible)
+        assert again.individuals == frames.individuals
 
 
 class TestPlainPickle:

@@ -77,8 +77,8 @@ class AnimalTask(PoseTask):
             locate(inner, self.pixels[torch.from_numpy(rows[first : first + _BATCH]).to(device)])
             for first in range(0, len(rows), _BATCH)
         ]
-        positions = np.concatenate([where for where, _ in found])
-        confidences = np.concatenate([how_sure for _, how_sure in found])
+        positions = np.concatenate([each.positions for each in found])
+        confidences = np.concatenate([each.confidences for each in found])
         return self.images.to_source(rows, positions), confidences
 
 

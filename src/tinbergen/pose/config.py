@@ -58,6 +58,8 @@ class HeadConfig(Config):
 
     width: int = Field(default=128, ge=8)
     """Channels of its layers."""
+    whiten: bool = True
+    """Give all directions in which tokens vary the same weight at first."""
     frozen: bool = True
     """Keep the transformer as it is. Its tokens are then computed once, for ``views`` of every
     frame, and training costs next to nothing: the choice for a CPU."""
@@ -134,6 +136,11 @@ class PoseConfig(Config):
     residual: bool = False
     """The encoder sees differences to the background of a video; comes from the backbone."""
     head: HeadConfig = HeadConfig()
+    hidden: bool | None = None
+    """Also say how probable it is that a keypoint is hidden from view; default: if labels are
+    marked as hidden (COCO, Lightning Pose) and the route is ``identity``."""
+    hidden_weight: float = Field(default=0.01, gt=0)
+    """Weight of the cross-entropy of what is hidden, beside the 1 of the heat maps."""
     heatmaps: HeatmapConfig = HeatmapConfig()
     augment: PoseAugmentation = PoseAugmentation()
     unlabelled: UnlabelledConfig = UnlabelledConfig()
@@ -179,10 +186,13 @@ class PoseConfig(Config):
 
     @property
     def n_outputs(self) -> int:
-        """Maps that the network makes: for ``bottom_up`` those of all animals, and of limbs."""
+        """Maps that the network makes: for ``bottom_up`` those of all animals, and of limbs.
+
+        With ``hidden``, as many marks of what is hidden follow the heat maps.
+        """
         if self.animals.route == "bottom_up":
             return len(self.keypoints) + 2 * len(self.animals.skeleton)
-        return self.n_maps
+        return 2 * self.n_maps if self.hidden else self.n_maps
 
     def map_names(self) -> tuple[str, ...]:
         """Name of each heat map; see :func:`map_names`."""

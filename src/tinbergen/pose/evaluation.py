@@ -30,6 +30,7 @@ from tinbergen.pose.labels import (
     load_images,
     open_labels,
 )
+from tinbergen.pose.locating import Located
 from tinbergen.pose.prediction import Predictor
 from tinbergen.training import RunFolder
 
@@ -52,6 +53,9 @@ class PoseEvaluation:
         look-alikes, each found animal stands where the label is that it resembles most.
     confidence
         ``(frame, map)``, 0 to 1.
+    hidden, said_hidden
+        ``(frame, map)``: whether the label is said to be hidden from view, and the probability of
+        it that the run gives (None where it has not learned that).
     maps
         Name of each map: a keypoint, or individual/keypoint.
     individuals
@@ -70,6 +74,8 @@ class PoseEvaluation:
     true: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
+    hidden: np.ndarray
+    said_hidden: np.ndarray | None
     maps: tuple[str, ...]
     individuals: tuple[str, ...]
     null: np.ndarray
@@ -171,7 +177,7 @@ def evaluate(
     images = load_images(found, config, skip_bad=skip_bad)
     rows, part = _rows(folder, images, part)
     started = time.perf_counter()
-    predicted, confidence = _predict(predictor, images, rows)
+    predicted, confidence, said_hidden = _predict(predictor, images, rows)
     by_animal = (len(rows), -1, len(config.keypoints))
     animals = Animals(
         predicted.reshape(*by_animal, 2),
@@ -192,6 +198,8 @@ def evaluate(
         true=images.positions[rows],
         predicted=predicted.reshape(len(rows), n_maps, 2),
         confidence=confidence.reshape(len(rows), n_maps),
+        hidden=images.hidden[rows],
+        said_hidden=said_hidden,
         individuals=found.individuals,
         maps=map_names(found.individuals, config.keypoints),
         null=null.reshape(len(rows), n_maps),
@@ -234,20 +242,21 @@ def _rows(run: RunFolder, images: LabelledImages, part: str | None) -> tuple[np.
     return rows, part
 
 
-def _predict(
-    predictor: Predictor, images: LabelledImages, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    positions, confidences = [], []
+def _predict(predictor: Predictor, images: LabelledImages, rows: np.ndarray) -> Located:
+    found = []
     backgrounds = predictor.still_backgrounds(images)
     for first in range(0, len(rows), 16):
         some = rows[first : first + 16]
         background = None
         if backgrounds is not None:
             background = torch.from_numpy(backgrounds[some]).to(predictor.device)
-        where, how_sure = predictor.frames(images.images[some], background)
-        positions.append(where)
-        confidences.append(how_sure)
-    return images.to_source(rows, np.concatenate(positions)), np.concatenate(confidences)
+        found.append(predictor.frames(images.images[some], background))
+    positions, confidences = (
+        np.concatenate(parts) for parts in list(zip(*found, strict=True))[:2]
+    )
+    hidden = [each.hidden for each in found if each.hidden is not None]
+    positions = images.to_source(rows, positions)
+    return Located(positions, confidences, np.concatenate(hidden) if hidden else None)
 
 
 def _scores(result: PoseEvaluation, part: str) -> list[Score]:
@@ -292,7 +301,29 @@ def _scores(result: PoseEvaluation, part: str) -> list[Score]:
                 "what is not found counts as not within",
             )
         )
+    if result.said_hidden is not None:
+        scores.append(_hidden_score(result, labelled, split))
     return scores
+
+
+def _hidden_score(result: PoseEvaluation, labelled: np.ndarray, split: str) -> Score:
+    """How well what is hidden is told from what is seen."""
+    from sklearn.metrics import roc_auc_score
+
+    assert result.said_hidden is not None
+    truth, said = result.hidden[labelled], result.said_hidden[labelled]
+    both = 0 < truth.sum() < len(truth)
+    return Score(
+        "AUROC of hidden keypoints",
+        float(roc_auc_score(truth, said)) if both else None,
+        null=0.5,
+        null_name="chance",
+        n=int(labelled.sum()),
+        n_name="labels",
+        split=split,
+        method=f"{int(truth.sum())} of {len(truth)} labels are marked as hidden; the probability "
+        "that a hidden one is called more probably hidden than a seen one",
+    )
 
 
 def _speed(predictor: Predictor, frames: np.ndarray) -> dict[str, float]:

@@ -82,8 +82,13 @@ def _write_overlays(
         row, geometry = int(rows[i]), images.geometries[int(rows[i])]
         image = images.picture(row)
         drawn = [
-            draw_keypoints(image, geometry.to_output(points), individuals=len(result.individuals))
-            for points in (result.true[i], result.predicted[i])
+            draw_keypoints(
+                image, geometry.to_output(points), sure, individuals=len(result.individuals)
+            )
+            for points, sure in (
+                (result.true[i], None),
+                (result.predicted[i], result.confidence[i]),
+            )
         ]
         pictures.append(np.stack(drawn))
         error = pixel_errors(result.distances[i]).mean
@@ -99,7 +104,8 @@ def _write_overlays(
                 "columns": ["labels", "predictions"],
                 "rows": captions,
                 "error_name": "pixel error",
-                "note": "The frames with the largest errors first, then those with the smallest.",
+                "note": "The frames with the largest errors first, then those with the smallest. "
+                "Hollow: confidence below 0.1.",
             }
         },
     )

@@ -31,11 +31,13 @@ from tinbergen.pose.labels import (
     Labels,
     Split,
     chosen_keypoints,
+    hidden_labels,
     load_images,
     open_labels,
     split_rows,
     survey,
 )
+from tinbergen.pose.remarks import label_size, plan, remark
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, fit
 
@@ -43,9 +45,8 @@ if TYPE_CHECKING:
     from tinbergen.nn.backbone import Backbone
     from tinbergen.pose.task import PoseTask
     from tinbergen.pose.unlabelled import Unlabelled
-    from tinbergen.recordings import LabelledFrames
+    from tinbergen.recordings import FrameSource, LabelledFrames
 
-_SHOWN = 3
 FRAMES_FILE = "frames.json"
 """Digest of the pixels of each labelled image of a run, by name."""
 
@@ -107,6 +108,7 @@ def train(
         After SIGTERM, SIGUSR1 or SIGINT; everything is saved.
     """
     found = chosen_keypoints(open_labels(labels), keypoints)
+    sources = None if videos is None else [v for _, _, v in Dataset.open(videos).videos()]
     pretrained = _backbone(backbone)
     config = pose_config(found, pretrained, overrides, videos=videos is not None)
     images = load_images(found, config, skip_bad=skip_bad)
@@ -117,7 +119,7 @@ def train(
         seed=config.train.seed,
         split=_read_split(split),
     )
-    unlabelled = _unlabelled(videos, config, images, parts["train"])
+    unlabelled, left_out = _unlabelled(sources, config, images, parts)
     task = make_task(config, images, parts, pretrained, unlabelled)
     run = RunFolder.start(
         out,
@@ -129,10 +131,12 @@ def train(
     )
     if run.status["state"] == "created":
         write_json(run.path / FRAMES_FILE, images.digests())
-        _remark(run, images, parts["train"])
+        remark(run, images, parts["train"])
+        if left_out:
+            run.note(left_out)
         if pretrained is not None and pretrained.backgrounds is not None:
             save_backgrounds(run.path, pretrained.backgrounds)
-        print(_plan(config, images, parts), file=sys.stderr)
+        print(plan(config, images, parts), file=sys.stderr)
     fit(task, config.train, run, resume=resume)
     return run
 
@@ -174,6 +178,7 @@ def pose_config(
         ]
     config = resolve(PoseConfig, *layers, overrides or {})
     _check_names(config, labels)
+    _check_hidden(config, labels)
     _check_video(config, videos)
     if config.animals.route != "identity":
         check_animals(config.animals, labels, backbone is not None)
@@ -190,6 +195,8 @@ def pose_config(
         chosen_for = (config.animals.route, labels.positions, (height, width), labels.keypoints)
         layers += [ANIMALS_TRAINING, animal_choices(*chosen_for, scale)]
         config = resolve(PoseConfig, *layers, overrides or {})
+    if config.hidden is None:
+        chosen["hidden"] = config.animals.route == "identity" and bool(hidden_labels(labels).any())
     if config.channels is None:
         chosen["channels"] = channels
     if config.image_size is None:
@@ -209,6 +216,19 @@ def _check_names(config: PoseConfig, labels: LabelledFrames) -> None:
                 f"{len(found)} ({', '.join(found)}). Leave {what} out: they are taken from the "
                 "labels."
             )
+
+
+def _check_hidden(config: PoseConfig, labels: LabelledFrames) -> None:
+    """Refuse to learn what is hidden where no label says so, or no network could."""
+    if not config.hidden:
+        return
+    if config.animals.route != "identity":
+        raise ConfigError(f"hidden: animals.route={config.animals.route} does not learn it yet.")
+    if not hidden_labels(labels).any():
+        raise ConfigError(
+            "hidden: no label is marked as hidden. COCO files say so with visibility 1, Lightning "
+            "Pose's tables with a third coordinate, visible."
+        )
 
 
 def _check_video(config: PoseConfig, videos: bool) -> None:
@@ -260,14 +280,33 @@ def make_task(
 
 
 def _unlabelled(
-    videos: Any, config: PoseConfig, images: LabelledImages, train: np.ndarray
-) -> Unlabelled | None:
-    if videos is None:
-        return None
+    sources: Sequence[FrameSource] | None,
+    config: PoseConfig,
+    images: LabelledImages,
+    parts: Mapping[str, np.ndarray],
+) -> tuple[Unlabelled | None, str]:
+    """Read clips of the videos, but for those of held-out recordings; say which these are."""
+    if sources is None:
+        return None, ""
     from tinbergen.pose.unlabelled import Unlabelled
 
-    sources = [video for _, _, video in Dataset.open(videos).videos()]
-    return Unlabelled(config, images, train, read_clips(sources, config, _label_size(images)))
+    folders = {
+        part: {Path(images.groups[row]).name for row in rows} for part, rows in parts.items()
+    }
+    held = (folders["test"] | folders["validation"]) - folders["train"]
+    chosen = [video for video in sources if video.path.stem not in held]
+    missed = ", ".join(video.path.name for video in sources if video not in chosen)
+    if not chosen:
+        raise DataError(
+            f"videos: {missed} are of recordings whose labels are held out for validation or "
+            "test, and nothing else is given. Add videos of other recordings, or split the labels "
+            "otherwise (--split)."
+        )
+    left_out = missed and (
+        f"Not learned from, because their labels are held out for validation or test: {missed}."
+    )
+    clips = read_clips(chosen, config, label_size(images))
+    return Unlabelled(config, images, parts["train"], clips), left_out
 
 
 def _backbone(source: str | os.PathLike | None) -> Backbone | None:
@@ -304,50 +343,3 @@ def _inputs(
     if unlabelled is not None:
         inputs["videos"] = unlabelled.clips.digest
     return inputs
-
-
-def _sizes(images: LabelledImages) -> list[tuple[tuple[int, int], list[str]]]:
-    """Sizes ``(width, height)`` of the images, px, and names of those that have it; most first."""
-    sizes: dict[tuple[int, int], list[str]] = {}
-    for name, geometry in zip(images.names, images.geometries, strict=True):
-        _, _, width, height = geometry.roi
-        sizes.setdefault((width, height), []).append(name)
-    return sorted(sizes.items(), key=lambda item: -len(item[1]))
-
-
-def _label_size(images: LabelledImages) -> list[int]:
-    """Most common ``[height, width]`` of the images, px."""
-    width, height = _sizes(images)[0][0]
-    return [height, width]
-
-
-def _remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
-    """Keep what was lost and the mean pose, and say where images are not all alike."""
-    known = np.isfinite(images.positions[train])
-    total = np.where(known, images.positions[train], 0).sum(axis=0)
-    n = known.sum(axis=0)
-    # What is never labelled in training has no mean; JSON has no NaN.
-    mean = total / np.maximum(n, 1)
-    mean_pose = np.where(n > 0, mean.astype(object), np.array(None)).tolist()
-    run.update_status(
-        losses=list(images.lost), label_size=_label_size(images), mean_pose=mean_pose
-    )
-    if len(sizes := _sizes(images)) > 1:
-        text = "; ".join(
-            f"{len(names)} of {width} x {height} px ({', '.join(names[:_SHOWN])}"
-            f"{', ...' if len(names) > _SHOWN else ''})"
-            for (width, height), names in sizes
-        )
-        run.note(f"The labelled images differ in size: {text}. Each is scaled to fit.")
-
-
-def _plan(config: PoseConfig, images: LabelledImages, parts: Mapping[str, np.ndarray]) -> str:
-    counts = ", ".join(f"{len(rows)} {name}" for name, rows in parts.items() if len(rows))
-    labelled = int(np.isfinite(images.positions).all(axis=-1).sum())
-    height, width = config.size
-    return (
-        f"{len(images)} labelled frames ({counts}) in {len(np.unique(images.groups))} folders, "
-        f"{labelled} labels of {config.n_maps} keypoints; seen at {width} x {height} px, "
-        f"{'gray' if config.channels == 1 else 'RGB'}. {config.train.steps} steps of "
-        f"{config.train.batch_size} frames."
-    )

@@ -96,6 +96,86 @@ def decode(logits: Tensor, stride: int, sigma: float) -> tuple[Tensor, Tensor]:
     return to_image(centre, stride).reshape(*lead, 2), confidence.reshape(lead)
 
 
+def decode_apart(
+    logits: Tensor, individuals: int, stride: int, sigma: float
+) -> tuple[Tensor, Tensor]:
+    """Read the maps of several animals; what one of them has is not the other's as well.
+
+    Maps of animals that look alike in a part have peaks on both of them. Where two animals would
+    have the same keypoint at the same place, the more certain one keeps it, and the other takes
+    the next best place of its own map.
+
+    Parameters
+    ----------
+    logits
+        ``(n, individual * keypoint, rows, columns)``.
+    individuals
+        How many there are.
+    stride, sigma
+        See :func:`decode`, which does the same for one animal.
+
+    Returns
+    -------
+    positions : ``(n, individual * keypoint, 2)`` float32, px of the image.
+    confidence : ``(n, individual * keypoint)``, the probability within the window, 0 to 1.
+    """
+    positions, confidence = decode(logits, stride, sigma)
+    if individuals == 1:
+        return positions, confidence
+    maps = logits.float().unflatten(1, (individuals, -1)).clone()
+    where, sure = (x.unflatten(1, (individuals, -1)) for x in (positions, confidence))
+    # One after the other, the most certain first, each beside all that were before it.
+    order = sure.argsort(dim=1, descending=True)
+    frame = torch.arange(len(maps), device=maps.device)[:, None].expand(-1, maps.shape[2])
+    keypoint = torch.arange(maps.shape[2], device=maps.device).expand(len(maps), -1)
+    for place in range(1, individuals):
+        who = order[:, place]
+        for _ in range(place):
+            own = where[frame, who, keypoint]
+            others = [where[frame, order[:, before], keypoint] for before in range(place)]
+            gaps = torch.stack([(other - own).norm(dim=-1) for other in others])
+            taken = gaps.min(dim=0).values < WINDOW * stride
+            if not taken.any():
+                break
+            at = frame[taken], who[taken], keypoint[taken]
+            total = maps[at].flatten(1).logsumexp(1)
+            left = _without(maps[at], to_map(own[taken], stride))
+            maps[at] = left
+            share = (left.flatten(1).logsumexp(1) - total).exp()
+            found, certain = decode(left, stride, sigma)
+            where[at], sure[at] = found, certain * share
+    return where.flatten(1, 2), sure.flatten(1, 2)
+
+
+def _without(maps: Tensor, centres: Tensor) -> Tensor:
+    """Take nearly all probability around ``(n, 2)`` px of maps ``(n, rows, columns)`` away."""
+    _, rows, columns = maps.shape
+    y = torch.arange(rows, device=maps.device)[:, None] - centres[:, 1, None, None]
+    x = torch.arange(columns, device=maps.device) - centres[:, 0, None, None]
+    near = torch.maximum(y.abs(), x.abs()) <= WINDOW + 0.5
+    return maps.masked_fill(near, torch.finfo(maps.dtype).min / 2)
+
+
+def hidden_logits(maps: Tensor, marks: Tensor) -> Tensor:
+    """Log odds that each keypoint is hidden: its mark, read where its map says that it is.
+
+    Parameters
+    ----------
+    maps
+        ``(..., rows, columns)``, whose softmax over a map is its probability. They are not taught
+        by this.
+    marks
+        The same shape.
+
+    Returns
+    -------
+    Tensor
+        ``(...,)``.
+    """
+    probability = torch.softmax(maps.detach().float().flatten(-2), dim=-1)
+    return (probability * marks.float().flatten(-2)).sum(dim=-1)
+
+
 def windows(maps: Tensor, which: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """Cut 5 x 5 px around pixels of maps ``(n, rows, columns)``; -inf outside of a map.
 

@@ -119,6 +119,8 @@ class LabelledImages:
     positions
         ``(n, map, 2)`` float64 px of the image file; NaN where not labelled. A map is a keypoint
         of an individual.
+    hidden
+        ``(n, map)`` bool: labelled, and said to be hidden from view.
     geometries
         How each image file became what is seen.
     lost
@@ -131,6 +133,7 @@ class LabelledImages:
     groups: np.ndarray
     images: np.ndarray
     positions: np.ndarray
+    hidden: np.ndarray
     geometries: tuple[Geometry, ...]
     lost: tuple[str, ...] = ()
     context: int = 0
@@ -156,6 +159,11 @@ class LabelledImages:
         """Map ``(row, map, 2)`` px of what the network sees to px of the image files."""
         pairs = zip(rows, positions, strict=True)
         return np.stack([self.geometries[int(row)].to_source(p) for row, p in pairs])
+
+
+def hidden_labels(labels: LabelledFrames) -> np.ndarray:
+    """Which keypoints are labelled as hidden from view, ``(frame, individual, keypoint)`` bool."""
+    return np.isfinite(labels.positions).all(axis=-1) & ~labels.visible
 
 
 def image_name(path: Path) -> str:
@@ -242,12 +250,14 @@ def load_images(
             f"{config.context}', or leave context at 0."
         )
     positions = labels.positions[kept]
+    hidden = hidden_labels(labels)[kept]
     paths = [labels.images[row] for row in kept]
     return LabelledImages(
         names=tuple(image_name(path) for path in paths),
         groups=np.array([path.parent.as_posix() for path in paths]),
         images=np.stack(pixels),
         positions=positions.reshape(len(kept), -1, 2),
+        hidden=hidden.reshape(len(kept), -1),
         geometries=tuple(geometries),
         lost=tuple(lost),
         context=config.context,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from torch import Tensor
 
 from tinbergen.pose.bottom_up import read_animals
 from tinbergen.pose.config import PoseConfig
-from tinbergen.pose.heatmaps import decode
+from tinbergen.pose.heatmaps import decode_apart, hidden_logits
 from tinbergen.pose.model import PoseModel
 from tinbergen.pose.top_down import TopDownModel
 
@@ -21,9 +23,26 @@ def make_model(config: PoseConfig) -> Model:
     return PoseModel(config)
 
 
-def locate(
-    model: Model, frames: Tensor, background: Tensor | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+class Located(NamedTuple):
+    """Keypoints of frames.
+
+    Attributes
+    ----------
+    positions
+        ``(n, map, 2)`` float32 px of the frames; NaN where an animal is not found.
+    confidences
+        ``(n, map)``, 0 to 1; 0 where not found.
+    hidden
+        ``(n, map)`` probability that it is hidden from view; None where the run has not learned
+        that.
+    """
+
+    positions: np.ndarray
+    confidences: np.ndarray
+    hidden: np.ndarray | None
+
+
+def locate(model: Model, frames: Tensor, background: Tensor | None = None) -> Located:
     """Find the keypoints of all individuals.
 
     Parameters
@@ -34,12 +53,8 @@ def locate(
         ``(n, height, width, channels)`` uint8, on the model's device.
     background
         The same for each frame's background, where the encoder sees differences to it.
-
-    Returns
-    -------
-    positions : ``(n, map, 2)`` float32 px of the frames; NaN where an animal is not found.
-    confidences : ``(n, map)``, 0 to 1; 0 where not found.
     """
+    hidden = None
     if isinstance(model, TopDownModel):
         where, how_sure = model.locate(frames)
     else:
@@ -48,6 +63,11 @@ def locate(
         if config.animals.route == "bottom_up":
             where, how_sure = read_animals(logits, config)
         else:
-            where, how_sure = decode(logits, PoseModel.stride, config.heatmaps.sigma)
+            maps = logits[:, : config.n_maps]
+            if config.hidden:
+                odds = hidden_logits(maps, logits[:, config.n_maps :])
+                hidden = odds.sigmoid().cpu().numpy()
+            n = len(config.individuals)
+            where, how_sure = decode_apart(maps, n, PoseModel.stride, config.heatmaps.sigma)
     positions = where.reshape(len(frames), -1, 2).cpu().numpy()
-    return positions, how_sure.reshape(len(frames), -1).cpu().numpy()
+    return Located(positions, how_sure.reshape(len(frames), -1).cpu().numpy(), hidden)

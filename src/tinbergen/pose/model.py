@@ -20,6 +20,7 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 HEAD_STRIDE = 4
 """Px of the image per px of a heat map."""
 _COARSER = 2
+_FLOOR = 0.01  # of the mean variance of a channel: what varies less is not blown up to noise
 
 
 class TokenHead(nn.Module):
@@ -28,6 +29,9 @@ class TokenHead(nn.Module):
     A token knows its patch, and of the rest only what pretraining made of it; so the head looks
     far by itself: two levels coarser than the tokens and back (a feature pyramid, Lin et al., CVPR
     2017), with x and y coordinates, then doubled in size until it is there.
+
+    Most of what tokens vary by may be where in the frame they are, and what tells a nose from a
+    paw a thousandth of it; so they are whitened first, by the statistics of the training frames.
 
     Parameters
     ----------
@@ -41,8 +45,13 @@ class TokenHead(nn.Module):
         Number of heat maps.
     """
 
+    centre: Tensor
+    whitening: Tensor
+
     def __init__(self, width: int, patch: int, channels: int, keypoints: int):
         super().__init__()
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("whitening", torch.eye(width))
         self.norm = nn.LayerNorm(width)
         self.enter = nn.Conv2d(width, channels, 1)
         self.first = conv(channels + 2, channels)
@@ -60,9 +69,20 @@ class TokenHead(nn.Module):
         self.maps = nn.Conv2d(channels, keypoints, 1)
         nn.init.zeros_(self.maps.bias)  # type: ignore[arg-type]
 
+    def whiten(self, tokens: Tensor) -> None:
+        """Take the statistics of tokens, ``(..., width)``: mean 0 and covariance 1 from now on."""
+        flat = tokens.reshape(-1, tokens.shape[-1]).double()
+        centre = flat.mean(dim=0)
+        covariance = (flat - centre).T @ (flat - centre) / len(flat)
+        values, axes = torch.linalg.eigh(covariance)
+        scale = (values.clamp_min(0) + _FLOOR * values.mean()).clamp_min(1e-12).rsqrt()
+        self.centre.copy_(centre)
+        self.whitening.copy_(axes * scale @ axes.T)
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ``(n, rows, columns, width)`` to ``(n, keypoints, rows * patch / 4, ...)``."""
-        x = self.enter(self.norm(tokens).permute(0, 3, 1, 2))
+        white = (tokens - self.centre) @ self.whitening
+        x = self.enter(self.norm(white).permute(0, 3, 1, 2))
         x = self.first(torch.cat([x, ramps(x)], dim=1))
         finer = []
         for stage in self.down:

@@ -54,7 +54,7 @@ def draw_keypoints(
     gray = image.ndim == 2 or image.shape[2] == 1
     canvas = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) if gray else image.copy()
     canvas = np.ascontiguousarray(canvas)
-    radius = max(2.0, max(image.shape[:2]) / 130)
+    radius = max(2.0, max(image.shape[:2]) / 200)
     palette = colours(len(positions) if individuals == 1 else individuals)
     for number, (x, y) in enumerate(positions):
         if not (np.isfinite(x) and np.isfinite(y)):

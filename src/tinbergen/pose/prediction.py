@@ -19,12 +19,13 @@ from tinbergen.pose.backgrounds import still_backgrounds
 from tinbergen.pose.config import PoseConfig, stored_config
 from tinbergen.pose.context import with_context
 from tinbergen.pose.labels import LabelledImages
-from tinbergen.pose.locating import locate, make_model
+from tinbergen.pose.locating import Located, locate, make_model
 from tinbergen.pose.model import quick
 from tinbergen.pose.viewing import view_as_labels
 from tinbergen.progress import Progress
 from tinbergen.recordings import Dataset, FrameSource, Keypoints, read_dlc_csv, write_dlc_csv
 from tinbergen.recordings.background import video_background
+from tinbergen.recordings.keypoint_table import write_keypoint_table
 from tinbergen.recordings.reading_ahead import decode_ahead
 from tinbergen.training import RunFolder, TrainConfig
 from tinbergen.training.device import choose_hardware
@@ -75,10 +76,8 @@ class Predictor:
         return view_as_labels(video, self.config, label_size, any_size=any_size)
 
     @torch.inference_mode()
-    def frames(
-        self, frames: np.ndarray, background: Tensor | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Predict on frames at the network's size.
+    def frames(self, frames: np.ndarray, background: Tensor | None = None) -> Located:
+        """Predict on frames at the network's size; positions are px of what the network sees.
 
         Parameters
         ----------
@@ -86,12 +85,6 @@ class Predictor:
             ``(n, height, width, channels)`` uint8, with neighbours.
         background
             ``(1, height, width, channels)`` uint8, where the encoder needs it.
-
-        Returns
-        -------
-        positions : ``(n, map, 2)`` float32, px of what the network sees; NaN where an animal is
-            not found.
-        confidences : ``(n, map)``, 0 to 1; 0 where not found.
         """
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
@@ -102,6 +95,8 @@ class Predictor:
         self, video: FrameSource, *, batch_size: int = 16, any_size: bool = False
     ) -> Keypoints:
         """Predict on every frame of a video; a thread decodes ahead.
+
+        See :meth:`video_and_hidden` for what is hidden from view.
 
         Returns
         -------
@@ -114,33 +109,51 @@ class Predictor:
         DataError
             If the video has another aspect than the labels, or no frame can be decoded.
         """
+        return self.video_and_hidden(video, batch_size=batch_size, any_size=any_size)[0]
+
+    def video_and_hidden(
+        self, video: FrameSource, *, batch_size: int = 16, any_size: bool = False
+    ) -> tuple[Keypoints, np.ndarray | None]:
+        """Predict as :meth:`video` does, and say what is hidden.
+
+        Returns
+        -------
+        Keypoints
+            See :meth:`video`.
+        hidden : ``(time, individual, keypoint)``
+            Probability that a keypoint is hidden from view, NaN where a frame could not be
+            decoded; None where the run has not learned it.
+        """
         view = self.view(video, any_size=any_size)
         config, n = self.config, len(view)
         background = self._background(view)
         positions = np.full((n, config.n_maps, 2), np.nan)
-        confidence = np.full((n, config.n_maps), np.nan)
+        confidence, hidden = np.full((2, n, config.n_maps), np.nan)
         keeping = heap_kept(self.device.type == "cpu")
         with keeping, Progress(n, f"predicting {video.name}", "frames") as progress:
             batches = decode_ahead(view, 0, batch_size)
             for indices, ok, frames in with_context(batches, config.context):
                 if ok.any():
                     rows = indices[ok]
-                    where, how_sure = self.frames(frames[ok], background)
+                    found = self.frames(frames[ok], background)
                     # By way of the file's px to those of the frames that were handed in.
-                    in_file = view.geometry.to_source(where)
+                    in_file = view.geometry.to_source(found.positions)
                     positions[rows] = video.geometry.to_output(in_file)
-                    confidence[rows] = how_sure
+                    confidence[rows] = found.confidences
+                    if found.hidden is not None:
+                        hidden[rows] = found.hidden
                 progress.advance(len(indices))
         if not np.isfinite(confidence).any():
             raise DataError(f"{video.path}: not one of {n} frames can be decoded.")
         shape = (n, len(config.individuals), len(config.keypoints))
-        return Keypoints(
+        keypoints = Keypoints(
             times=view.times,
             positions=positions.reshape(*shape, 2),
             confidence=confidence.reshape(shape),
             keypoints=config.keypoints,
             individuals=config.individuals,
         )
+        return keypoints, hidden.reshape(shape) if config.hidden else None
 
     def still_backgrounds(self, images: LabelledImages) -> np.ndarray | None:
         """Background of each labelled image, ``(n, height, width, C)``; None if none is needed."""
@@ -181,8 +194,9 @@ def predict(
     out
         Folder to write: ``<recording>.csv`` for each (``<recording>/<camera>.csv`` where a
         recording has several), px of the video's own frames, and beside it a ``.json`` that says
-        what made it. Tables that this run made already are kept and read, so that a call that was
-        stopped goes on.
+        what made it, and a ``.hidden.csv`` with the probability that a keypoint is hidden from
+        view, where the run has learned that. Tables that this run made already are kept and read,
+        so that a call that was stopped goes on.
     any_size
         Also predict on videos of another aspect than the labels.
     skip_bad
@@ -212,7 +226,9 @@ def predict(
             if not overwrite and _is_finished(path, source):
                 results[name] = read_dlc_csv(path, video)
                 continue
-            found = predictor.video(video, batch_size=batch_size, any_size=any_size)
+            found, hidden = predictor.video_and_hidden(
+                video, batch_size=batch_size, any_size=any_size
+            )
         except TinbergenError as error:
             if not skip_bad or isinstance(error, OutputError):
                 raise
@@ -220,6 +236,16 @@ def predict(
             continue
         ensure_output_folder(path.parent)
         write_dlc_csv(path, found, scorer="tinbergen")
+        if hidden is not None:
+            write_keypoint_table(
+                path.with_suffix(".hidden.csv"),
+                range(len(hidden)),
+                hidden[..., None],
+                ("probability",),
+                found.individuals,
+                found.keypoints,
+                "tinbergen",
+            )
         write_json(path.with_name(path.name + ".json"), {"run": str(predictor.run.path), **source})
         results[name] = found
     if not results:

@@ -2,7 +2,9 @@
 
 The cheapest way through all tracklets for a fixed number of animals is a minimum cost flow (Zhang,
 Li & Nevatia, CVPR 2008). Every tracklet carries one animal, so the flow is an assignment: each end
-of a tracklet is given the start of the next.
+of a tracklet is given the start of the next. A long recording is decided in overlapping stretches
+of as many tracklets as fit in memory at once; the tracks that have come so far begin each stretch,
+however long ago their animals were seen.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from tinbergen.recordings import Keypoints
 _NEVER = 1e9
 _DROPPED = 20.0  # cost of leaving out a find, nats: only where there is no room for it
 _BEGUN = 0.99 * _DROPPED  # of a track, so that none is split while others are empty
+_AT_ONCE = 1000
+"""Tracklets that are decided on together; the later half of them is decided on again."""
 
 
 def track(keypoints: Keypoints, *, animals: int | None = None) -> Keypoints:
@@ -45,10 +49,9 @@ def track(keypoints: Keypoints, *, animals: int | None = None) -> Keypoints:
     positions = keypoints.positions[..., :2]
     scale = Scale.of(positions)
     tracklets = link(keypoints.times, positions, scale)
-    cost, dropped = link_costs(keypoints.times, positions, tracklets)
     placed = np.full((len(keypoints), n, *positions.shape[2:]), np.nan)
     confidence = np.zeros(placed.shape[:-1])
-    for number, path in enumerate(cheapest_paths(cost, dropped, n, _BEGUN)):
+    for number, path in enumerate(stitched(keypoints.times, positions, tracklets, n)):
         for i in path:
             frames, rows = tracklets[i].frames, tracklets[i].rows
             placed[frames, number] = positions[frames, rows]
@@ -61,6 +64,51 @@ def track(keypoints: Keypoints, *, animals: int | None = None) -> Keypoints:
         individuals=tuple(f"track{i}" for i in range(n)),
         valid=keypoints.valid,
     )
+
+
+def stitched(
+    times: np.ndarray,
+    positions: np.ndarray,
+    tracklets: list[Tracklet],
+    n: int,
+    at_once: int = _AT_ONCE,
+) -> list[list[int]]:
+    """Join tracklets to the tracks of ``n`` animals.
+
+    Parameters
+    ----------
+    times, positions
+        As for :func:`tinbergen.pose.tracking.link`.
+    at_once
+        Tracklets that are decided on together, in the order in which they start. Of each such
+        stretch the first half is kept; memory grows with its square, not with the recording.
+
+    Returns
+    -------
+    list of list of int
+        The tracklets of each track, in order.
+    """
+    order = sorted(range(len(tracklets)), key=lambda i: tracklets[i].frames[0])
+    paths: list[list[int]] = [[] for _ in range(n)]
+    first = 0
+    while first < len(order):
+        begun = [path for path in paths if path]
+        ahead = order[first : first + at_once]
+        whole = first + at_once >= len(order)
+        kept = set(ahead if whole else ahead[: (at_once + 1) // 2])
+        chosen = [path[-1] for path in begun] + ahead
+        links, dropped = link_costs(times, positions, [tracklets[i] for i in chosen])
+        # What a track has so far is not given up, nor is it anyone's successor.
+        links[:, : len(begun)] = _NEVER
+        dropped[: len(begun)] = _NEVER
+        fresh = [path for path in paths if not path]
+        for found in cheapest_paths(links, dropped, n, _BEGUN):
+            if not found:
+                continue
+            path = begun[found[0]] if found[0] < len(begun) else fresh.pop(0)
+            path += [chosen[i] for i in found if chosen[i] in kept]
+        first += len(kept)
+    return paths
 
 
 def link_costs(

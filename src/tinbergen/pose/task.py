@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tinbergen.errors import DataError
 from tinbergen.nn.augment import Transforms
 from tinbergen.nn.pixels import RESIDUAL_SCALE
 from tinbergen.pose.augment import mirror_names, move_keypoints
 from tinbergen.pose.config import PoseConfig
-from tinbergen.pose.heatmaps import decode, gaussian_targets
+from tinbergen.pose.heatmaps import decode, gaussian_targets, hidden_logits
 from tinbergen.pose.labels import LabelledImages
 from tinbergen.pose.model import PoseModel
 from tinbergen.pose.unlabelled import Unlabelled
@@ -22,6 +23,7 @@ from tinbergen.training import RowSampler, Sampler, Task, TrainConfig
 from tinbergen.training.optim import adamw
 
 _VALIDATION_BATCH = 16
+_WHITENED = 32  # frames whose tokens say how tokens vary
 
 
 class PoseTask(Task):
@@ -68,6 +70,7 @@ class PoseTask(Task):
         self.pixels = torch.from_numpy(images.images)
         self.positions = torch.from_numpy(images.seen_positions())
         self.backgrounds = None if backgrounds is None else torch.from_numpy(backgrounds)
+        self.hidden = torch.from_numpy(images.hidden)
         self.swap = torch.tensor(mirror_names(config.map_names()))
 
     def _refuse_unlabelled(self) -> None:
@@ -92,11 +95,22 @@ class PoseTask(Task):
         if model.encoder is not None:
             if self.encoder is not None:
                 model.encoder.load_state_dict(self.encoder)
+            if self.config.head.whiten:
+                self._whiten(model)
         else:
             pixels = self.images.images[self.train].reshape(-1, len(model.mean))
             model.mean.copy_(torch.from_numpy(pixels.mean(axis=0) / 255))
             model.std.copy_(torch.from_numpy(pixels.std(axis=0) / 255).clamp_min(1e-3))
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def _whiten(self, model: PoseModel) -> None:
+        """Let the head know how the tokens of the training frames vary."""
+        self._follow(torch.device("cpu"))
+        spread = np.linspace(0, len(self.train) - 1, min(_WHITENED, len(self.train)))
+        parts = torch.from_numpy(self.train[spread.round().astype(int)]).split(_VALIDATION_BATCH)
+        tokens = [model.tokens(self._prepare(model, some, None)) for some in parts]
+        model.network.whiten(torch.cat(tokens))  # type: ignore[operator]
 
     def batches(self) -> Sampler:
         """Return every training frame once an epoch."""
@@ -120,8 +134,9 @@ class PoseTask(Task):
         transforms = config.augment.draw(len(rows), config.size, generator)
         images = self.noisy(model, rows, transforms, generator)
         moved = move_keypoints(self.positions[rows], transforms, self.swap)
+        hidden = self._moved_hidden(self.hidden[rows], transforms)
         if not batch.get("unlabelled"):
-            return {"loss": self.compare(model(images), moved)}
+            return self.supervised(model(images), moved, hidden)
         assert self.unlabelled is not None
         video = batch["unlabelled"]
         n = len(video["frames"]) // config.unlabelled.frames
@@ -130,11 +145,13 @@ class PoseTask(Task):
         more = self._with_noise(model, video["frames"], times, background, generator)
         # One pass, so that batch norms see what they will be used on.
         logits = model(torch.cat([images, more]))
-        compared = self.compare(logits[: len(rows)], moved)
-        found = decode(logits[len(rows) :], PoseModel.stride, config.heatmaps.sigma)
+        compared = self.supervised(logits[: len(rows)], moved, hidden)
+        maps = logits[len(rows) :, : config.n_maps]
+        found = decode(maps, PoseModel.stride, config.heatmaps.sigma)
         terms = self.unlabelled.losses(*found, times.to(rows.device), self.swap)
         added = torch.stack([*terms.values()]).sum() if terms else 0.0
-        return {"loss": compared + video["ramp"] * added, "labelled": compared, **terms}
+        total = compared["loss"] + video["ramp"] * added
+        return {**compared, **terms, "loss": total, "labelled": compared["loss"]}
 
     def validate(self, model: nn.Module) -> dict[str, float] | None:
         """Mean distance to the labels of the held-out frames, px of the image files."""
@@ -193,6 +210,35 @@ class PoseTask(Task):
             )
         return images
 
+    def _moved_hidden(self, hidden: Tensor, transforms: Transforms) -> Tensor:
+        """``(n, map)`` bool: what is hidden after mirroring."""
+        mirrored = transforms.mirrored.to(hidden.device)[:, None]
+        return torch.where(mirrored, hidden[:, self.swap], hidden)
+
+    def supervised(self, logits: Tensor, positions: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """Losses of the network's maps: where keypoints are, and which of them are hidden.
+
+        Parameters
+        ----------
+        logits
+            ``(n, output, rows, columns)``.
+        positions, hidden
+            ``(n, map, 2)`` px (NaN: no label), and ``(n, map)``.
+        """
+        if not self.config.hidden:
+            return {"loss": self.compare(logits, positions)}
+        n_maps = self.config.n_maps
+        compared = self.compare(logits[:, :n_maps], positions)
+        odds = hidden_logits(logits[:, :n_maps], logits[:, n_maps:])
+        known = positions.isfinite().all(dim=-1)
+        each = functional.binary_cross_entropy_with_logits(odds, hidden.float(), reduction="none")
+        wrong = (each * known).sum() / known.sum().clamp_min(1)
+        return {
+            "loss": compared + self.config.hidden_weight * wrong,
+            "heatmaps": compared,
+            "hidden": wrong,
+        }
+
     def compare(self, logits: Tensor, positions: Tensor) -> Tensor:
         """Loss of ``(n, map, rows, columns)`` heat maps at ``(n, map, 2)`` px (NaN: no label).
 
@@ -230,7 +276,7 @@ class PoseTask(Task):
         positions, confidences = [], []
         for first in range(0, len(rows), _VALIDATION_BATCH):
             some = torch.from_numpy(rows[first : first + _VALIDATION_BATCH]).to(device)
-            logits = model(self._prepare(model, some, None))
+            logits = model(self._prepare(model, some, None))[:, : self.config.n_maps]
             where, how_sure = decode(logits, PoseModel.stride, self.config.heatmaps.sigma)
             positions.append(where.cpu().numpy())
             confidences.append(how_sure.cpu().numpy())
@@ -251,6 +297,6 @@ class PoseTask(Task):
     def _follow(self, device: torch.device) -> None:
         """Keep frames and labels on the device that asks for them."""
         if self.pixels.device != device:
-            for name in ("pixels", "positions", "swap", "backgrounds"):
+            for name in ("pixels", "positions", "hidden", "swap", "backgrounds"):
                 value = getattr(self, name)
                 setattr(self, name, None if value is None else value.to(device))

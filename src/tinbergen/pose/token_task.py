@@ -46,12 +46,12 @@ class TokenTask(PoseTask):
 
     @cached_property
     def _kept(self) -> dict[str, Tensor]:
-        """Tokens ``(train * views, rows, columns, width)`` float16 and positions of all views."""
+        """Tokens ``(train * views, rows, columns, width)`` float16, and labels of all views."""
         model = self.build().to(choose_hardware(self.config.train).device).eval()
         device = next(model.parameters()).device
         generator = torch_generator(self.config.train.seed, "views")
         rows = torch.from_numpy(np.repeat(self.train, self.n_views))
-        tokens, positions = [], []
+        tokens, positions, hidden = [], [], []
         with Progress(len(rows), "computing tokens", "views") as progress, torch.no_grad():
             for first in range(0, len(rows), _BATCH):
                 some = rows[first : first + _BATCH]
@@ -61,9 +61,11 @@ class TokenTask(PoseTask):
                 positions.append(
                     move_keypoints(self.positions.cpu()[some], draws, self.swap.cpu())
                 )
+                hidden.append(self._moved_hidden(self.hidden.cpu()[some], draws))
                 progress.advance(len(some))
         self._follow(torch.device("cpu"))
-        return {"tokens": torch.cat(tokens), "positions": torch.cat(positions)}
+        kept = {"tokens": tokens, "positions": positions, "hidden": hidden}
+        return {name: torch.cat(parts) for name, parts in kept.items()}
 
     def fetch(self, indices: np.ndarray, step: int) -> dict[str, Tensor]:
         """Take one view of each frame."""
@@ -77,7 +79,7 @@ class TokenTask(PoseTask):
     ) -> dict[str, Tensor]:
         """Compare the heat maps of a batch of tokens with what they should be."""
         logits = model(tokens=batch["tokens"].float())
-        return {"loss": self.compare(logits, batch["positions"])}
+        return self.supervised(logits, batch["positions"], batch["hidden"])
 
     @torch.no_grad()
     def predict(self, model: nn.Module, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,6 +93,6 @@ class TokenTask(PoseTask):
             batches = torch.from_numpy(rows).to(device).split(_BATCH)
             seen = [inner.tokens(self._prepare(model, some, None)) for some in batches]
             self._held_out = torch.cat(seen).float()
-        logits = model(tokens=self._held_out.to(device))
+        logits = model(tokens=self._held_out.to(device))[:, : self.config.n_maps]
         where, how_sure = decode(logits, PoseModel.stride, self.config.heatmaps.sigma)
         return self.images.to_source(rows, where.cpu().numpy()), how_sure.cpu().numpy()

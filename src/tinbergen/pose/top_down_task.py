@@ -86,6 +86,7 @@ def stage_images(
             images,
             images=small.numpy(),
             positions=to_map(centres, shrink).double().numpy(),
+            hidden=np.zeros(labelled.shape, dtype=bool),
             geometries=(Geometry.plan(width, height),) * n,
         ),
         replace(
@@ -94,6 +95,7 @@ def stage_images(
             groups=images.groups[owner.numpy()],
             images=crops.numpy(),
             positions=within.double().numpy(),
+            hidden=images.hidden.reshape(n, n_animals, -1)[owner.numpy(), animal.numpy()],
             geometries=(Geometry.plan(side, side),) * len(owner),
         ),
         owner.numpy(),

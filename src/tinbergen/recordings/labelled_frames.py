@@ -104,7 +104,8 @@ def write_labelled_frames(
     """Write ``CollectedData*.csv``; image paths are written relative to ``root``.
 
     Positions read back to the last bit. The ``individuals`` row is written where there are
-    several animals, or one with a name.
+    several animals, or one with a name; Lightning Pose's third coordinate ``visible`` (0 not
+    labelled, 1 hidden, 2 seen) where a label is hidden.
 
     Raises
     ------
@@ -116,11 +117,16 @@ def write_labelled_frames(
         names = [image.relative_to(root).as_posix() for image in frames.images]
     except ValueError as error:
         raise DataError(f"Images must lie below {root}: {error}") from error
+    values, fields = frames.positions, ["x", "y"]
+    labelled = np.isfinite(values).all(axis=-1)
+    if (labelled & ~frames.visible).any():
+        flags = np.where(labelled, 1.0 + frames.visible, 0.0)
+        values, fields = np.concatenate([values, flags[..., None]], axis=-1), [*fields, "visible"]
     write_keypoint_table(
         csv,
         names,
-        frames.positions,
-        ("x", "y"),
+        values,
+        fields,
         frames.individuals,
         frames.keypoints,
         frames.scorer,
