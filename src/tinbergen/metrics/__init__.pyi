@@ -1,3 +1,5 @@
+from .agreement import RaterAgreement as RaterAgreement
+from .agreement import rater_agreement as rater_agreement
 from .bootstrap import bootstrap_interval as bootstrap_interval
 from .bootstrap import hierarchical_interval as hierarchical_interval
 from .bootstrap import paired_difference as paired_difference
