@@ -8,9 +8,9 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import betaln, digamma, polygamma
 
-from tinbergen.encoding.saving import Saved
 from tinbergen.encoding.sequences import is_several, sequences
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.saving import Saved
 from tinbergen.statespace.chains import forward_backward
 
 _EDGE = 1e-6  # probabilities are kept so far from 0 and 1
