@@ -95,12 +95,19 @@ class StateSegmenter(Segmenter):
     # --- what a subclass says ---------------------------------------------------------------
 
     @abstractmethod
-    def _start(self, x: list[np.ndarray], states: list[np.ndarray]) -> None:
-        """Set parameters from states that were guessed, ``(time, state)`` of each sequence."""
+    def _start(
+        self, x: list[np.ndarray], states: list[np.ndarray], allowed: list[np.ndarray]
+    ) -> Expected | None:
+        """Set parameters from states that were guessed; what it returns goes to `_expect`."""
 
     @abstractmethod
-    def _expect(self, x: list[np.ndarray], allowed: list[np.ndarray]) -> Expected:
-        """Infer states; ``allowed`` ``(time, state)`` is 0, or -inf where labels forbid one."""
+    def _expect(
+        self, x: list[np.ndarray], allowed: list[np.ndarray], before: Expected | None = None
+    ) -> Expected:
+        """Infer states; ``allowed`` ``(time, state)`` is 0, or -inf where labels forbid one.
+
+        Inference that goes on from an earlier one is given it as ``before``.
+        """
 
     @abstractmethod
     def _maximise(self, x: list[np.ndarray], found: Expected) -> None:
@@ -150,11 +157,11 @@ class StateSegmenter(Segmenter):
         guess = _guessed_states(x, allowed, seed)
         n = self.n_states
         self._set_chain(guess, sum((each[:-1].T @ each[1:] for each in guess), np.zeros((n, n))))
-        self._start(x, guess)
+        found = self._start(x, guess, allowed)
         frames = sum(map(len, x))
         history: list[float] = []
         for _ in range(self.max_iterations):
-            found = self._expect(x, allowed)
+            found = self._expect(x, allowed, found)
             history.append(found.bound + self._log_prior() + self._log_chain_prior())
             if len(history) > 1 and history[-1] - history[-2] < self.tolerance * frames:
                 break
