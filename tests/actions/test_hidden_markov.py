@@ -105,7 +105,7 @@ def test_maximum_is_stationary():
 
 def test_states_are_found_without_labels_and_stand_for_classes():
     x, y = zip(*(simulated(i) for i in range(4)), strict=True)
-    model = ARHMM(2, labels="hungarian", stickiness=10, n_init=2).fit(x[:2], y[:2])
+    model = ARHMM(2, labels="one to one", stickiness=10, n_init=2).fit(x[:2], y[:2])
     assert model.score(x[2:], y[2:]) > 0.9
     assert sorted(model.state_classes_) == [0, 1]
     many = ARHMM(6, labels="majority").fit(x[:2], y[:2])
@@ -128,6 +128,13 @@ def test_few_labels_name_the_states():
     few = [np.where(np.arange(len(each)) % 40 < 2, each, -1) for each in y]
     model = ARHMM(4, stickiness=10).fit(x[:2], few[:2])
     assert model.score(x[2:], y[2:]) > 0.9
+
+
+def test_a_class_without_labels_is_never_predicted():
+    x, y = simulated(0)
+    model = HMM(6).fit([x], [np.where(y == 0, 0, 2)], classes=["a", "b", "c"])
+    assert model.absent_ == ("b",)
+    assert model.predict_proba([x])[0][:, 1].max() < 1e-9
 
 
 def test_classes_are_the_states_without_labels():

@@ -43,7 +43,7 @@ class ARHMM(StateSegmenter):
         Of the noise: ``"full"``, or ``"diagonal"``.
     labels
         ``"clamp"``: a labelled frame can only be in a state of its class, the others are free
-        (semi-supervised); ``"hungarian"``: states are found without labels and then stand for one
+        (semi-supervised); ``"one to one"``: states are found without labels and then stand for one
         class each; ``"majority"``: the same, and several may stand for one class.
     n_components
         Principal components that the scaled features are reduced to; None = as they are.
