@@ -320,15 +320,18 @@ def probabilities(network: nn.Module, x: np.ndarray) -> np.ndarray:
     """
     device = next(network.parameters()).device
     columns = torch.from_numpy(np.ascontiguousarray(x.T))[None].to(device)
-    reach = getattr(network, "reach", None)
-    at_once = len(x) if reach is None else _AT_ONCE
+    reach, at_once = len(x), max(len(x), 1)
+    if network.reach is not None:
+        stride: int = network.stride  # type: ignore[assignment]
+        reach = -(-network.reach // stride) * stride  # type: ignore[operator]
+        at_once = _AT_ONCE // stride * stride
     found = []
-    for start in range(0, len(x), max(at_once, 1)):
+    for start in range(0, len(x), at_once):
         stop = min(start + at_once, len(x))
-        first = max(0, start - (reach or 0))
-        seen = columns[..., first : stop + (reach or 0)]
-        logits = network(seen)["logits"][0, :, start - first : stop - first]
-        found.append(logits.float().softmax(dim=0).T.cpu().numpy())
+        first = max(0, start - reach)
+        logits = network(columns[..., first : stop + reach])["logits"]
+        own = logits[0, :, start - first : stop - first]
+        found.append(own.float().softmax(dim=0).T.cpu().numpy())
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 

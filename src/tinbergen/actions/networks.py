@@ -27,6 +27,8 @@ class FrameNetwork(nn.Module):
     ----------
     reach
         Frames to each side that an output depends on; None = all of them.
+    stride
+        Pieces that are predicted by themselves begin at multiples of it.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class FrameNetwork(nn.Module):
         self.weak = nn.Conv1d(width, classes, 1) if weak else None
         self.ahead = ahead
         self.reach = trunk.reach
+        self.stride = getattr(trunk, "stride", 1)
 
     def forward(self, x: Tensor, inside: Tensor | None = None) -> dict[str, Tensor]:
         """Return ``logits`` (and ``weak``) ``(batch, class, time)``, ``ahead`` like ``x``.
@@ -149,6 +152,7 @@ class MultiStage(nn.Module):
         self.trunks = nn.ModuleList(trunks)
         self.heads = nn.ModuleList(nn.Conv1d(width, classes, 1) for _ in trunks)
         self.reach = sum(trunk.reach for trunk in trunks)  # type: ignore[misc]
+        self.stride = 1
 
     def forward(self, x: Tensor, inside: Tensor | None = None) -> dict[str, Tensor]:
         """Return ``logits`` of the last stage and, in training, ``stages`` of those before."""

@@ -8,7 +8,8 @@ from torch import nn
 
 from tinbergen.actions.gradient import GradientSegmenter
 from tinbergen.actions.networks import FrameNetwork, NextFrame
-from tinbergen.nn.temporal import TemporalConvolutions
+from tinbergen.errors import ConfigError
+from tinbergen.nn.temporal import CoarseConvolutions, TemporalConvolutions
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -18,8 +19,10 @@ class TCN(GradientSegmenter):
     Parameters
     ----------
     blocks
-        Their number; with ``taps`` it says how far the network sees: 5 blocks of 9 taps 248
-        frames to each side.
+        Their number; with ``taps`` and ``stride`` it says how far the network sees: 4 blocks of 9
+        taps at a stride of 4 about 490 frames to each side, 2 blocks at a stride of 1 24 frames.
+    stride
+        Frames that are condensed to one before the blocks, even; 1 = none.
     taps
         Length of each filter, frames, odd.
     slope
@@ -38,7 +41,8 @@ class TCN(GradientSegmenter):
     (400, 2)
     """
 
-    blocks: int = 5
+    blocks: int = 4
+    stride: int = 4
     taps: int = 9
     slope: float = 0.05
     normed: bool = False
@@ -49,14 +53,19 @@ class TCN(GradientSegmenter):
         return tuple(2**i for i in range(self.blocks))
 
     def _network(self, *, weak: bool) -> nn.Module:
-        trunk = TemporalConvolutions(
-            self.n_features_,
-            self.width,
-            self.dilations,
-            taps=self.taps,
-            dropout=self.dropout,
-            slope=self.slope,
-            normed=self.normed,
+        if self.stride < 1 or (self.stride > 1 and self.stride % 2):
+            raise ConfigError(f"stride: expected 1 or an even number, found {self.stride}.")
+        shape = (self.n_features_, self.width, self.dilations)
+        more = {
+            "taps": self.taps,
+            "dropout": self.dropout,
+            "slope": self.slope,
+            "normed": self.normed,
+        }
+        trunk = (
+            TemporalConvolutions(*shape, **more)
+            if self.stride == 1
+            else CoarseConvolutions(*shape, stride=self.stride, **more)
         )
         ahead = None
         if self.ahead:
@@ -72,6 +81,7 @@ class ReferenceTCN(TCN):
     """
 
     blocks: int = 2
+    stride: int = 1
     normed: bool = True
     dropout: float = 0.1
     scaling: str = "session"  # type: ignore[assignment]

@@ -128,5 +128,66 @@ class TemporalConvolutions(nn.Module):
         return x
 
 
+class CoarseConvolutions(nn.Module):
+    """Temporal convolutions on every ``stride``-th frame: as far a view for a part of the work.
+
+    A convolution over two strides condenses the input; :class:`TemporalConvolutions` follow; their
+    output is interpolated back to all frames, linearly, and passed through one more layer.
+
+    Parameters
+    ----------
+    inputs, width, dilations, taps, dropout, slope, normed
+        See :class:`TemporalConvolutions`; ``dilations`` count coarse frames.
+    stride
+        Frames a coarse frame, even.
+
+    Attributes
+    ----------
+    reach
+        Frames to each side that an output depends on, at most.
+    stride
+        Sequences have to be cut at multiples of it to be condensed alike.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        dilations: Sequence[int],
+        *,
+        stride: int = 4,
+        taps: int = 9,
+        dropout: float = 0.1,
+        slope: float = 0.05,
+        normed: bool = False,
+    ):
+        super().__init__()
+        self.stride, self.slope = stride, slope
+        self.condense = nn.Conv1d(inputs, width, 2 * stride, stride=stride, padding=stride // 2)
+        self.deep = TemporalConvolutions(
+            width, width, dilations, taps=taps, dropout=dropout, slope=slope, normed=normed
+        )
+        self.out = nn.Conv1d(width, width, 1)
+        self.drop = nn.Dropout1d(dropout)
+        # A coarse frame sees 1.5 strides around it, and the interpolation the next coarse frame.
+        self.reach = stride * (self.deep.reach + 3)
+
+    def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        """Return ``(batch, width, time)`` from ``x`` ``(batch, channel, time)``.
+
+        ``inside`` ``(batch, 1, time)``: see :meth:`TemporalBlock.forward`; the last coarse frame
+        may hold both kinds.
+        """
+        time = x.shape[-1]
+        x = F.pad(_only(x, inside), (0, -time % self.stride))
+        coarse = None if inside is None else inside[..., :: self.stride]
+        hidden = self.drop(F.leaky_relu(self.condense(x), self.slope))
+        hidden = self.deep(hidden, coarse)
+        fine = F.interpolate(
+            hidden, scale_factor=float(self.stride), mode="linear", align_corners=False
+        )
+        return F.leaky_relu(self.out(fine[..., :time]), self.slope)
+
+
 def _only(x: Tensor, inside: Tensor | None) -> Tensor:
     return x if inside is None else x * inside
