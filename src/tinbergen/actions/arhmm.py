@@ -43,7 +43,7 @@ class ARHMM(StateSegmenter):
         Of the noise: ``"full"``, or ``"diagonal"``.
     labels
         ``"clamp"``: a labelled frame can only be in a state of its class, the others are free
-        (semi-supervised); ``"hungarian"``: states are found without labels and then stand for one
+        (semi-supervised); ``"one to one"``: states are found without labels and then stand for one
         class each; ``"majority"``: the same, and several may stand for one class.
     n_components
         Principal components that the scaled features are reduced to; None = as they are.
@@ -96,7 +96,7 @@ class ARHMM(StateSegmenter):
         prior_frames: float = 1.0,
         n_init: int = 1,
         max_iterations: int = 100,
-        tolerance: float = 1e-4,
+        tolerance: float = 1e-3,
         random_state: int = 0,
     ):
         self.n_states = n_states
@@ -131,7 +131,9 @@ class ARHMM(StateSegmenter):
     def _densities(self, x: np.ndarray) -> np.ndarray:
         return log_densities(x, self.weights_, self.noise_, self.lags)
 
-    def _start(self, x: list[np.ndarray], states: list[np.ndarray]) -> None:
+    def _start(
+        self, x: list[np.ndarray], states: list[np.ndarray], allowed: list[np.ndarray]
+    ) -> None:
         pooled = moments(x, [np.ones((len(each), 1)) for each in x], self.lags)
         prior = default_prior(pooled, self.prior_frames, self.lags)
         self.prior_mean_, self.prior_scatter_ = prior.mean, prior.scatter
@@ -141,7 +143,9 @@ class ARHMM(StateSegmenter):
     def _prior(self) -> Prior:
         return Prior(self.prior_frames, self.prior_scatter_, self.prior_mean_)
 
-    def _expect(self, x: list[np.ndarray], allowed: list[np.ndarray]) -> Expected:
+    def _expect(
+        self, x: list[np.ndarray], allowed: list[np.ndarray], before: Expected | None = None
+    ) -> Expected:
         densities = [self._densities(each) + may for each, may in zip(x, allowed, strict=True)]
         found = forward_backward(densities, self.initial_, self.transitions_)
         return Expected(found.states, found.pairs, float(found.log_likelihoods.sum()))

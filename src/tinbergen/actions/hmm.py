@@ -34,7 +34,7 @@ class HMM(ARHMM):
         prior_frames: float = 1.0,
         n_init: int = 1,
         max_iterations: int = 100,
-        tolerance: float = 1e-4,
+        tolerance: float = 1e-3,
         random_state: int = 0,
     ):
         super().__init__(

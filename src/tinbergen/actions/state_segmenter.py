@@ -11,7 +11,6 @@ from scipy.special import xlogy
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from tinbergen.actions.matching import contingency, hungarian, majority
 from tinbergen.actions.scaling import Scaler
 from tinbergen.actions.segmenter import (
     UNLABELLED,
@@ -20,10 +19,11 @@ from tinbergen.actions.segmenter import (
     checked_sequences,
 )
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.metrics import contingency, match_states
 from tinbergen.saving import Saved
 
-Labels = Literal["clamp", "hungarian", "majority"]
-LABELS: tuple[Labels, ...] = ("clamp", "hungarian", "majority")
+Labels = Literal["clamp", "one to one", "majority"]
+LABELS: tuple[Labels, ...] = ("clamp", "one to one", "majority")
 
 _CLUSTERED = 20_000  # frames that k-means looks at
 
@@ -95,12 +95,19 @@ class StateSegmenter(Segmenter):
     # --- what a subclass says ---------------------------------------------------------------
 
     @abstractmethod
-    def _start(self, x: list[np.ndarray], states: list[np.ndarray]) -> None:
-        """Set parameters from states that were guessed, ``(time, state)`` of each sequence."""
+    def _start(
+        self, x: list[np.ndarray], states: list[np.ndarray], allowed: list[np.ndarray]
+    ) -> Expected | None:
+        """Set parameters from states that were guessed; what it returns goes to `_expect`."""
 
     @abstractmethod
-    def _expect(self, x: list[np.ndarray], allowed: list[np.ndarray]) -> Expected:
-        """Infer states; ``allowed`` ``(time, state)`` is 0, or -inf where labels forbid one."""
+    def _expect(
+        self, x: list[np.ndarray], allowed: list[np.ndarray], before: Expected | None = None
+    ) -> Expected:
+        """Infer states; ``allowed`` ``(time, state)`` is 0, or -inf where labels forbid one.
+
+        Inference that goes on from an earlier one is given it as ``before``.
+        """
 
     @abstractmethod
     def _maximise(self, x: list[np.ndarray], found: Expected) -> None:
@@ -122,17 +129,18 @@ class StateSegmenter(Segmenter):
         labelled = any((each != UNLABELLED).any() for each in codes)
         if not labelled:
             self.classes_ = tuple(f"state {k}" for k in range(self.n_states))
+            self.absent_ = ()
         clamped = labelled and self.labels == "clamp"
-        if clamped and self.n_states < len(self.classes_):
+        present = np.array([i for i, c in enumerate(self.classes_) if c not in self.absent_])
+        if clamped and self.n_states < len(present):
             raise ConfigError(
-                f"n_states: expected at least one for each of the {len(self.classes_)} classes, "
+                f"n_states: expected at least one for each of the {len(present)} classes, "
                 f"found {self.n_states}."
             )
         x = self._fit_projection(features)
-        owner = np.arange(self.n_states) % len(self.classes_)
-        allowed = _no_labels(x, self.n_states)
-        if clamped:
-            allowed = [_allowed(each, owner) for each in codes]
+        owner = present[np.arange(self.n_states) % len(present)]
+        free = _no_labels(x, self.n_states)
+        allowed = [_allowed(each, owner) for each in codes] if clamped else free
         kept: dict[str, Any] = {}
         for seed in np.random.SeedSequence(self.random_state).spawn(self.n_init):
             self._run(x, allowed, int(seed.generate_state(1)[0]))
@@ -141,20 +149,20 @@ class StateSegmenter(Segmenter):
         vars(self).update(kept)
         self.state_classes_ = owner
         if labelled and not clamped:
-            match = hungarian if self.labels == "hungarian" else majority
-            states = self._expect(x, _no_labels(x, self.n_states)).states
-            self.state_classes_ = match(contingency(states, codes, len(self.classes_)))
+            states = [each.argmax(axis=1) for each in self._expect(x, free).states]
+            table = contingency(states, codes, self.n_states, len(self.classes_))
+            self.state_classes_ = match_states(table, self.labels)
 
     def _run(self, x: list[np.ndarray], allowed: list[np.ndarray], seed: int) -> None:
         """One run of expectation maximisation from states that k-means guesses."""
         guess = _guessed_states(x, allowed, seed)
         n = self.n_states
         self._set_chain(guess, sum((each[:-1].T @ each[1:] for each in guess), np.zeros((n, n))))
-        self._start(x, guess)
+        found = self._start(x, guess, allowed)
         frames = sum(map(len, x))
         history: list[float] = []
         for _ in range(self.max_iterations):
-            found = self._expect(x, allowed)
+            found = self._expect(x, allowed, found)
             history.append(found.bound + self._log_prior() + self._log_chain_prior())
             if len(history) > 1 and history[-1] - history[-2] < self.tolerance * frames:
                 break
