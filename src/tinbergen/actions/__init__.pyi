@@ -1,5 +1,9 @@
 from .heuristics import Rule as Rule
 from .heuristics import label_by_rules as label_by_rules
 from .heuristics import normalise as normalise
+from .registry import SEGMENTERS as SEGMENTERS
+from .registry import segmenter_class as segmenter_class
+from .scaling import Scaler as Scaler
+from .segmenter import Segmenter as Segmenter
 from .thinning import ThinLabels as ThinLabels
 from .thinning import thin_labels as thin_labels

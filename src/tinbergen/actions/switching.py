@@ -1,0 +1,127 @@
+"""The generative half of S3LDS: classes switch the dynamics of latents, which make the features.
+
+A class follows from the one before and the latents before, ``p(y_t | y_{t-1}, z_{t-1}) =
+softmax(S[y_{t-1}] + W z_{t-1})``; latents follow the dynamics of the class, ``z_t = A_k z_{t-1} +
+b_k + noise``; features are ``x_t = C z_t + c + noise``. The first class is uniform, the first
+latents are standard normal.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_START_NOISE = 0.1  # variance of the dynamics, of latents of variance 1
+_START_STAY = 3.0  # log odds of staying against each other class
+
+
+class Bound(NamedTuple):
+    """Terms of the evidence lower bound of each frame, ``(batch, time)`` nats.
+
+    The bound is ``reconstruction - latents - classes``.
+    """
+
+    reconstruction: Tensor
+    latents: Tensor
+    classes: Tensor
+
+
+class SwitchingDynamics(nn.Module):
+    """Parameters of the model, and the lower bound of its evidence.
+
+    Parameters
+    ----------
+    classes, latents, channels
+        Their numbers.
+    """
+
+    def __init__(self, classes: int, latents: int, channels: int):
+        super().__init__()
+        nudge = 0.02 * torch.randn(classes, latents, latents)
+        self.dynamics = nn.Parameter(torch.eye(latents) + nudge)
+        self.offset = nn.Parameter(0.02 * torch.randn(classes, latents))
+        self.log_noise = nn.Parameter(torch.full((classes, latents), math.log(_START_NOISE)))
+        self.stay = nn.Parameter(_START_STAY * torch.eye(classes))
+        self.lead = nn.Parameter(torch.zeros(classes, latents))
+        self.loading = nn.Parameter(torch.randn(channels, latents) / math.sqrt(latents))
+        self.mean = nn.Parameter(torch.zeros(channels))
+        self.log_seen_noise = nn.Parameter(torch.zeros(channels))
+
+    @torch.no_grad()
+    def start_from(self, x: Tensor) -> None:
+        """Begin with the principal components of the features ``(channel, frame)``."""
+        mean = x.mean(dim=1)
+        covariance = torch.cov(x.double())
+        value, direction = torch.linalg.eigh(covariance.reshape(len(x), len(x)))
+        n = self.loading.shape[1]
+        value, direction = value.flip(0)[:n].clamp(min=0), direction.flip(1)[:, :n]
+        self.loading[:, : len(value)] = (direction * value.sqrt()).float()
+        self.mean.copy_(mean)
+        rest = x.double().var(dim=1) - self.loading.double().square().sum(dim=1)
+        self.log_seen_noise.copy_(rest.clamp(min=0.01).log())
+
+    def forward(
+        self, x: Tensor, q: Tensor, entropy: Tensor, mean: Tensor, log_variance: Tensor,
+        noise: Tensor,
+    ) -> Bound:  # fmt: skip
+        """Return the terms of the bound, of which only that of the classes is sampled.
+
+        Parameters
+        ----------
+        x
+            ``(batch, channel, time)``.
+        q, entropy
+            ``(batch, class, time)`` posterior of the class, 1 and 0 where it is known; its
+            entropy ``(batch, time)``.
+        mean, log_variance
+            ``(batch, class, latent, time)``: posterior of the latents in each class.
+        noise
+            The same, standard normal: for the sample.
+        """
+        variance = log_variance.exp()
+        return Bound(
+            self._reconstruction(x, q, mean, variance),
+            self._latents(q, mean, log_variance, variance),
+            self._classes(q, entropy, mean + (0.5 * log_variance).exp() * noise),
+        )
+
+    def _reconstruction(self, x: Tensor, q: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        precision = (-self.log_seen_noise).exp()
+        # Sums over channels first: (x - C m)' R (x - C m) needs no array (class, channel, time).
+        away = x - self.mean[:, None]
+        own = (away.square() * precision[:, None]).sum(dim=1)
+        weighted = self.loading * precision[:, None]
+        cross = torch.einsum("cd,bct,bkdt->bkt", weighted, away, mean)
+        square = weighted.T @ self.loading
+        seen = torch.einsum("bkdt,de,bket->bkt", mean, square, mean)
+        spread = torch.einsum("d,bkdt->bkt", square.diagonal(), variance)
+        distance = own[:, None] - 2 * cross + seen + spread
+        constant = (self.log_seen_noise + math.log(2 * math.pi)).sum()
+        return -0.5 * ((q * distance).sum(dim=1) + constant)
+
+    def _latents(self, q: Tensor, mean: Tensor, log_variance: Tensor, variance: Tensor) -> Tensor:
+        """Expected divergence from the dynamics, summed over both classes."""
+        noise = self.log_noise.exp()[:, :, None]
+        # (batch, class before, class, latent, time - 1)
+        ahead = torch.einsum("kde,bjet->bjkdt", self.dynamics, mean[..., :-1])
+        ahead = ahead + self.offset[:, :, None]
+        spread = torch.einsum("kde,bjet->bjkdt", self.dynamics.square(), variance[..., :-1])
+        distance = (mean[:, None, ..., 1:] - ahead).square() + spread
+        own = variance[..., 1:] / noise + self.log_noise[:, :, None] - log_variance[..., 1:] - 1
+        each = (distance / noise).sum(dim=3) + own.sum(dim=2)[:, None]
+        later = 0.5 * torch.einsum("bjt,bkt,bjkt->bt", q[..., :-1], q[..., 1:], each)
+        first = mean[..., 0].square() + variance[..., 0] - log_variance[..., 0] - 1
+        first = 0.5 * (q[..., 0] * first.sum(dim=2)).sum(dim=1)
+        return torch.cat([first[:, None], later], dim=1)
+
+    def _classes(self, q: Tensor, entropy: Tensor, sample: Tensor) -> Tensor:
+        """Divergence of the posterior of the classes from what those before foretell."""
+        led = torch.einsum("kd,bjdt->bjkt", self.lead, sample[..., :-1])
+        log_p = F.log_softmax(led + self.stay[:, :, None], dim=2)
+        later = -torch.einsum("bjt,bkt,bjkt->bt", q[..., :-1], q[..., 1:], log_p)
+        first = q.new_full((len(q), 1), math.log(q.shape[1]))
+        return torch.cat([first, later], dim=1) - entropy
