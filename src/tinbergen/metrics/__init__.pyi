@@ -8,6 +8,7 @@ from .bootstrap import pooled_interval as pooled_interval
 from .bootstrap import ratio_intervals as ratio_intervals
 from .calibration import CalibrationScores as CalibrationScores
 from .calibration import calibration_scores as calibration_scores
+from .choosing import choose_diverse as choose_diverse
 from .classification import ClassScores as ClassScores
 from .classification import accuracy as accuracy
 from .classification import balanced_accuracy as balanced_accuracy
