@@ -1,9 +1,15 @@
 from .heuristics import Rule as Rule
 from .heuristics import label_by_rules as label_by_rules
 from .heuristics import normalise as normalise
+from .movies import behaviour_movie as behaviour_movie
 from .registry import SEGMENTERS as SEGMENTERS
 from .registry import segmenter_class as segmenter_class
 from .scaling import Scaler as Scaler
 from .segmenter import Segmenter as Segmenter
+from .suggesting import Clips as Clips
+from .suggesting import export_clips as export_clips
+from .suggesting import read_answers as read_answers
+from .suggesting import suggest_clips as suggest_clips
+from .suggesting import undecided as undecided
 from .thinning import ThinLabels as ThinLabels
 from .thinning import thin_labels as thin_labels
