@@ -95,7 +95,7 @@ def train(
     if run.status["state"] == "done":
         return run
     stopped: PreemptedError | None = None
-    with run.writing():
+    with run.writing(split=split):
         for note in [*training.notes, *(validation.notes if validation else ())]:
             run.note(note)
         print(_plan(config, training), file=sys.stderr)
