@@ -67,17 +67,11 @@ class TestUndecided:
 
 class TestSuggesting:
     def test_undecided_stretches_come_first_and_differ(self):
-        clips = suggest_clips([prediction("a"), prediction("b", seed=1)], 4, length=2.0)
-        found = {(row.recording, row.start) for row in clips.table.itertuples()}
-        assert (
-            found == {(name, start) for name in "ab" for start in (4.0, 6.0, 14.0, 16.0)} & found
-        )
         one = suggest_clips([prediction("a")], 2, length=2.0).table
-        assert (
-            sorted(one["start"]) == [4.0, 14.0]
-            or sorted(one["start"]) == [6.0, 16.0]
-            or ({s // 10 for s in one["start"]} == {0, 1})
-        )
+        assert {row.start < 10 for row in one.itertuples()} == {True, False}  # one of either kind
+        assert set(one["start"]) <= {4.0, 6.0, 14.0, 16.0}
+        two = suggest_clips([prediction("a"), prediction("b", seed=1)], 4, length=2.0).table
+        assert set(two["start"][:2]) <= {4.0, 6.0, 14.0, 16.0}
         assert "entropy: " in one["why"][0] and " or " in one["why"][0]
         assert (np.diff(one["worth"]) <= 0).all()
 

@@ -24,7 +24,8 @@ NOTHING = "none"
 """What is written as the label of a clip in which none of the classes happens."""
 
 _COLUMNS = ("recording", "start", "stop", "label", "worth", "why")
-_SHARE = 0.2  # at most this share of the clips counts as undecided
+_SHARE = 0.2  # of the clips, from which some are chosen
+_CHOICE = 3  # at least so many clips for each that is chosen
 
 
 def undecided(
@@ -93,8 +94,9 @@ def suggest_clips(
 ) -> Clips:
     """Choose clips to label next.
 
-    Recordings are cut into clips; of the most undecided fifth, the most undecided comes first,
-    and each next one is the clip that is farthest from those chosen, times how undecided it is.
+    Recordings are cut into clips; of the most undecided ones (a fifth, at least 3 ``n``), the most
+    undecided comes first, and each next one is the clip that is farthest from those chosen, times
+    how undecided it is.
 
     Parameters
     ----------
@@ -137,7 +139,7 @@ def suggest_clips(
         raise DataError("No clip is left to label: all frames of these recordings have labels.")
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     worth = table["worth"].to_numpy()
-    hard = np.argsort(-worth, kind="stable")[: max(n, int(_SHARE * len(worth)))]
+    hard = np.argsort(-worth, kind="stable")[: max(_CHOICE * n, int(_SHARE * len(worth)))]
     vectors = np.stack(what)
     spread = vectors.std(axis=0)
     vectors = (vectors / np.where(spread > 0, spread, 1.0))[hard]
