@@ -13,7 +13,7 @@ from tinbergen.errors import DataError
 from tinbergen.recordings import FrameSource, Keypoints, Labels, nearest, write_video
 
 _MOST_FPS = 30.0
-_BODY = 2.5  # side of a crop, in lengths of the animal
+_BODY = 1.5  # side of a crop, in lengths of the animal with its tail
 _BORDER = 3  # px, white while the behaviour holds
 
 
@@ -51,7 +51,7 @@ def behaviour_movie(
     labels, videos
         Recording -> its labels (of people or of a model), and its video.
     keypoints
-        Recording -> keypoints: a cell shows the animal, as far around it as 2.5 times its length;
+        Recording -> keypoints: a cell shows the animal, as far around it as 1.5 times its length;
         without them, the whole image.
     n
         Bouts at most, drawn from all recordings.
@@ -146,8 +146,11 @@ def _box(pose: Keypoints, bout: _Bout) -> tuple[float, float, float] | None:
 
 def _crop(image: np.ndarray, box: tuple[float, float, float] | None, size: int) -> np.ndarray:
     height, width = image.shape[:2]
-    side = float(max(height, width)) if box is None else box[2]
-    x, y = (width / 2, height / 2) if box is None else box[:2]
+    x, y, side = width / 2, height / 2, float(max(height, width))
+    if box is not None:
+        side = min(box[2], height, width)
+        x = np.clip(box[0], side / 2, width - side / 2)  # the crop stays inside the image
+        y = np.clip(box[1], side / 2, height - side / 2)
     scale = size / max(side, 1.0)
     shift = np.array([[scale, 0, size / 2 - scale * x], [0, scale, size / 2 - scale * y]])
     return cv2.warpAffine(image, shift, (size, size), flags=cv2.INTER_AREA)
