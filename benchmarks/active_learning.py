@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tinbergen.actions import FeatureConfig, features_of, segmenter_class, suggest_clips
+from tinbergen.actions import FeatureConfig, LogisticFrames, features_of, suggest_clips
 from tinbergen.actions.ensembles import combined
 from tinbergen.actions.model import Prediction
 from tinbergen.metrics import frame_scores
@@ -45,7 +46,7 @@ def fitted(x: list[np.ndarray], codes: list[np.ndarray], seed: int) -> list:
         some = [np.where(_blocks(rng, len(c)), c, -1) for c in codes]
         counts = np.bincount(np.concatenate(some)[np.concatenate(some) >= 0], minlength=3)
         some = some if (counts > 0).all() else codes
-        members.append(segmenter_class("logistic")(random_state=0).fit(x, some))
+        members.append(LogisticFrames().fit(x, some))
     return members
 
 
@@ -63,7 +64,7 @@ def main() -> None:
     x_test, y_test = map(list, zip(*(data[n] for n in TEST), strict=True))
     x, y = map(list, zip(*(data[n] for n in TRAIN), strict=True))
     times = [np.arange(len(each)) / FPS for each in y]
-    found: dict[str, list[list[float]]] = {"random": [], "entropy": [], "disagreement": []}
+    found: dict[Any, list[list[float]]] = {"random": [], "entropy": [], "disagreement": []}
     for way, curves in found.items():
         for seed in range(given.seeds):
             rng = np.random.default_rng(seed)
@@ -84,8 +85,8 @@ def main() -> None:
                     }
                     clips = suggest_clips(
                         predictions, PER_ROUND, length=CLIP, by=way, labelled=seen
-                    ).table
-                    chosen = [(int(row.recording), row.start) for row in clips.itertuples()]
+                    )
+                    chosen = [(int(row.recording), row.start) for row in clips.rows]
                 for s, start in chosen:
                     watched[s] = watched[s] | Intervals([start], [start + CLIP])
                 codes = [

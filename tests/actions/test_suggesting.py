@@ -67,26 +67,27 @@ class TestUndecided:
 
 class TestSuggesting:
     def test_undecided_stretches_come_first_and_differ(self):
-        one = suggest_clips([prediction("a")], 2, length=2.0).table
-        assert {row.start < 10 for row in one.itertuples()} == {True, False}  # one of either kind
-        assert set(one["start"]) <= {4.0, 6.0, 14.0, 16.0}
-        two = suggest_clips([prediction("a"), prediction("b", seed=1)], 4, length=2.0).table
-        assert set(two["start"][:2]) <= {4.0, 6.0, 14.0, 16.0}
-        assert "entropy: " in one["why"][0] and " or " in one["why"][0]
-        assert (np.diff(one["worth"]) <= 0).all()
+        one = suggest_clips([prediction("a")], 2, length=2.0)
+        assert {row.start < 10 for row in one.rows} == {True, False}  # one of either kind
+        assert {row.start for row in one.rows} <= {4.0, 6.0, 14.0, 16.0}
+        assert "entropy: " in one.rows[0].why and " or " in one.rows[0].why
+        two = suggest_clips([prediction("a"), prediction("b", seed=1)], 4, length=2.0)
+        assert {row.start for row in two.rows[:2]} <= {4.0, 6.0, 14.0, 16.0}
+        worth = [row.worth for row in two.rows]
+        assert worth == sorted(worth, reverse=True)
 
     def test_an_ensemble_is_asked_where_its_members_differ(self):
-        clips = suggest_clips([prediction("a", members=4)], 1, length=2.0).table
-        assert 14.0 <= clips["start"][0] <= 16.0
-        assert clips["why"][0].startswith("disagreement: ")
+        (clip,) = suggest_clips([prediction("a", members=4)], 1, length=2.0).rows
+        assert 14.0 <= clip.start <= 16.0
+        assert clip.why.startswith("disagreement: ")
 
     def test_what_is_labelled_is_not_suggested(self):
         done = Labels(
             pd.DataFrame([(4.0, 9.0, "rest")], columns=["start", "stop", "label"]), CLASSES
         )
-        clips = suggest_clips([prediction("a")], 3, length=2.0, labelled={"a": done}).table
+        clips = suggest_clips([prediction("a")], 3, length=2.0, labelled={"a": done})
         inside = done.observed
-        for row in clips.itertuples():
+        for row in clips.rows:
             assert not (Intervals([row.start], [row.stop]) & inside).duration
         everything = Labels(done.table, CLASSES, Intervals([0], [20]))
         with pytest.raises(DataError, match="No clip is left"):
@@ -96,7 +97,7 @@ class TestSuggesting:
         one = prediction("a")
         times = one.times + np.where(np.arange(len(one.times)) >= 120, 30.0, 0.0)
         jumped = Prediction("a", CLASSES, times, one.probabilities, one.codes)
-        for row in suggest_clips([jumped], 20, length=1.5).table.itertuples():
+        for row in suggest_clips([jumped], 20, length=1.5).rows:
             assert not row.start < 6.0 + 1e-6 < 36.0 <= row.stop
 
     def test_answers_come_back(self, tmp_path):
@@ -183,12 +184,12 @@ class TestMovies:
         ((name, recording),) = study.items()
         video = next(iter(recording.videos.values()))
         labels = next(s for s in recording.streams.values() if isinstance(s, Labels))
-        label = labels.table["label"].mode()[0]
+        label = labels.rows[0].label
         pose = {name: recording["keypoints"]}
         n = behaviour_movie(
             tmp_path / "m.mp4", label, {name: labels}, {name: video}, keypoints=pose, n=5, size=64
         )
-        expected = min(5, (labels.table["label"] == label).sum())
+        expected = min(5, sum(row.label == label for row in labels.rows))
         assert n == expected
         movie = Video(tmp_path / "m.mp4")
         side = int(np.ceil(np.sqrt(n))) * 64

@@ -26,8 +26,8 @@ PER_FRAME = ("one-hot", "integer", "caltech")
 
 def same(one: Labels, other: Labels) -> None:
     order = ["start", "stop", "label", "individual"]
-    tables = [each.table.sort_values(order).reset_index(drop=True) for each in (one, other)]
-    pd.testing.assert_frame_equal(*tables)
+    ours, theirs = (e.table.sort_values(order).reset_index(drop=True) for e in (one, other))
+    pd.testing.assert_frame_equal(ours, theirs)
     assert one.classes == other.classes
     assert one.observed == other.observed
 

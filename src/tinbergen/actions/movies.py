@@ -75,7 +75,8 @@ def behaviour_movie(
         _Bout(name, row.start, row.stop, row.individual)
         for name, each in labels.items()
         if name in videos
-        for row in each.table.loc[each.table["label"] == label].itertuples()
+        for row in each.rows
+        if row.label == label
     ]
     if not bouts:
         raise DataError(f"No recording with a video holds a bout of {label!r}.")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -76,6 +76,11 @@ class Clips:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def rows(self) -> list[Any]:
+        """The table, a named tuple a row."""
+        return list(self.table.itertuples(index=False))
 
     def write(self, path: str | os.PathLike) -> None:
         """Write a CSV to be filled in; :func:`read_answers` reads it."""
@@ -185,7 +190,7 @@ def export_clips(
         If a recording has no video, or shows nothing then.
     """
     written = []
-    for number, row in enumerate(clips.table.itertuples(), 1):
+    for number, row in enumerate(clips.rows, 1):
         if row.recording not in videos:
             raise DataError(f"The recording {row.recording!r} has no video to cut clips from.")
         video = videos[row.recording].view(gray=False)
@@ -245,5 +250,5 @@ def read_answers(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, L
     for recording, clips in found.items():
         table = pd.DataFrame(clips, columns=["start", "stop", "label", "individual"])
         watched = Intervals(table["start"], table["stop"])
-        answers[recording] = Labels(table.loc[table["label"] != NOTHING], classes, watched)
+        answers[recording] = Labels(table.loc[table["label"] != NOTHING], tuple(classes), watched)
     return answers

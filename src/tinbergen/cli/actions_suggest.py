@@ -70,7 +70,7 @@ def suggest(
         predictions, number, length=length, by=None if by is None else by.value, labelled=known
     )
     clips.write(out)
-    for row in clips.table.itertuples():
+    for row in clips.rows:
         print(f"{row.recording} {row.start:.2f} to {row.stop:.2f} s: {row.why}")
     print(out)
     if videos is not None:

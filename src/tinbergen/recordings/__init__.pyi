@@ -42,6 +42,7 @@ from .labelled_frames import LabelledFrames as LabelledFrames
 from .labelled_frames import read_labelled_frames as read_labelled_frames
 from .labelled_frames import write_labelled_frames as write_labelled_frames
 from .labels import UNLABELLED as UNLABELLED
+from .labels import LabelRow as LabelRow
 from .labels import Labels as Labels
 from .left_out import LeftOut as LeftOut
 from .lightning_pose import read_lightning_pose_csv as read_lightning_pose_csv

@@ -328,9 +328,7 @@ def _lost_time(labels: Labels, frames: np.ndarray, matrix: np.ndarray) -> tuple[
     """Say which bouts are shorter than a frame, and so in none."""
     gone = sum(
         not labels_inside.any()
-        for labels_inside in (
-            (frames >= row.start) & (frames < row.stop) for row in labels.table.itertuples()
-        )
+        for labels_inside in ((frames >= row.start) & (frames < row.stop) for row in labels.rows)
     )
     return (f"{gone} bouts between two frames, or beyond the last one",) if gone else ()
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tinbergen.errors import DataError
 from tinbergen.recordings.intervals import Intervals
-from tinbergen.recordings.labels import Labels
+from tinbergen.recordings.labels import LabelRow, Labels
 
 
 class Merged(NamedTuple):
@@ -53,23 +53,18 @@ def merge_labels(labels: Labels, corrections: Labels) -> Merged:
             "are (individual)."
         )
     classes = (*labels.classes, *(c for c in corrections.classes if c not in labels.classes))
-    old = labels.table
-    touched = old["individual"].isin(whose) if whose else pd.Series(True, index=old.index)
-    rows = [
-        (start, stop, row.label, row.individual)
-        for row in old.loc[touched].itertuples()
-        for start, stop in _pieces(row.start, row.stop, corrections.observed)
-    ]
-    cut = pd.DataFrame(rows, columns=list(old.columns))
-    parts = [part for part in (old.loc[~touched], cut, corrections.table) if len(part)]
-    table = pd.concat(parts) if parts else old
+    rows = list(corrections.rows)
+    for row in labels.rows:
+        if whose and row.individual not in whose:
+            rows.append(row)
+            continue
+        rest = Intervals([row.start], [row.stop]) - corrections.observed
+        rows += [
+            row._replace(start=a, stop=b) for a, b in zip(rest.starts, rest.stops, strict=True)
+        ]
+    table = pd.DataFrame(rows, columns=list(LabelRow._fields))
     merged = Labels(table, classes, labels.observed | corrections.observed)
     return Merged(merged, *_counted(labels, merged, corrections.observed))
-
-
-def _pieces(start: float, stop: float, without: Intervals) -> list[tuple[float, float]]:
-    rest = Intervals([start], [stop]) - without
-    return list(zip(rest.starts.tolist(), rest.stops.tolist(), strict=True))
 
 
 def _counted(old: Labels, new: Labels, looked: Intervals) -> tuple[float, float, float]:
