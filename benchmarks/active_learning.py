@@ -26,7 +26,7 @@ TRAIN = (1, 5, 8, 12, 24, 25, 27, 35, 40, 42, 43)
 TEST = (46, 51, 53, 54, 58)
 FPS = 20.0
 CLIP, PER_ROUND, ROUNDS = 5.0, 10, 6
-FEATURES = FeatureConfig(windows=(1.0, 5.0))
+FEATURES = FeatureConfig(windows=(2.0,))
 
 
 def session(folder: Path, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +46,7 @@ def fitted(x: list[np.ndarray], codes: list[np.ndarray], seed: int) -> list:
         some = [np.where(_blocks(rng, len(c)), c, -1) for c in codes]
         counts = np.bincount(np.concatenate(some)[np.concatenate(some) >= 0], minlength=3)
         some = some if (counts > 0).all() else codes
-        members.append(LogisticFrames().fit(x, some))
+        members.append(LogisticFrames(lags=0).fit(x, some))
     return members
 
 
