@@ -43,6 +43,7 @@ class TCN(GradientSegmenter):
 
     blocks: int = 4
     stride: int = 4
+    learning_rate: float = 2e-3
     softened: float = 0.1
     taps: int = 9
     slope: float = 0.05
@@ -86,6 +87,7 @@ class ReferenceTCN(TCN):
     normed: bool = True
     dropout: float = 0.1
     scaling: str = "session"  # type: ignore[assignment]
+    learning_rate: float = 1e-3
     smoothness: float = 0.0
     softened: float = 0.0
     length: int = 500
