@@ -104,7 +104,7 @@ class SwitchingDynamics(nn.Module):
         return -0.5 * ((q * distance).sum(dim=1) + constant)
 
     def _latents(self, q: Tensor, mean: Tensor, log_variance: Tensor, variance: Tensor) -> Tensor:
-        """Expected divergence from the dynamics, summed over both classes."""
+        """Return the expected divergence from the dynamics, summed over both classes."""
         noise = self.log_noise.exp()[:, :, None]
         # (batch, class before, class, latent, time - 1)
         ahead = torch.einsum("kde,bjet->bjkdt", self.dynamics, mean[..., :-1])
@@ -119,7 +119,7 @@ class SwitchingDynamics(nn.Module):
         return torch.cat([first[:, None], later], dim=1)
 
     def _classes(self, q: Tensor, entropy: Tensor, sample: Tensor) -> Tensor:
-        """Divergence of the posterior of the classes from what those before foretell."""
+        """Return the divergence of the classes from what those before them foretell."""
         led = torch.einsum("kd,bjdt->bjkt", self.lead, sample[..., :-1])
         log_p = F.log_softmax(led + self.stay[:, :, None], dim=2)
         later = -torch.einsum("bjt,bkt,bjkt->bt", q[..., :-1], q[..., 1:], log_p)
