@@ -19,7 +19,7 @@ from tinbergen.actions.decoding import (
 from tinbergen.errors import ConfigError
 from tinbergen.metrics import bout_statistics
 from tinbergen.saving import Saved
-from tinbergen.statespace import viterbi
+from tinbergen.statespace.chains import viterbi
 
 Path = Literal["frames", "sticky", "semi_markov"]
 _FLOOR = 1e-9

@@ -38,6 +38,7 @@ class _Fitted(Segmenter):
     scaler_: Scaler
     best_epoch_: float | None
     score_: float | None
+    resumable: ClassVar[bool] = True
     _parts: ClassVar[Mapping[str, type[Saved]]] = {"scaler_": Scaler}
 
 

@@ -33,6 +33,8 @@ class Segmenter(Saved, ABC):
 
     needs_labels: ClassVar[bool] = True
     """Whether :meth:`fit` refuses sequences without any label."""
+    resumable: ClassVar[bool] = False
+    """Whether :meth:`fit` takes ``weak`` labels, and a ``run`` folder to resume from."""
 
     classes_: tuple[str, ...]
     absent_: tuple[str, ...]

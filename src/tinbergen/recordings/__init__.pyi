@@ -32,12 +32,15 @@ from .intervals import Intervals as Intervals
 from .intervals import nearest as nearest
 from .keypoints import Keypoints as Keypoints
 from .kilosort import read_kilosort as read_kilosort
+from .label_files import LabelFile as LabelFile
+from .label_files import open_labels as open_labels
+from .label_files import read_labels as read_labels
+from .label_files import write_labels as write_labels
 from .labelled_frames import LabelledFrames as LabelledFrames
 from .labelled_frames import read_labelled_frames as read_labelled_frames
 from .labelled_frames import write_labelled_frames as write_labelled_frames
 from .labels import UNLABELLED as UNLABELLED
 from .labels import Labels as Labels
-from .labels import read_labels as read_labels
 from .left_out import LeftOut as LeftOut
 from .lightning_pose import read_lightning_pose_csv as read_lightning_pose_csv
 from .nwb import read_nwb as read_nwb

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
 from tinbergen.files import atomic_write
 from tinbergen.recordings.intervals import Bins, Intervals
 
@@ -86,7 +85,7 @@ class Labels:
             codes = (codes[:, None] == np.arange(len(classes))).astype(int)
         else:
             known = (codes != UNLABELLED).all(axis=1)
-        stops = _frame_stops(times)
+        stops = frame_stops(times)
         rows = [
             (start, stop, classes[k], individual)
             for k in range(len(classes))
@@ -173,7 +172,7 @@ class Labels:
         return np.divide(filled, looked[:, None], out=shares, where=looked[:, None] > 0)
 
     def write(self, path: str | os.PathLike) -> None:
-        """Write a CSV ``start,stop,label,individual``; :func:`read_labels` reads it back.
+        """Write a CSV ``start,stop,label,individual``, which ``read_labels`` gives back.
 
         Observed time without a label is written as rows with an empty label.
         """
@@ -184,28 +183,6 @@ class Labels:
         table = pd.concat(rows).sort_values("start") if rows else self.table
         with atomic_write(path) as file:
             table.to_csv(file, index=False, lineterminator="\n")
-
-
-def read_labels(path: str | os.PathLike, classes: Sequence[str] = ()) -> Labels:
-    """Read a CSV with the columns start, stop (s), label and, if wanted, individual.
-
-    A row with an empty label says that somebody looked and saw none of the classes.
-
-    Raises
-    ------
-    MissingFileError, DataError
-        Naming the column or row that is not as it should be.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a CSV of labels at {path}, found none.")
-    try:
-        table = pd.read_csv(path, dtype={"label": str, "individual": str}, keep_default_na=False)
-        table = _clean(table)
-        observed = Intervals(table["start"], table["stop"])
-        return Labels(table.loc[table["label"] != ""], tuple(classes), observed)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def _clean(table: pd.DataFrame) -> pd.DataFrame:
@@ -231,7 +208,8 @@ def _clean(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["start", "stop"], kind="stable").reset_index(drop=True)
 
 
-def _frame_stops(times: np.ndarray) -> np.ndarray:
+def frame_stops(times: np.ndarray) -> np.ndarray:
+    """Return when each frame ends: when the next one begins; the last, after the median step."""
     covered = Intervals.of_samples(times)
     stops = np.append(times[1:], np.inf)
     at = np.searchsorted(covered.starts, times, side="right") - 1
