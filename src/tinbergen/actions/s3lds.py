@@ -18,9 +18,12 @@ from tinbergen.actions.switching import Bound, SwitchingDynamics
 from tinbergen.actions.tcn import TCN
 from tinbergen.errors import ConfigError
 from tinbergen.nn.temporal import TemporalConvolutions
+from tinbergen.training import TrainConfig
+from tinbergen.training.optim import adamw
 
 _REACH = (1, 2)  # dilations of the encoder of the latents
-_LEAST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE = -8.0, 4.0
+_FASTER = 20.0  # learning rate of the generative model, against that of the networks
+_LEAST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE = -12.0, 4.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -154,6 +157,7 @@ class S3Network(nn.Module):
         self.classifier, self.encoder, self.dynamics = classifier, encoder, dynamics
         self.named = named
         self.classes, self.latents = dynamics.offset.shape
+        self.project = nn.Conv1d(dynamics.loading.shape[0], self.latents, 1)
         self.posterior = nn.Conv1d(width, 2 * self.classes * self.latents, 1)
         self.reach, self.stride = classifier.reach, classifier.stride
 
@@ -176,6 +180,16 @@ class S3Network(nn.Module):
             out |= {f"bound_{name}": value for name, value in terms._asdict().items()}
         return out
 
+    @torch.no_grad()
+    def start_from(self, x: Tensor) -> None:
+        """Begin with principal components of the features ``(channel, frame)`` as latents."""
+        projection, variance = self.dynamics.start_from(x)
+        self.project.weight.copy_(projection[:, :, None])
+        self.project.bias.copy_(-projection @ self.dynamics.mean)
+        self.posterior.weight.zero_()
+        start = torch.stack([torch.zeros_like(variance), variance.log()])
+        self.posterior.bias.copy_(start[:, None].expand(2, self.classes, -1).reshape(-1))
+
     def noise(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Draw what :meth:`forward` needs for ``x`` ``(batch, channel, time)``."""
         shape = (len(x), self.classes, self.latents, x.shape[2])
@@ -190,6 +204,7 @@ class S3Network(nn.Module):
     ) -> Bound:
         encoded = self.posterior(self.encoder(x, inside)).float()
         encoded = encoded.reshape(len(x), 2, self.classes, self.latents, -1)
+        mean = encoded[:, 0] + self.project(x).float()[:, None]
         log_variance = encoded[:, 1].clamp(_LEAST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE)
         known = codes != UNLABELLED
         log_q = F.log_softmax(logits.float(), dim=1)
@@ -198,7 +213,7 @@ class S3Network(nn.Module):
         q = torch.where(known[:, None], label, free)
         entropy = -(free * log_q).sum(dim=1).masked_fill(known, 0.0)
         with torch.autocast(x.device.type, enabled=False):
-            return self.dynamics(x.float(), q, entropy, encoded[:, 0], log_variance, noise)
+            return self.dynamics(x.float(), q, entropy, mean, log_variance, noise)
 
 
 class S3Task(SegmentationTask):
@@ -209,8 +224,19 @@ class S3Task(SegmentationTask):
     def build(self) -> nn.Module:
         """Return a new network, the model of the features begun with principal components."""
         network = super().build()
-        network.dynamics.start_from(self.frames.x)
+        network.start_from(self.frames.x)
         return network
+
+    def optimizer(self, model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+        """Return AdamW in which the few parameters of the generative model learn faster."""
+        optimizer = adamw(model, config)
+        own = [p for name, p in model.named_parameters() if "dynamics." in name]
+        among = {id(p) for p in own}
+        for group in optimizer.param_groups:
+            group["params"] = [p for p in group["params"] if id(p) not in among]
+        faster = _FASTER * config.learning_rate
+        optimizer.add_param_group({"params": own, "lr": faster, "weight_decay": 0.0})
+        return optimizer
 
     def _run(self, model: nn.Module, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         shape = (len(batch["x"]), self.model._outputs, self.model.n_latents, batch["x"].shape[2])
