@@ -32,7 +32,6 @@ from tinbergen.actions import (
     TCN,
     Decoder,
     FeatureConfig,
-    Segmenter,
     features_of,
     thin_labels,
 )
@@ -53,7 +52,7 @@ FEATURES = {
     "social": FeatureConfig(sets=("social",), velocity=False),
     "social and velocities": FeatureConfig(sets=("social",)),
 }
-MODELS: dict[str, tuple[type[Segmenter], dict[str, Any]]] = {
+MODELS: dict[str, tuple[type[TCN], dict[str, Any]]] = {
     "tcn": (TCN, {}),
     "pseudo-labels": (TCN, {"pseudo": 0.9}),
     "s3lds": (S3LDS, {}),
@@ -119,7 +118,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="How few labels do.")
     parser.add_argument("data", type=Path, help="folder with dlc/ and annotations/")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--features", nargs="+", choices=FEATURES, default=list(FEATURES)[:2])

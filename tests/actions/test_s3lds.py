@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,9 +146,9 @@ def simulated(seed: int, frames: int = 400):
     return y[:, None] * [1.0, -1.0, 0.5] + rng.normal(size=(frames, 3)), y
 
 
-SMALL = {"blocks": 2, "width": 8, "epochs": 3, "length": 100, "batch_size": 2}
+SMALL: dict[str, Any] = {"blocks": 2, "width": 8, "epochs": 3, "length": 100, "batch_size": 2}
 # What the classifier learns is the same; the norm of the whole gradient is not.
-SAME = SMALL | {"clip": 0.0}
+SAME: dict[str, Any] = SMALL | {"clip": 0.0}
 
 
 def few(codes: np.ndarray) -> np.ndarray:
@@ -188,11 +189,16 @@ class TestGradients:
         task = model._task(frames, None, 100)
         torch.manual_seed(0)
         network = task.build().train()
-        batch = frames.take(np.array([[0, 0], [1, 0]]), 60) | {"share": 1.0}
+        batch: dict[str, Any] = frames.take(np.array([[0, 0], [1, 0]]), 60)
+        batch["share"] = 1.0
         return task, network, batch
 
     def loss(self, task, network, batch):
         return task.loss(network, batch, torch.Generator().manual_seed(0))["loss"]
+
+    def terms(self, out):
+        names = ("reconstruction", "latents", "classes")
+        return torch.stack([out[f"bound_{name}"] for name in names], dim=2)
 
     def test_unlabelled_frames_teach_the_classifier_through_the_bound_alone(self):
         none = [np.full(60, -1)] * 2
@@ -265,8 +271,8 @@ def test_bound_of_the_fitted_model_grows_with_training():
     x, _ = zip(*(simulated(i) for i in range(2)), strict=True)
     codes = [np.full(400, -1) for _ in x]
     codes[0][:2] = 0, 1
-    short = S3LDS(**SMALL | {"epochs": 1}, annealed=0.0).fit(x, codes).bound(x)
-    longer = S3LDS(**SMALL | {"epochs": 15}, annealed=0.0).fit(x, codes).bound(x)
+    short = S3LDS(**{**SMALL, "epochs": 1}, annealed=0.0).fit(x, codes).bound(x)
+    longer = S3LDS(**{**SMALL, "epochs": 15}, annealed=0.0).fit(x, codes).bound(x)
     assert sum(longer) > sum(short)
 
 

@@ -130,7 +130,8 @@ class StateSegmenter(Segmenter):
         if not labelled:
             self.classes_ = tuple(f"state {k}" for k in range(self.n_states))
             self.absent_ = ()
-        clamped = labelled and self.labels == "clamp"
+        how = self.labels
+        clamped = labelled and how == "clamp"
         present = np.array([i for i, c in enumerate(self.classes_) if c not in self.absent_])
         if clamped and self.n_states < len(present):
             raise ConfigError(
@@ -148,10 +149,10 @@ class StateSegmenter(Segmenter):
                 kept = dict(self._fitted)
         vars(self).update(kept)
         self.state_classes_ = owner
-        if labelled and not clamped:
+        if labelled and how != "clamp":
             states = [each.argmax(axis=1) for each in self._expect(x, free).states]
             table = contingency(states, codes, self.n_states, len(self.classes_))
-            self.state_classes_ = match_states(table, self.labels)
+            self.state_classes_ = match_states(table, how)
 
     def _run(self, x: list[np.ndarray], allowed: list[np.ndarray], seed: int) -> None:
         """One run of expectation maximisation from states that k-means guesses."""
