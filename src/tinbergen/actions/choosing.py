@@ -10,11 +10,11 @@ import pandas as pd
 
 from tinbergen.actions.decoder import Decoder, fit_temperature
 from tinbergen.errors import DataError
-from tinbergen.metrics import frame_scores, segment_scores
+from tinbergen.metrics import bout_statistics, frame_scores, segment_scores
 
-_WINDOWS = (1, 15, 31, 61)
-_STAYS = (0.99, 0.999, 0.9999)
-_WEIGHTS = (0.03, 0.1, 0.3)
+_WINDOWS = (1, 7, 15, 31, 61)
+_STAYS = (0.9, 0.95, 0.99, 0.999, 0.9999)
+_WEIGHTS = (0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +24,12 @@ class Choice:
     Attributes
     ----------
     decoder
-        The best one, fitted.
+        The one that was chosen, fitted.
     table
-        A row a candidate: its settings, ``macro_f1``, ``f1_50``, ``edit`` and ``score``.
+        A row a candidate: its settings, ``macro_f1``, ``f1_50``, ``edit`` and their mean ``score``
+        over all recordings, ``bouts`` (their number), ``behind`` and ``error`` (how far it is
+        behind the best one on average over recordings, and the standard error of that), and
+        whether it was ``chosen``.
     """
 
     decoder: Decoder
@@ -40,7 +43,12 @@ def choose_decoder(
     training: Sequence[np.ndarray] | None = None,
     candidates: Sequence[Decoder] | None = None,
 ) -> Choice:
-    """Return the decoder with the best mean of macro F1, segmental F1@50 and edit score.
+    """Return the decoder that changes least, of those that are as good as the best.
+
+    Good is the mean of macro F1, segmental F1@50 and edit score. As good as the best is what is no
+    more than a standard error behind it (of the differences between recordings): of these the one
+    that leaves the most bouts is taken, since others may have shorter bouts than these recordings
+    (the one-standard-error rule, Hastie, Tibshirani & Friedman 2009, section 7.10).
 
     Parameters
     ----------
@@ -65,15 +73,29 @@ def choose_decoder(
     classes = probabilities[0].shape[1]
     if candidates is None:
         candidates = default_candidates(fit_temperature(probabilities, codes))
-    rows, fitted = [], []
+    scored = [i for i, each in enumerate(codes) if (np.asarray(each) >= 0).any()]
+    rows, fitted, each_recording = [], [], []
     for candidate in candidates:
         decoder = type(candidate)(**candidate.parameters).fit(training or codes, classes)
         found = decoder.decode(probabilities)
         scores = decoding_scores(codes, found, classes)
-        rows.append({**candidate.parameters, **scores, "score": np.mean(list(scores.values()))})
+        of_bouts = bout_statistics(found, classes, [np.asarray(each) >= 0 for each in codes])
+        row = {**candidate.parameters, **scores, "score": np.mean(list(scores.values()))}
+        rows.append({**row, "bouts": int(of_bouts.counts.sum())})
+        own = [decoding_scores([codes[i]], [found[i]], classes) for i in scored]
+        each_recording.append([np.nanmean(list(values.values())) for values in own])
         fitted.append(decoder)
     table = pd.DataFrame(rows)
-    return Choice(fitted[int(table["score"].argmax())], table)
+    values = np.array(each_recording)
+    behind = values[int(table["score"].argmax())] - values
+    table["behind"] = behind.mean(axis=1)
+    table["error"] = behind.std(axis=1, ddof=1) / len(scored) ** 0.5 if len(scored) > 1 else 0.0
+    as_good = (table["behind"] <= table["error"]) & (
+        (table["score"] >= table["score"].max()) | (len(scored) > 1)
+    )
+    best = int(table["bouts"].where(as_good, -1).argmax())
+    table["chosen"] = np.arange(len(table)) == best
+    return Choice(fitted[best], table)
 
 
 def decoding_scores(

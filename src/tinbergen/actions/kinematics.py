@@ -153,13 +153,13 @@ def window_statistics(values: np.ndarray, window: int) -> tuple[np.ndarray, np.n
         raise DataError(f"window: expected an odd number of frames, found {window}.")
     known = np.isfinite(values)
     # Squares of values far from 0 would drown their deviations.
-    centre = np.nanmean(values, axis=0, where=known) if len(values) else np.zeros(values.shape[1])
-    clean = np.where(known, values - np.nan_to_num(centre), 0.0)
+    centre = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    clean = np.where(known, values - centre, 0.0)
     n, total, squares = (_window_sum(each, window) for each in (known, clean, clean**2))
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / n
         variance = np.maximum(squares / n - mean**2, 0.0)
-    return mean + np.nan_to_num(centre), np.sqrt(variance)
+    return mean + centre, np.sqrt(variance)
 
 
 def _window_sum(values: np.ndarray, window: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from tinbergen.errors import DataError, MissingFileError
+from tinbergen.report.behaviour_results import BehaviourResults, read_behaviour_results
 from tinbergen.report.files import read_images, read_json, read_table, read_text
 from tinbergen.report.neural_results import NeuralResults, read_neural_results
 from tinbergen.report.scores import Summary
@@ -72,6 +73,8 @@ class RunResults:
         Tables of ``diagnostics/tasks.csv`` and ``diagnostics/transfer.csv``.
     neural
         What a run wrote that predicts spikes, or predicts from them.
+    behaviour
+        What a run wrote that names behaviours.
     """
 
     path: Path
@@ -90,6 +93,7 @@ class RunResults:
     tasks: pd.DataFrame | None
     transfer: pd.DataFrame | None
     neural: NeuralResults
+    behaviour: BehaviourResults
 
 
 def read_results(run: str | os.PathLike) -> RunResults:
@@ -137,6 +141,7 @@ def read_results(run: str | os.PathLike) -> RunResults:
         tasks=read_table(figures / "tasks.csv", _TASK_COLUMNS, _TASK_TEXTS),
         transfer=read_table(figures / "transfer.csv", _TRANSFER_COLUMNS, _TRANSFER_TEXTS),
         neural=read_neural_results(figures),
+        behaviour=read_behaviour_results(figures),
     )
 
 
