@@ -170,7 +170,7 @@ class TestIsTheSupervisedModel:
     def test_without_weight_on_the_bound(self):
         x, y = simulated(0)
         plain = TCN(**SAME).fit([x], [few(y)]).predict_proba([x])[0]
-        model = S3LDS(**SAME, generative=0.0).fit([x], [few(y)]).predict_proba([x])[0]
+        model = S3LDS(**SAME, generative=0.0, balance=0.0).fit([x], [few(y)]).predict_proba([x])[0]
         np.testing.assert_allclose(model, plain, atol=1e-5)
 
     def test_but_not_with_few_labels(self):
@@ -181,8 +181,9 @@ class TestIsTheSupervisedModel:
 
 
 class TestGradients:
-    def task(self, codes, **settings):
-        model = S3LDS(**SMALL, dropout=0.0, smoothness=0.0, **settings)
+    def task(self, codes, balance=0.0, **settings):
+        settings |= {"dropout": 0.0, "smoothness": 0.0, "balance": balance}
+        model = S3LDS(**SMALL, **settings)
         model.classes_, model.n_features_, model.absent_ = ("a", "b"), 3, ()
         x = np.random.default_rng(0).normal(size=(2, 60, 3)).astype(np.float32)
         frames = Frames.of(list(x), codes)
@@ -207,6 +208,20 @@ class TestGradients:
             self.loss(task, network, batch).backward()
             gradient = network.classifier.head.weight.grad
             assert bool(gradient.abs().sum() > 0) == taught
+
+    def test_balance_keeps_unlabelled_frames_from_a_single_class(self):
+        codes = np.full((2, 60), -1)
+        codes[0, :20] = 0
+        task, network, batch = self.task(list(codes), generative=0.0, balance=1.0)
+        logits = torch.zeros(2, 2, 60)
+        assert float(task._imbalance({"logits": logits}, batch)) == pytest.approx(0, abs=1e-6)
+        logits[:, 0, :20] = 50  # of which the second sequence is unlabelled
+        one = (20 + 80 / 2) / 100
+        expected = np.log(2) + one * np.log(one) + (1 - one) * np.log(1 - one)
+        found = float(task._imbalance({"logits": logits}, batch))
+        assert found == pytest.approx(expected, rel=1e-5)
+        known = batch | {"codes": torch.zeros(2, 60, dtype=torch.int64)}
+        assert float(task._imbalance({"logits": logits}, known)) == 0
 
     def test_labelled_frames_take_no_gradient_from_the_bound(self):
         codes = np.full((2, 60), -1)

@@ -21,8 +21,9 @@ from tinbergen.nn.temporal import TemporalConvolutions
 from tinbergen.training import TrainConfig
 from tinbergen.training.optim import adamw
 
-_REACH = (1, 2)  # dilations of the encoder of the latents
+_REACH = (1,)  # dilations of the encoder of the latents
 _FASTER = 20.0  # learning rate of the generative model, against that of the networks
+_SPARE = 0.1  # share of the frames that extra classes are expected to have
 _LEAST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE = -12.0, 4.0
 
 
@@ -52,6 +53,10 @@ class S3LDS(TCN):
         Weight of its divergences once they are annealed; 1 = a true bound.
     annealed
         Share of the training in which that weight rises from 0.
+    balance
+        Weight of the divergence of the classes of all unlabelled frames of a batch, taken
+        together, from the named ones in equal parts. Without it few labels may leave all of them
+        to a single class.
     others
         See :class:`TCN`.
 
@@ -74,6 +79,7 @@ class S3LDS(TCN):
     generative: float = 1.0
     divergence: float = 1.0
     annealed: float = 0.5
+    balance: float = 1.0
 
     def state_proba(self, features: Sequence[Any]) -> list[np.ndarray]:
         """Return the probability of all classes, also the extra ones, ``(time, state)`` each."""
@@ -112,7 +118,7 @@ class S3LDS(TCN):
 
     def _network(self, *, weak: bool) -> nn.Module:
         for name, least in (("n_latents", 1), ("extra_classes", 0), ("generative", 0),
-                            ("divergence", 0), ("annealed", 0)):  # fmt: skip
+                            ("divergence", 0), ("annealed", 0), ("balance", 0)):  # fmt: skip
             if getattr(self, name) < least:
                 raise ConfigError(
                     f"{name}: expected at least {least}, found {getattr(self, name)}."
@@ -250,4 +256,17 @@ class S3Task(SegmentationTask):
         each = out["bound_reconstruction"] - this.divergence * rise * away
         inside = batch["inside"][:, 0] if "inside" in batch else torch.ones_like(each)
         bound = (each * inside).sum() / (inside.sum() * batch["x"].shape[1])
-        return supervised - this.generative * bound
+        return supervised - this.generative * bound + this.balance * self._imbalance(out, batch)
+
+    def _imbalance(self, out: dict[str, Tensor], batch: Any) -> Tensor:
+        """Return the divergence of the mean posterior from equal parts of the named classes."""
+        free = (batch["codes"] == UNLABELLED).float()
+        if "inside" in batch:
+            free = free * batch["inside"][:, 0]
+        q = out["logits"].float().softmax(dim=1)
+        mean = (q * free[:, None]).sum(dim=(0, 2)) / free.sum().clamp(min=1)
+        target = torch.full_like(mean, _SPARE / max(self.model.extra_classes, 1))
+        named = len(self.model.classes_)
+        target[:named] = (1 - _SPARE * (self.model.extra_classes > 0)) / named
+        each = torch.special.xlogy(mean, mean.clamp(min=1e-12)) - mean * target.log()
+        return each.sum() * (free.sum() > 0)
