@@ -23,7 +23,7 @@ from tinbergen.training.optim import adamw
 
 _REACH = (1,)  # dilations of the encoder of the latents
 _FASTER = 20.0  # learning rate of the generative model, against that of the networks
-_SPARE = 0.1  # share of the frames that extra classes are expected to have
+_SPARE = 0.1  # share of the frames that classes without labels are expected to have
 _LEAST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE = -12.0, 4.0
 
 
@@ -55,8 +55,8 @@ class S3LDS(TCN):
         Share of the training in which that weight rises from 0.
     balance
         Weight of the divergence of the classes of all unlabelled frames of a batch, taken
-        together, from the named ones in equal parts. Without it few labels may leave all of them
-        to a single class.
+        together, from equal parts of those with labels. Without it few labels may leave all of
+        them to a single class; with it rare classes are overrated.
     others
         See :class:`TCN`.
 
@@ -104,11 +104,12 @@ class S3LDS(TCN):
         y = y or [np.full(len(each), UNLABELLED) for each in x]
         check_codes(y, self.classes_)
         generator = torch.Generator().manual_seed(self.random_state)
+        device = next(self.network_.parameters()).device
         found = []
         for each, code in zip(self.scaler_.transform(x), y, strict=True):
             columns = torch.from_numpy(each.T.copy())[None]
-            noise = self.network_.noise(columns, generator)
-            terms = self.network_.bound(columns, torch.from_numpy(code)[None], noise)
+            given = columns, torch.from_numpy(code)[None], self.network_.noise(columns, generator)
+            terms = self.network_.bound(*(tensor.to(device) for tensor in given))
             found.append(float((terms.reconstruction - terms.latents - terms.classes).sum()))
         return found
 
@@ -265,8 +266,10 @@ class S3Task(SegmentationTask):
             free = free * batch["inside"][:, 0]
         q = out["logits"].float().softmax(dim=1)
         mean = (q * free[:, None]).sum(dim=(0, 2)) / free.sum().clamp(min=1)
-        target = torch.full_like(mean, _SPARE / max(self.model.extra_classes, 1))
-        named = len(self.model.classes_)
-        target[:named] = (1 - _SPARE * (self.model.extra_classes > 0)) / named
+        this = self.model
+        usual = [i for i, name in enumerate(this.classes_) if name not in this.absent_]
+        others = len(mean) - len(usual)
+        target = torch.full_like(mean, _SPARE / max(others, 1))
+        target[usual] = (1 - _SPARE * (others > 0)) / len(usual)
         each = torch.special.xlogy(mean, mean.clamp(min=1e-12)) - mean * target.log()
         return each.sum() * (free.sum() > 0)
