@@ -142,8 +142,8 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
         raise ConfigError(f"temperature: expected a number above 0, found {temperature}.")
     if temperature == 1:
         return probabilities
-    logits = np.log(np.maximum(probabilities, _FLOOR)) / temperature
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    highest = probabilities.max(axis=1, keepdims=True)
+    raised = (probabilities / highest) ** (1.0 / temperature)
     return raised / raised.sum(axis=1, keepdims=True)
 
 

@@ -43,6 +43,7 @@ class TCN(GradientSegmenter):
 
     blocks: int = 4
     stride: int = 4
+    softened: float = 0.1
     taps: int = 9
     slope: float = 0.05
     normed: bool = False
@@ -90,4 +91,5 @@ class ReferenceTCN(TCN):
     dropout: float = 0.1
     scaling: str = "session"  # type: ignore[assignment]
     smoothness: float = 0.0
+    softened: float = 0.0
     length: int = 500
