@@ -56,6 +56,7 @@ MODELS: dict[str, tuple[type[TCN], dict[str, Any]]] = {
     "tcn": (TCN, {}),
     "pseudo-labels": (TCN, {"pseudo": 0.9}),
     "s3lds": (S3LDS, {}),
+    "s3lds without bound": (S3LDS, {"generative": 0.0}),
 }
 
 
