@@ -1,3 +1,4 @@
+from .arhmm import ARHMM as ARHMM
 from .choosing import Choice as Choice
 from .choosing import choose_decoder as choose_decoder
 from .comparing import compare as compare
@@ -16,6 +17,10 @@ from .features import FeatureConfig as FeatureConfig
 from .features import Features as Features
 from .features import features_of as features_of
 from .fitting import train as train
+from .heuristics import Rule as Rule
+from .heuristics import label_by_rules as label_by_rules
+from .heuristics import normalise as normalise
+from .hmm import HMM as HMM
 from .model import ActionModel as ActionModel
 from .model import Prediction as Prediction
 from .multistage import MultiStageTCN as MultiStageTCN
@@ -24,10 +29,14 @@ from .recurrent import LSTM as LSTM
 from .recurrent import TemporalMLP as TemporalMLP
 from .registry import SEGMENTERS as SEGMENTERS
 from .registry import segmenter_class as segmenter_class
+from .s3lds import S3LDS as S3LDS
 from .scaling import Scaler as Scaler
 from .segmenter import Segmenter as Segmenter
+from .slds import SLDS as SLDS
 from .tcn import TCN as TCN
 from .tcn import ReferenceTCN as ReferenceTCN
+from .thinning import ThinLabels as ThinLabels
+from .thinning import thin_labels as thin_labels
 from .trees import BoostedTrees as BoostedTrees
 from .trees import LogisticFrames as LogisticFrames
 from .trees import RandomForest as RandomForest

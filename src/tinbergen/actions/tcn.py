@@ -54,6 +54,10 @@ class TCN(GradientSegmenter):
         """Of the blocks: 1, 2, 4, ..."""
         return tuple(2**i for i in range(self.blocks))
 
+    @property
+    def _outputs(self) -> int:
+        return len(self.classes_)
+
     def _network(self, *, weak: bool) -> nn.Module:
         if self.stride < 1 or (self.stride > 1 and self.stride % 2):
             raise ConfigError(f"stride: expected 1 or an even number, found {self.stride}.")
@@ -72,7 +76,7 @@ class TCN(GradientSegmenter):
         ahead = None
         if self.ahead:
             ahead = NextFrame(self.width, self.n_features_, self.dilations, self.taps)
-        return FrameNetwork(trunk, self.width, len(self.classes_), weak=weak, ahead=ahead)
+        return FrameNetwork(trunk, self.width, self._outputs, weak=weak, ahead=ahead)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -1,3 +1,5 @@
+from .agreement import RaterAgreement as RaterAgreement
+from .agreement import rater_agreement as rater_agreement
 from .bootstrap import bootstrap_interval as bootstrap_interval
 from .bootstrap import hierarchical_interval as hierarchical_interval
 from .bootstrap import paired_difference as paired_difference
@@ -6,6 +8,7 @@ from .bootstrap import pooled_interval as pooled_interval
 from .bootstrap import ratio_intervals as ratio_intervals
 from .calibration import CalibrationScores as CalibrationScores
 from .calibration import calibration_scores as calibration_scores
+from .choosing import choose_diverse as choose_diverse
 from .classification import ClassScores as ClassScores
 from .classification import accuracy as accuracy
 from .classification import balanced_accuracy as balanced_accuracy

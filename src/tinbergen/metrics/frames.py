@@ -87,19 +87,19 @@ def frame_scores(
     confusion = np.stack([_confusion(y, p, n_classes) for y, p in pairs])
     total = confusion.sum(axis=0)
     seen, named, hits = total.sum(axis=1), total[:, :-1].sum(axis=0), total.diagonal()
-    f1 = _class_f1(total)
+    f1 = class_f1(total)
     return FrameScores(
         precision=hits / np.maximum(named, 1),
         recall=hits / np.maximum(seen, 1),
         f1=f1,
         macro_f1=float(np.nanmean(f1)),
         macro_f1_interval=pooled_interval(
-            confusion, lambda c: np.nanmean(_class_f1(c), axis=-1), seed=seed
+            confusion, lambda c: np.nanmean(class_f1(c), axis=-1), seed=seed
         ),
         accuracy=float(hits.sum() / seen.sum()),
         balanced_accuracy=float(np.mean(hits[seen > 0] / seen[seen > 0])),
-        kappa=float(_kappa(total)),
-        kappa_interval=pooled_interval(confusion, _kappa, seed=seed),
+        kappa=float(kappa(total)),
+        kappa_interval=pooled_interval(confusion, kappa, seed=seed),
         chance=1 / int((seen > 0).sum()),
         majority=float(seen.max() / seen.sum()),
         confusion=confusion,
@@ -129,7 +129,7 @@ def cohen_kappa(truth: ArrayLike, prediction: ArrayLike) -> float:
     """
     n_classes = int(max(np.max(truth, initial=0), np.max(prediction, initial=0))) + 1
     ((y, p),) = scored_pairs([truth], [prediction], n_classes)
-    return float(_kappa(_confusion(y, p, n_classes)))
+    return float(kappa(_confusion(y, p, n_classes)))
 
 
 def match_states(
@@ -187,14 +187,14 @@ def _confusion(y: np.ndarray, p: np.ndarray, n_classes: int) -> np.ndarray:
     return flat.reshape(n_classes, wide)
 
 
-def _class_f1(confusion: np.ndarray) -> np.ndarray:
+def class_f1(confusion: np.ndarray) -> np.ndarray:
     """F1 of ``(..., class, class + 1)`` counts; NaN for classes in neither."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
     total = confusion.sum(axis=-1) + confusion[..., :-1].sum(axis=-2)
     return np.divide(2 * hits, total, out=np.full(hits.shape, np.nan), where=total > 0)
 
 
-def _kappa(confusion: np.ndarray) -> np.ndarray:
+def kappa(confusion: np.ndarray) -> np.ndarray:
     """Kappa of ``(..., class, class + 1)`` counts; NaN where chance agrees always."""
     n = confusion.sum(axis=(-2, -1))
     right = np.diagonal(confusion, axis1=-2, axis2=-1).sum(axis=-1) / n

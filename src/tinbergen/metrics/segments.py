@@ -153,11 +153,12 @@ def segment_scores(
     total = counts.sum(axis=0)
     return SegmentScores(
         overlaps=tuple(overlaps),
-        f1=tuple(map(float, _f1(total.sum(axis=1)))),
+        f1=tuple(map(float, f1_of_counts(total.sum(axis=1)))),
         f1_intervals=tuple(
-            pooled_interval(counts[:, o].sum(axis=1), _f1, seed=seed) for o in range(len(overlaps))
+            pooled_interval(counts[:, o].sum(axis=1), f1_of_counts, seed=seed)
+            for o in range(len(overlaps))
         ),
-        class_f1=_f1(total),
+        class_f1=f1_of_counts(total),
         edit=float(np.nanmean(edits)),
         edit_interval=bootstrap_interval(edits, seed=seed),
         counts=counts,
@@ -369,7 +370,7 @@ def _counts(
     return counts
 
 
-def _f1(counts: np.ndarray) -> np.ndarray:
+def f1_of_counts(counts: np.ndarray) -> np.ndarray:
     """F1 of ``(..., 3)`` counts found, false, missed; NaN where there is nothing."""
     hits, false, missed = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
     total = 2 * hits + false + missed

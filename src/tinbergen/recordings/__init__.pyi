@@ -76,6 +76,7 @@ from .trials import Trials as Trials
 from .trials import read_trials as read_trials
 from .video import Video as Video
 from .video import find_videos as find_videos
+from .video_writing import write_video as write_video
 from .windows import Windows as Windows
 from .windows import sliding_windows as sliding_windows
 from .windows import trial_windows as trial_windows

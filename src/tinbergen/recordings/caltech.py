@@ -82,7 +82,8 @@ def write_caltech(
         raise DataError(f"{len(every)} classes, but {len(_KEYS) - 1} keys: {names(every)}.")
     lines = [f"{TITLE} - Annotation File", "", "Configuration file:"]
     lines += [f"{name}\t{key}" for name, key in zip([BASE, *every], _KEYS, strict=False)]
-    for number, (codes, known) in enumerate(zip(streams, classes, strict=True), 1):
+    for number, (frames, known) in enumerate(zip(streams, classes, strict=True), 1):
+        codes = np.asarray(frames).tolist()
         lines += ["", f"S{number}:\tstart\tend\ttype", "-" * 29]
         edges = [0, *np.flatnonzero(np.diff(codes)) + 1, len(codes)]
         for start, stop in zip(edges[:-1], edges[1:], strict=True) if len(codes) else ():

@@ -36,8 +36,8 @@ class LabelsEntry(Config):
 
 def read_labels_entry(entry: LabelsEntry, folder: Path, streams: Mapping[str, Any]) -> LabelFile:
     """Read the file of an entry; ``streams`` are those of its recording that were read before."""
-    times = None if entry.times is None else folder / entry.times
-    if entry.times in streams:
+    times: Any = None if entry.times is None else folder / entry.times
+    if entry.times is not None and entry.times in streams:
         times = getattr(streams[entry.times], "times", None)
         if not isinstance(times, np.ndarray):
             raise ConfigError(
