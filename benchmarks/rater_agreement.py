@@ -24,7 +24,7 @@ def codes(path: Path, video: str, rater: str, times: np.ndarray) -> np.ndarray:
     where = {"ID": video, "Experimenter": rater, "type": list(CLASSES)}
     labels = read_labels(path, CLASSES, where=where, overlaps=True, observed="all")
     found = np.full(len(times), len(CLASSES))
-    for bout in labels.table.itertuples():  # in the order of their starts
+    for bout in labels.rows:  # in the order of their starts
         found[(times >= bout.start) & (times < bout.stop)] = CLASSES.index(bout.label)
     return found
 

@@ -73,7 +73,8 @@ def test_choices(run, tmp_path):
 def test_check_tells_about_labels(tmp_path, boris):
     (tmp_path / "dataset.yaml").write_text(
         "recordings:\n  d1:\n    streams:\n      behaviour: {kind: labels, file: b.tsv, "
-        "observed: all, classes: [walk, rest], fps: 12}\n      other: {kind: labels, file: c.csv}\n"
+        "observed: all, classes: [walk, rest], fps: 12}\n"
+        "      other: {kind: labels, file: c.csv}\n"
     )
     (tmp_path / "c.csv").write_text("start,stop,label\n0,2,a\n1,3,b\n")
     first, second = check_dataset(tmp_path / "dataset.yaml")

@@ -1,6 +1,7 @@
 """Bouts and frames of behaviour: hand-counted numbers, scikit-learn, and properties."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,16 +123,12 @@ def test_frames_against_scikit_learn(both):
     y, p = y[y >= 0], p[y >= 0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        labels = np.arange(K)
-        f1 = sk.f1_score(y, p, labels=labels, average=None, zero_division=np.nan)
+        each: dict[str, Any] = {"labels": np.arange(K), "average": None}
+        f1 = sk.f1_score(y, p, **each, zero_division=np.nan)  # type: ignore[arg-type]
         np.testing.assert_allclose(scores.f1, f1)
-        np.testing.assert_allclose(
-            scores.recall, sk.recall_score(y, p, labels=labels, average=None, zero_division=0)
-        )
-        np.testing.assert_allclose(
-            scores.precision,
-            sk.precision_score(y, p, labels=labels, average=None, zero_division=0),
-        )
+        each["zero_division"] = 0
+        np.testing.assert_allclose(scores.recall, sk.recall_score(y, p, **each))
+        np.testing.assert_allclose(scores.precision, sk.precision_score(y, p, **each))
         assert scores.balanced_accuracy == pytest.approx(sk.balanced_accuracy_score(y, p))
         assert scores.accuracy == pytest.approx(sk.accuracy_score(y, p))
         kappa = sk.cohen_kappa_score(y, p)

@@ -26,8 +26,8 @@ PER_FRAME = ("one-hot", "integer", "caltech")
 
 def same(one: Labels, other: Labels) -> None:
     order = ["start", "stop", "label", "individual"]
-    tables = [each.table.sort_values(order).reset_index(drop=True) for each in (one, other)]
-    pd.testing.assert_frame_equal(*tables)
+    ours, theirs = (e.table.sort_values(order).reset_index(drop=True) for e in (one, other))
+    pd.testing.assert_frame_equal(ours, theirs)
     assert one.classes == other.classes
     assert one.observed == other.observed
 
@@ -453,6 +453,65 @@ class TestCaltech:
         (tmp_path / "a.txt").write_bytes(ANNOT.replace(*change).encode())
         with pytest.raises(DataError, match=message):
             open_labels(tmp_path / "a.txt", times=np.arange(5) / 10, **options)
+
+
+BENTO = """Bento annotation file
+Movie file(s): /videos/day1.seq
+
+Stimulus name:
+Annotation start frame: 1
+Annotation stop frame: 40
+Annotation framerate: 10
+
+List of channels:
+Ch1
+Ch2
+
+List of annotations:
+attack
+mount
+sniff
+
+Ch1----------
+>attack
+Start\tStop\tDuration
+1\t5\t5
+11\t11\t1
+
+>sniff
+Start\tStop\tDuration
+6\t10\t5
+
+Ch2----------
+>mount
+Start\tStop\tDuration
+21\t30\t10
+"""
+
+
+class TestBento:
+    def test_frames_and_seconds(self, tmp_path):
+        (tmp_path / "b.annot").write_text(BENTO)
+        found = open_labels(tmp_path / "b.annot", fps=10.0)
+        assert (found.format, found.labels.classes) == ("bento", ("attack", "mount", "sniff"))
+        codes = found.labels.codes(np.arange(12) / 10)
+        assert codes.tolist() == [0] * 5 + [2] * 5 + [0, -1]
+        assert found.notes[0] == "of the channels Ch1, Ch2 the first was read"
+        other = open_labels(tmp_path / "b.annot", fps=10.0, where={"channel": "Ch2"}).labels
+        assert other.intervals("mount") == Intervals([2.0], [3.0])
+        with pytest.raises(DataError, match="no channel 'Ch3'; it has Ch1, Ch2"):
+            open_labels(tmp_path / "b.annot", fps=10.0, where={"channel": "Ch3"})
+        with pytest.raises(
+            DataError, match="made at 10 frames/s, the clock given here runs at 30"
+        ):
+            open_labels(tmp_path / "b.annot", fps=30.0)
+        seconds = BENTO.replace("1\t5\t5", "0.0\t0.5\t0.5").replace("11\t11\t1", "1.0\t1.1\t0.1")
+        (tmp_path / "b.annot").write_text(seconds.replace("6\t10\t5", "0.5\t1.0\t0.5"))
+        again = open_labels(tmp_path / "b.annot")
+        assert again.labels.codes(np.arange(12) / 10).tolist() == codes.tolist()
+        (tmp_path / "b.annot").write_text(BENTO.replace("6\t10\t5", "6"))
+        with pytest.raises(DataError, match="line 26: expected a start and a stop, found '6'"):
+            open_labels(tmp_path / "b.annot", fps=10.0)
 
 
 def test_bouts_of_an_ethogram_extension(tmp_path):

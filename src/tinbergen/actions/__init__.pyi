@@ -23,6 +23,7 @@ from .heuristics import normalise as normalise
 from .hmm import HMM as HMM
 from .model import ActionModel as ActionModel
 from .model import Prediction as Prediction
+from .movies import behaviour_movie as behaviour_movie
 from .multistage import MultiStageTCN as MultiStageTCN
 from .recurrent import GRU as GRU
 from .recurrent import LSTM as LSTM
@@ -33,6 +34,11 @@ from .s3lds import S3LDS as S3LDS
 from .scaling import Scaler as Scaler
 from .segmenter import Segmenter as Segmenter
 from .slds import SLDS as SLDS
+from .suggesting import Clips as Clips
+from .suggesting import export_clips as export_clips
+from .suggesting import read_answers as read_answers
+from .suggesting import suggest_clips as suggest_clips
+from .suggesting import undecided as undecided
 from .tcn import TCN as TCN
 from .tcn import ReferenceTCN as ReferenceTCN
 from .thinning import ThinLabels as ThinLabels

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tinbergen.cli.actions_convert import convert
+from tinbergen.cli.actions_suggest import correct, suggest
+
 actions = typer.Typer(
     help="What an animal does in every frame, from keypoints, embeddings or any signal.",
     no_args_is_help=True,
@@ -203,6 +206,11 @@ def compare(
             skip_bad=skip_bad,
         )
     print(table.to_string(index=False, float_format="{:.3f}".format))
+
+
+actions.command("convert")(convert)
+actions.command("suggest")(suggest)
+actions.command("correct")(correct)
 
 
 def _settings(config: Path | None, pairs: list[str] | None, **named: object) -> dict:

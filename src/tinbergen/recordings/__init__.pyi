@@ -36,10 +36,13 @@ from .label_files import LabelFile as LabelFile
 from .label_files import open_labels as open_labels
 from .label_files import read_labels as read_labels
 from .label_files import write_labels as write_labels
+from .label_merging import Merged as Merged
+from .label_merging import merge_labels as merge_labels
 from .labelled_frames import LabelledFrames as LabelledFrames
 from .labelled_frames import read_labelled_frames as read_labelled_frames
 from .labelled_frames import write_labelled_frames as write_labelled_frames
 from .labels import UNLABELLED as UNLABELLED
+from .labels import LabelRow as LabelRow
 from .labels import Labels as Labels
 from .left_out import LeftOut as LeftOut
 from .lightning_pose import read_lightning_pose_csv as read_lightning_pose_csv

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from tinbergen.errors import DataError, MissingFileError
+from tinbergen.recordings.bento import is_bento, read_bento
 from tinbergen.recordings.caltech import is_caltech, read_caltech, write_caltech
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.intervals import Intervals
@@ -45,9 +46,10 @@ Format = Literal[
     "boris aggregated",
     "simba",
     "caltech",
+    "bento",
     "nwb",
 ]
-WRITABLE = tuple(name for name in Format.__args__ if name != "names")  # type: ignore[attr-defined]
+WRITABLE = tuple(name for name in Format.__args__ if name not in ("names", "bento"))  # type: ignore[attr-defined]
 _PER_FRAME = ("one-hot", "integer", "names", "simba")
 _IN_FRAMES = (*_PER_FRAME, "caltech")
 
@@ -110,6 +112,7 @@ def open_labels(
     ``simba``              0/1 columns after those of pose and features
     ``caltech``            streams S1, S2, ... of the Caltech Behavior Annotator; ``base`` =
                            unscored
+    ``bento``              channels of Bento and MARS
     ``nwb``                a table of bouts (ndx-ethogram, or any TimeIntervals with a label)
     =====================  ======================================================================
 
@@ -126,7 +129,7 @@ def open_labels(
         Default: recognised by the content.
     where
         Column -> value or values: only such rows. For files of several raters or videos, and for
-        the stream of a Caltech file, ``{"stream": "S2"}``.
+        the stream of a Caltech file, ``{"stream": "S2"}``, or the channel of a Bento file.
     observed
         ``labelled``: only what has a label was observed; ``all``: the whole recording was, but
         for what is marked as unscored. Default: as the format has it; bouts say nothing of what
@@ -189,7 +192,11 @@ def open_labels(
         labels, notes = labels_of_bouts(found, how)
         labels = Labels(labels.table, how.classes or nwb_classes, looked or labels.observed)
         return LabelFile(path, known, labels, tuple(notes))
-    found = _read_bouts(known, how, header)
+    if known == "bento":
+        found, named = read_bento(how)
+        how = how if how.classes else replace(how, classes=named)
+    else:
+        found = _read_bouts(known, how, header)
     labels, notes = labels_of_bouts(found, how)
     if quiet := _unlabelled(labels, found, how):
         notes.append(
@@ -214,8 +221,9 @@ def recognise(path: Path) -> tuple[str, list[str]]:
     """
     if h5py.is_hdf5(path):
         return "nwb", []
-    if is_caltech(read_text(path, 256)):
-        return "caltech", []
+    beginning = read_text(path, 256)
+    if is_caltech(beginning) or is_bento(beginning):
+        return "bento" if is_bento(beginning) else "caltech", []
     rows = head(path)
     if boris := boris_kind(rows):
         return f"boris {boris[0]}", boris[1]
@@ -320,9 +328,7 @@ def _lost_time(labels: Labels, frames: np.ndarray, matrix: np.ndarray) -> tuple[
     """Say which bouts are shorter than a frame, and so in none."""
     gone = sum(
         not labels_inside.any()
-        for labels_inside in (
-            (frames >= row.start) & (frames < row.stop) for row in labels.table.itertuples()
-        )
+        for labels_inside in ((frames >= row.start) & (frames < row.stop) for row in labels.rows)
     )
     return (f"{gone} bouts between two frames, or beyond the last one",) if gone else ()
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,14 +51,14 @@ def read_simba(how: Reading, notes: list[str]) -> Labels:
 
     Without classes, these are the last columns that hold nothing but 0 and 1.
     """
-    header = _read(how.path, nrows=0).columns
+    header = list(_read(how.path, nrows=0).columns)
     if how.classes:
-        columns = _asked(list(header), how)
+        columns = _asked(header, how)
     else:
         table = _read(how.path)
         columns = []
         for name in reversed(header):
-            if not table[name].isin([0, 1]).all() or name in _index(table):
+            if not np.isin(table[name].to_numpy(), [0, 1]).all() or name in _index(table):
                 break
             columns.insert(0, str(name))
         if not columns:
@@ -114,7 +115,7 @@ def _of_columns(table: pd.DataFrame, columns: list[str], how: Reading, notes: li
         columns = [*(c for c in columns if c in _unscored(how) and c not in asked), *asked]
     matrix = np.zeros((len(table), len(columns)), dtype=np.int8)
     for k, name in enumerate(columns):
-        values = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        values = _numbers(table[name])
         bad = np.flatnonzero((values != 0) & (values != 1))
         if len(bad):
             raise DataError(
@@ -185,8 +186,13 @@ def _index(table: pd.DataFrame) -> list[str]:
     return [first] if named and len(table.columns) > 1 else []
 
 
-def _check_index(values: pd.Series, path: Path) -> None:
-    frames = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+def _numbers(values: Any) -> np.ndarray:
+    """Return a column as float64; NaN where it is no number."""
+    return np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
+
+
+def _check_index(values: Any, path: Path) -> None:
+    frames = _numbers(values)
     bad = np.flatnonzero(np.diff(frames) != 1)
     if len(bad):
         i = int(bad[0])

@@ -291,7 +291,7 @@ def write_boris(
         "FPS (frame/s)": "" if fps is None else fps,
     }
     rows: list[tuple[float, int, dict[str, Any]]] = []
-    for row in labels.table.itertuples():
+    for row in labels.rows:
         who = {"Subject": row.individual or "No focal subject", "Behavior": row.label}
         if aggregated:
             times = {"Start (s)": row.start, "Stop (s)": row.stop}

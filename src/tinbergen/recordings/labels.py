@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,15 @@ from tinbergen.recordings.intervals import Bins, Intervals
 
 UNLABELLED = -1
 _COLUMNS = ["start", "stop", "label", "individual"]
+
+
+class LabelRow(NamedTuple):
+    """One row of :class:`Labels`: start and stop (s), the class, and whose it is."""
+
+    start: float
+    stop: float
+    label: str
+    individual: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +109,12 @@ class Labels:
     def individuals(self) -> tuple[str, ...]:
         """Names of the animals that labels are given for."""
         return tuple(sorted(set(self.table["individual"])))
+
+    @property
+    def rows(self) -> list[LabelRow]:
+        """The table, a tuple a row."""
+        columns = (self.table[name].tolist() for name in _COLUMNS)
+        return [LabelRow(*row) for row in zip(*columns, strict=True)]
 
     def multi(self, times: np.ndarray, individual: str | None = None) -> np.ndarray:
         """Return ``(time, class)`` int8: 1 = does it, 0 = does not, -1 = nobody looked."""
