@@ -12,11 +12,13 @@ from tinbergen.actions.decoding import (
     duration_log_probabilities,
     semi_markov_viterbi,
     smoothed,
+    sticky_path,
     without_gaps,
     without_short_bouts,
 )
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.metrics import bouts
+from tinbergen.statespace.chains import viterbi
 
 CODES = st.lists(st.integers(-1, 2), min_size=1, max_size=25).map(np.array)
 
@@ -64,6 +66,17 @@ def test_the_semi_markov_path_is_the_best_of_all(seed, n, classes, longest):
     path, value = semi_markov_viterbi(logs, durations, transitions)
     assert value == pytest.approx(best)
     assert scores[tuple(path.tolist())] == pytest.approx(best)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 4), st.floats(0.5, 0.999))
+def test_the_sticky_path_is_that_of_viterbi(seed, n, classes, stay):
+    logs = np.random.default_rng(seed).normal(size=(n, classes))
+    moves = np.full((classes, classes), (1 - stay) / max(classes - 1, 1))
+    np.fill_diagonal(moves, stay if classes > 1 else 1.0)
+    paths, scores = viterbi([logs], np.full(classes, 1 / classes), moves)
+    path, score = sticky_path(logs, stay)
+    assert_array_equal(path, paths[0])
+    assert score == pytest.approx(scores[0])
 
 
 def test_durations_are_probabilities_around_those_of_the_bouts():
@@ -150,7 +163,7 @@ def test_the_decoder_is_chosen_by_its_scores_on_validation():
     [
         ({"path": "best"}, "path: expected frames, sticky or semi_markov"),
         ({"window": 4}, "odd number"),
-        ({"path": "sticky", "stay": 1.0}, "between 0 and 1"),
+        ({"path": "sticky", "stay": 1.0}, "from 1/2 to below 1"),
         ({"gap": 3}, "Name the background"),
         ({"temperature": 0.0}, "above 0"),
     ],

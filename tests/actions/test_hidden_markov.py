@@ -171,6 +171,18 @@ def test_sequences_do_not_reach_into_each_other():
             np.testing.assert_allclose(one, beside, atol=1e-9)
 
 
+def test_long_sequences_are_fitted_in_stretches_and_inferred_whole():
+    x, y = simulated(0, 2500)
+    model = ARHMM(4, labels="majority", max_iterations=5).fit([x], [y])
+    pieces = ARHMM(4, labels="majority", max_iterations=5).fit(
+        np.array_split(x, 3), np.array_split(y, 3)
+    )
+    np.testing.assert_array_equal(model.weights_, pieces.weights_)
+    whole = model.state_proba([x])[0]
+    x[2000] += 1
+    assert np.abs(model.state_proba([x])[0][1990:2000] - whole[1990:2000]).max() > 0
+
+
 @pytest.mark.parametrize("cls", [HMM, ARHMM])
 def test_saved_and_repeated(tmp_path, cls):
     x, y = simulated(0)

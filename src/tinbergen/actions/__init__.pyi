@@ -1,3 +1,4 @@
+from .arhmm import ARHMM as ARHMM
 from .choosing import Choice as Choice
 from .choosing import choose_decoder as choose_decoder
 from .comparing import compare as compare
@@ -19,6 +20,7 @@ from .fitting import train as train
 from .heuristics import Rule as Rule
 from .heuristics import label_by_rules as label_by_rules
 from .heuristics import normalise as normalise
+from .hmm import HMM as HMM
 from .model import ActionModel as ActionModel
 from .model import Prediction as Prediction
 from .movies import behaviour_movie as behaviour_movie
@@ -28,8 +30,10 @@ from .recurrent import LSTM as LSTM
 from .recurrent import TemporalMLP as TemporalMLP
 from .registry import SEGMENTERS as SEGMENTERS
 from .registry import segmenter_class as segmenter_class
+from .s3lds import S3LDS as S3LDS
 from .scaling import Scaler as Scaler
 from .segmenter import Segmenter as Segmenter
+from .slds import SLDS as SLDS
 from .suggesting import Clips as Clips
 from .suggesting import export_clips as export_clips
 from .suggesting import read_answers as read_answers

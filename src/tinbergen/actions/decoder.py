@@ -12,14 +12,13 @@ from tinbergen.actions.decoding import (
     duration_log_probabilities,
     semi_markov_viterbi,
     smoothed,
-    sticky_transitions,
+    sticky_path,
     without_gaps,
     without_short_bouts,
 )
 from tinbergen.errors import ConfigError
 from tinbergen.metrics import bout_statistics
 from tinbergen.saving import Saved
-from tinbergen.statespace.chains import viterbi
 
 Path = Literal["frames", "sticky", "semi_markov"]
 _FLOOR = 1e-9
@@ -106,24 +105,22 @@ class Decoder(Saved):
         """Return the class of each frame, ``(time,)`` int each."""
         self._check_fitted()
         p = [smoothed(each, self.window) for each in self.calibrated(probabilities)]
-        filled = [each for each in p if len(each)]
-        found = iter(self._paths(filled))
-        codes = [next(found) if len(each) else np.zeros(0, np.int64) for each in p]
+        codes = self._paths(p)
         if self.gap and self.background is not None:
             codes = [without_gaps(each, self.gap, self.background) for each in codes]
         return [without_short_bouts(each, self.shortest) for each in codes]
 
     def _paths(self, probabilities: list[np.ndarray]) -> list[np.ndarray]:
-        if self.path == "frames" or not probabilities:
+        if self.path == "frames":
             return [each.argmax(axis=1) for each in probabilities]
         logs = [np.log(np.maximum(each, _FLOOR)) for each in probabilities]
-        classes = logs[0].shape[1]
         if self.path == "sticky":
-            even = np.full(classes, 1 / classes)
-            return viterbi(logs, even, sticky_transitions(self.stay, classes))[0]
+            return [sticky_path(each, self.stay)[0] for each in logs]
         return [self._semi_markov(each) for each in logs]
 
     def _semi_markov(self, logs: np.ndarray) -> np.ndarray:
+        if not len(logs):
+            return np.zeros(0, np.int64)
         starts = np.arange(0, len(logs), self.step_)
         sums = np.add.reduceat(logs, starts, axis=0) * self.weight
         path, _ = semi_markov_viterbi(sums, self.durations_, self.transitions_)

@@ -56,6 +56,8 @@ class GradientSegmenter(_Fitted):
         Of AdamW.
     length, batch_size
         Frames of a stretch; stretches a step.
+    clip
+        Largest norm of a gradient; 0 = no limit.
     dropout
         Share of channels dropped in training.
     scaling
@@ -91,6 +93,7 @@ class GradientSegmenter(_Fitted):
     weight_decay: float = 1e-2
     length: int = 1000
     batch_size: int = 8
+    clip: float = 1.0
     dropout: float = 0.2
     scaling: Scaling = "training"
     balanced: bool = True
@@ -173,6 +176,7 @@ class GradientSegmenter(_Fitted):
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             betas=(0.9, 0.999),
+            grad_clip=self.clip,
             precision=self.precision,
             device=self.device,
             seed=self.random_state,
@@ -182,8 +186,12 @@ class GradientSegmenter(_Fitted):
             patience=self.patience if held is not None else 0,
             tensorboard=False,
         )
-        task = SegmentationTask(self, frames, held, config.steps)
-        return fit(task, config, run, resume=resume)
+        return fit(self._task(frames, held, config.steps), config, run, resume=resume)
+
+    def _task(
+        self, frames: Frames, held: tuple[list[np.ndarray], np.ndarray] | None, steps: int
+    ) -> SegmentationTask:
+        return SegmentationTask(self, frames, held, steps)
 
     def _sampler(self, frames: Frames) -> StretchSampler:
         length = min(self.length, int(frames.lengths.max()))
@@ -202,7 +210,7 @@ class GradientSegmenter(_Fitted):
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays, fitted = super()._state()
         weights = fitted.pop("network_").state_dict()
-        fitted["weak_"] = any(name.startswith("weak.") for name in weights)
+        fitted["weak_"] = any("weak." in name for name in weights)
         return arrays | {f"network_.{k}": v.numpy() for k, v in weights.items()}, fitted
 
     @classmethod
@@ -264,9 +272,14 @@ class SegmentationTask(Task):
 
     def loss(self, model: nn.Module, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the weighted sum of all terms."""
+        return {"loss": self._total(model, self._run(model, batch, generator), batch)}
+
+    def _run(self, model: nn.Module, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        return model(batch["x"], batch.get("inside"))
+
+    def _total(self, model: nn.Module, out: dict[str, Tensor], batch: Any) -> Tensor:
         this, inside, codes = self.model, batch.get("inside"), batch["codes"]
         weights = None if self.weights is None else self.weights.to(codes.device)
-        out = model(batch["x"], inside)
         total = torch.zeros((), device=codes.device)
         for logits in (out["logits"], *out.get("stages", ())):
             total = total + frame_loss(
@@ -279,7 +292,7 @@ class SegmentationTask(Task):
         if this.ahead:
             error = (out["ahead"][..., :-1] - batch["x"][..., 1:]).square()
             total = total + this.ahead * _mean(error, inside)
-        return {"loss": total}
+        return total
 
     def _weak_loss(
         self, model: nn.Module, out: dict[str, Tensor], batch: Any, weights: Tensor | None

@@ -53,12 +53,16 @@ class Scaler(Saved):
         return [self._scaled(np.asarray(x)) for x in sequences]
 
     def _scaled(self, x: np.ndarray) -> np.ndarray:
+        scaled = x.astype(np.float32)
         if self.scaling != "none":
             mean, deviation = (
                 _moments(x) if self.scaling == "session" else (self.mean_, self.deviation_)
             )
-            x = np.clip((x - mean) / deviation, -_LARGEST, _LARGEST)
-        return np.nan_to_num(x, nan=0.0).astype(np.float32)
+            # In float64 until the mean is gone: coordinates far from 0 have few digits left.
+            np.divide(np.subtract(x, mean), deviation, out=scaled, casting="same_kind")
+            np.clip(scaled, -_LARGEST, _LARGEST, out=scaled)
+        scaled[np.isnan(scaled)] = 0.0
+        return scaled
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

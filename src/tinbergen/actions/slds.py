@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from sklearn.decomposition import PCA
 
@@ -109,7 +112,7 @@ class SLDS(StateSegmenter):
         self.tolerance = tolerance
         self.random_state = random_state
 
-    def latents(self, features: list[np.ndarray]) -> list[GaussianChain]:
+    def latents(self, features: Sequence[Any]) -> list[GaussianChain]:
         """Return the posterior of the latents of each sequence."""
         return self._expected(features).rest
 

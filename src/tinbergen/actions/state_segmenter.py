@@ -26,6 +26,7 @@ Labels = Literal["clamp", "one to one", "majority"]
 LABELS: tuple[Labels, ...] = ("clamp", "one to one", "majority")
 
 _CLUSTERED = 20_000  # frames that k-means looks at
+_STRETCH = 1000  # frames; a border costs a transition, and stretches are worked on side by side
 
 
 class Expected(NamedTuple):
@@ -45,7 +46,8 @@ class StateSegmenter(Segmenter):
     """A segmenter whose hidden states follow a Markov chain, fitted by expectation maximisation.
 
     Without any label, ``classes_`` are the states themselves. With labels, ``labels`` says what
-    they are for. A subclass says how in :meth:`_start`, :meth:`_expect` and :meth:`_maximise`.
+    they are for. It is fitted on stretches of at most 1000 frames, and infers whole sequences. A
+    subclass says how in :meth:`_start`, :meth:`_expect` and :meth:`_maximise`.
 
     Attributes
     ----------
@@ -130,14 +132,16 @@ class StateSegmenter(Segmenter):
         if not labelled:
             self.classes_ = tuple(f"state {k}" for k in range(self.n_states))
             self.absent_ = ()
-        clamped = labelled and self.labels == "clamp"
+        how = self.labels
+        clamped = labelled and how == "clamp"
         present = np.array([i for i, c in enumerate(self.classes_) if c not in self.absent_])
         if clamped and self.n_states < len(present):
             raise ConfigError(
                 f"n_states: expected at least one for each of the {len(present)} classes, "
                 f"found {self.n_states}."
             )
-        x = self._fit_projection(features)
+        x = _stretches(self._fit_projection(features))
+        codes = _stretches(codes)
         owner = present[np.arange(self.n_states) % len(present)]
         free = _no_labels(x, self.n_states)
         allowed = [_allowed(each, owner) for each in codes] if clamped else free
@@ -148,10 +152,10 @@ class StateSegmenter(Segmenter):
                 kept = dict(self._fitted)
         vars(self).update(kept)
         self.state_classes_ = owner
-        if labelled and not clamped:
+        if labelled and how != "clamp":
             states = [each.argmax(axis=1) for each in self._expect(x, free).states]
             table = contingency(states, codes, self.n_states, len(self.classes_))
-            self.state_classes_ = match_states(table, self.labels)
+            self.state_classes_ = match_states(table, how)
 
     def _run(self, x: list[np.ndarray], allowed: list[np.ndarray], seed: int) -> None:
         """One run of expectation maximisation from states that k-means guesses."""
@@ -230,6 +234,15 @@ class StateSegmenter(Segmenter):
         # Frames that belong wholly to states of no class may be anything.
         found = [each + 1e-12 for each in found]
         return [each / each.sum(axis=1, keepdims=True) for each in found]
+
+
+def _stretches(sequences: list[np.ndarray]) -> list[np.ndarray]:
+    """Cut sequences into stretches of at most ``_STRETCH`` frames, as even as can be."""
+    return [
+        piece
+        for each in sequences
+        for piece in np.array_split(each, max(-(-len(each) // _STRETCH), 1))
+    ]
 
 
 def _no_labels(x: list[np.ndarray], n_states: int) -> list[np.ndarray]:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _START_NOISE = 0.1  # variance of the dynamics, of latents of variance 1
+_LEAST_NOISE = 0.01  # variance of scaled features that latents leave at first
 _START_STAY = 3.0  # log odds of staying against each other class
 
 
@@ -52,17 +53,40 @@ class SwitchingDynamics(nn.Module):
         self.log_seen_noise = nn.Parameter(torch.zeros(channels))
 
     @torch.no_grad()
-    def start_from(self, x: Tensor) -> None:
-        """Begin with the principal components of the features ``(channel, frame)``."""
-        mean = x.mean(dim=1)
-        covariance = torch.cov(x.double())
-        value, direction = torch.linalg.eigh(covariance.reshape(len(x), len(x)))
-        n = self.loading.shape[1]
-        value, direction = value.flip(0)[:n].clamp(min=0), direction.flip(1)[:, :n]
-        self.loading[:, : len(value)] = (direction * value.sqrt()).float()
-        self.mean.copy_(mean)
-        rest = x.double().var(dim=1) - self.loading.double().square().sum(dim=1)
-        self.log_seen_noise.copy_(rest.clamp(min=0.01).log())
+    def start_from(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Begin with principal components of the features ``(channel, frame)`` as latents.
+
+        All classes begin with the dynamics that these have over all frames.
+
+        Returns
+        -------
+        projection
+            ``(latent, channel)`` from features (about their mean) to latents.
+        variance
+            ``(latent,)`` that is left of a latent when the features are known.
+        """
+        x = x.double()
+        n = min(self.loading.shape[1], len(x))
+        value, direction = torch.linalg.eigh(torch.cov(x).reshape(len(x), len(x)))
+        value = value.flip(0)[:n].clamp(min=1e-6)
+        direction = direction.flip(1)[:, :n]
+        self.loading.zero_()
+        self.loading[:, :n] = (direction * value.sqrt()).float()
+        self.mean.copy_(x.mean(dim=1))
+        rest = x.var(dim=1) - self.loading.double().square().sum(dim=1)
+        self.log_seen_noise.copy_(rest.clamp(min=_LEAST_NOISE).log())
+        projection = torch.zeros_like(self.loading).T
+        projection[:n] = (direction / value.sqrt()).T.float()
+        variance = torch.ones(len(projection))
+        variance[:n] = (rest.clamp(min=_LEAST_NOISE).mean() / value).float().clamp(max=1.0)
+        z = (projection[:n].double() @ (x - x.mean(dim=1, keepdim=True))).T
+        dynamics = torch.linalg.lstsq(z[:-1], z[1:]).solution.T
+        left = (z[1:] - z[:-1] @ dynamics.T).var(dim=0)
+        # What is left is noise of the features as well.
+        noise = torch.maximum(left - 2 * variance[:n], 0.1 * left)
+        self.dynamics[:, :n, :n] += (dynamics - torch.eye(n)).float()
+        self.log_noise[:, :n] = noise.clamp(min=1e-6).log().float()
+        return projection, variance
 
     def forward(
         self, x: Tensor, q: Tensor, entropy: Tensor, mean: Tensor, log_variance: Tensor,
@@ -104,7 +128,7 @@ class SwitchingDynamics(nn.Module):
         return -0.5 * ((q * distance).sum(dim=1) + constant)
 
     def _latents(self, q: Tensor, mean: Tensor, log_variance: Tensor, variance: Tensor) -> Tensor:
-        """Expected divergence from the dynamics, summed over both classes."""
+        """Return the expected divergence from the dynamics, summed over both classes."""
         noise = self.log_noise.exp()[:, :, None]
         # (batch, class before, class, latent, time - 1)
         ahead = torch.einsum("kde,bjet->bjkdt", self.dynamics, mean[..., :-1])
@@ -119,7 +143,7 @@ class SwitchingDynamics(nn.Module):
         return torch.cat([first[:, None], later], dim=1)
 
     def _classes(self, q: Tensor, entropy: Tensor, sample: Tensor) -> Tensor:
-        """Divergence of the posterior of the classes from what those before foretell."""
+        """Return the divergence of the classes from what those before them foretell."""
         led = torch.einsum("kd,bjdt->bjkt", self.lead, sample[..., :-1])
         log_p = F.log_softmax(led + self.stay[:, :, None], dim=2)
         later = -torch.einsum("bjt,bkt,bjkt->bt", q[..., :-1], q[..., 1:], log_p)

@@ -43,6 +43,7 @@ class TCN(GradientSegmenter):
 
     blocks: int = 4
     stride: int = 4
+    learning_rate: float = 2e-3
     softened: float = 0.1
     taps: int = 9
     slope: float = 0.05
@@ -52,6 +53,10 @@ class TCN(GradientSegmenter):
     def dilations(self) -> tuple[int, ...]:
         """Of the blocks: 1, 2, 4, ..."""
         return tuple(2**i for i in range(self.blocks))
+
+    @property
+    def _outputs(self) -> int:
+        return len(self.classes_)
 
     def _network(self, *, weak: bool) -> nn.Module:
         if self.stride < 1 or (self.stride > 1 and self.stride % 2):
@@ -71,7 +76,7 @@ class TCN(GradientSegmenter):
         ahead = None
         if self.ahead:
             ahead = NextFrame(self.width, self.n_features_, self.dilations, self.taps)
-        return FrameNetwork(trunk, self.width, len(self.classes_), weak=weak, ahead=ahead)
+        return FrameNetwork(trunk, self.width, self._outputs, weak=weak, ahead=ahead)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -86,6 +91,7 @@ class ReferenceTCN(TCN):
     normed: bool = True
     dropout: float = 0.1
     scaling: str = "session"  # type: ignore[assignment]
+    learning_rate: float = 1e-3
     smoothness: float = 0.0
     softened: float = 0.0
     length: int = 500
