@@ -1,3 +1,4 @@
+from . import actions as actions
 from . import beast as beast
 from . import encoding as encoding
 from . import metrics as metrics
@@ -7,6 +8,7 @@ from . import pose as pose
 from . import recordings as recordings
 from . import report as report
 from . import simulation as simulation
+from . import statespace as statespace
 from . import training as training
 from .encoding import decode as decode
 from .encoding import encode as encode

@@ -147,9 +147,15 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("begin,stop,label\n0,1,a\n", r"\['start'\] missing"),
-            ("start,stop,label\n2,1,a\n", r"row 1 \(a\) must start before it stops"),
-            ("start,stop,label\nx,1,a\n", "must be seconds"),
+            (
+                "beginning,stop,label\n0,1,a\n",
+                "l.csv is no file of labels that is known.*beginning",
+            ),
+            (
+                "start,stop,label\n2,1,a\n",
+                "line 2: a must start before it stops.*2.000 to 1.000 s",
+            ),
+            ("start,stop,label\nx,1,a\n", "line 2, column 'start': 'x' is no number"),
         ],
     )
     def test_refuses(self, tmp_path, text, message):

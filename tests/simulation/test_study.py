@@ -6,8 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tinbergen.errors import ConfigError, MissingFileError, OutputError, VideoError
-from tinbergen.recordings import Video, read_dlc_csv
-from tinbergen.recordings.labels import read_labels
+from tinbergen.recordings import Video, read_dlc_csv, read_labels
 from tinbergen.recordings.series import read_series
 from tinbergen.simulation import (
     KEYPOINTS,

@@ -11,7 +11,7 @@ from tinbergen import __version__
 from tinbergen.errors import TinbergenError
 
 VERBS = (
-    *("demo", "simulate", "check", "convert", "pretrain", "embed", "pose", "encode"),
+    *("demo", "simulate", "check", "convert", "pretrain", "embed", "pose", "actions", "encode"),
     *("decode", "population", "report", "doctor"),
 )
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinbergen.encoding.inputs import numeric
-from tinbergen.encoding.saving import Saved
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.saving import Saved
 
 
 class CCA(Saved):

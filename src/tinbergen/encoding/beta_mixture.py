@@ -8,9 +8,10 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import betaln, digamma, polygamma
 
-from tinbergen.encoding.saving import Saved
 from tinbergen.encoding.sequences import is_several, sequences
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.saving import Saved
+from tinbergen.statespace.chains import forward_backward
 
 _EDGE = 1e-6  # probabilities are kept so far from 0 and 1
 _STICKY = 0.95
@@ -222,23 +223,11 @@ class BetaMixtureHMM(Saved):
         chance = np.stack([1 - self.label_, self.label_], axis=1)
         joint = np.exp(log_density - highest)[:, None] * chance  # (trial, state, label)
         emitted = joint.sum(axis=2)
-        forward, scale = np.empty_like(emitted), np.empty(len(d))
-        ahead = self.initial_
-        for k, likely in enumerate(emitted):
-            forward[k] = ahead * likely
-            scale[k] = forward[k].sum()
-            forward[k] /= scale[k]
-            ahead = forward[k] @ self.transitions_
-        backward = np.ones_like(emitted)
-        for k in range(len(d) - 2, -1, -1):
-            later = emitted[k + 1] * backward[k + 1] / scale[k + 1]
-            backward[k] = self.transitions_ @ later
-        later = emitted[1:] * backward[1:] / scale[1:, None]
-        moves = self.transitions_ * (forward[:-1].T @ later)
-        states = forward * backward
+        with np.errstate(divide="ignore"):
+            found = forward_backward([np.log(emitted) + highest], self.initial_, self.transitions_)
         share = np.divide(joint, emitted[..., None], out=joint, where=emitted[..., None] > 0)
-        joint = states[..., None] * share
-        return float(np.log(scale).sum() + highest.sum()), moves, joint
+        joint = found.states[0][..., None] * share
+        return float(found.log_likelihoods[0]), found.pairs, joint
 
     # --- the prior ------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ from tinbergen.encoding.bilinear_trials import (
 )
 from tinbergen.encoding.heldout import FLOOR, Calibration, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
-from tinbergen.encoding.saving import Saved
 from tinbergen.encoding.sessions import kind_of, listed, one_of, session_arrays, tables_of
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.saving import Saved
 
 
 class BilinearRRR(Saved):

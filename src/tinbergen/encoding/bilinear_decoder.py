@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 
 from tinbergen.encoding.heldout import HeldOutScore
 from tinbergen.encoding.inputs import numeric
-from tinbergen.encoding.saving import Saved
 from tinbergen.encoding.sessions import listed, session_arrays
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.saving import Saved
 
 _CG_STEPS, _CG_TOLERANCE = 200, 1e-8
 

@@ -10,9 +10,9 @@ import numpy as np
 from tinbergen.encoding.bilinear_als import CentredTrials
 from tinbergen.encoding.heldout import Calibration
 from tinbergen.encoding.inputs import Rows, Table
-from tinbergen.encoding.saving import Saved
 from tinbergen.errors import DataError
 from tinbergen.recordings import smooth
+from tinbergen.saving import Saved
 
 
 class BilinearSession(Saved):

@@ -13,8 +13,8 @@ import numpy as np
 import scipy.linalg
 
 from tinbergen.encoding.inputs import blocks
-from tinbergen.encoding.saving import Saved
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.saving import Saved
 
 Scale = Literal["each", "common"]
 _BLOCK_VALUES = 1 << 20  # numbers in one block of Z: small enough for the cache of a core

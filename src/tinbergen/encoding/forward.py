@@ -19,8 +19,8 @@ from tinbergen.encoding.peer_rates import (
     checked_counts,
     keep_calibration,
 )
-from tinbergen.encoding.saving import Saved
 from tinbergen.errors import ConfigError
+from tinbergen.saving import Saved
 
 _RECENT, _EARLIER = 3, 5  # bins of the two sums
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinbergen.encoding.inputs import Kind
-from tinbergen.encoding.saving import Saved
+from tinbergen.saving import Saved
 
 FLOOR = 1e-3  # spikes/bin; a rate of zero would cost infinitely much at the first spike
 _PRIOR = 30.0  # spikes: what a unit must have held out to move a calibration by itself

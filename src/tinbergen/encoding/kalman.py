@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from tinbergen.encoding.saving import Saved
 from tinbergen.encoding.sequences import is_several, sequence, sequences
 from tinbergen.errors import DataError
+from tinbergen.saving import Saved
 
 _MOST_PERSISTENT = 0.9999
 _LEAST_VARIANCE = 1e-9  # share of the variance of the decoder's outputs

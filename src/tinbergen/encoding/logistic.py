@@ -14,8 +14,8 @@ from scipy.special import log_softmax
 from tinbergen.encoding.design import FeatureMap, Scale
 from tinbergen.encoding.inputs import Rows, Table, need_held_out
 from tinbergen.encoding.ridge import LagSettings, LinearPath, penalties
-from tinbergen.encoding.saving import Saved
 from tinbergen.errors import DataError
+from tinbergen.saving import Saved
 
 ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-1, 5.01, 0.5))
 _SEARCH_TOLERANCE = 1e-3

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from tinbergen.encoding.heldout import HeldOutScore
 from tinbergen.encoding.inputs import Rows, is_vector, kind_of, like_target, rows_known
-from tinbergen.encoding.saving import Saved
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.saving import Saved
 
 SIGMAS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 _PRIOR_BINS = 1.0  # of the mean rate, added to each bin, so that no PSTH promises zero spikes

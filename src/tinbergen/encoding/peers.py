@@ -30,8 +30,8 @@ from tinbergen.encoding.peer_rates import (
     checked_counts,
     keep_calibration,
 )
-from tinbergen.encoding.saving import Saved
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.saving import Saved
 
 Peers = Literal["all", "own_region", "other_regions"]
 MIN_REGION = 5  # units; a smaller region is not predicted from within, or as a whole

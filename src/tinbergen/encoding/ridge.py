@@ -14,8 +14,8 @@ from tinbergen.encoding.design import FeatureMap, Lagged, Scale
 from tinbergen.encoding.heldout import Calibration, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
 from tinbergen.encoding.lag_functions import lag_basis, lag_range
-from tinbergen.encoding.saving import Saved
 from tinbergen.errors import ConfigError
+from tinbergen.saving import Saved
 
 ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(0, 6.01, 0.5))
 

@@ -12,7 +12,6 @@ from torch import nn
 from tinbergen.encoding.design import Scale
 from tinbergen.encoding.heldout import FLOOR, HeldOutScore
 from tinbergen.encoding.inputs import Kind, Rows, Table, is_vector, like_target, need_held_out
-from tinbergen.encoding.saving import Saved
 from tinbergen.encoding.sessions import kind_of, listed, one_of, session_arrays, tables_of
 from tinbergen.encoding.tcn_networks import FacemapNet, SeparableNet, weights_of_session
 from tinbergen.encoding.tcn_session import PRESETS, Preset, TCNSession
@@ -25,6 +24,7 @@ from tinbergen.encoding.tcn_training import (
 )
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.recordings import smooth
+from tinbergen.saving import Saved
 from tinbergen.training import FitResult, TrainConfig, fit
 
 _LATENTS = 24

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinbergen.encoding.design import FeatureMap, Scale
 from tinbergen.encoding.inputs import Table
-from tinbergen.encoding.saving import Saved
+from tinbergen.saving import Saved
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from tinbergen.encoding.inputs import Rows
 from tinbergen.encoding.logistic import Logistic
 from tinbergen.encoding.peer_rates import checked_counts
-from tinbergen.encoding.saving import Saved
 from tinbergen.errors import DataError
 from tinbergen.metrics import balanced_accuracy
+from tinbergen.saving import Saved
 
 PARTS = (1, 4)  # of a window
 ALPHAS = (1e5, 1e4, 1e3, 1e2, 1e1)

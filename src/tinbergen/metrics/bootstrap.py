@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -53,6 +54,36 @@ def bootstrap_interval(
 def _percentiles(draws: np.ndarray) -> Interval:
     low, high = np.quantile(draws, _TAILS)
     return Interval(float(low), float(high))
+
+
+def pooled_interval(
+    counts: ArrayLike, statistic: Callable[[np.ndarray], ArrayLike], *, seed: int = 0
+) -> Interval:
+    """95 % interval of a statistic of counts summed over sessions, resampling sessions.
+
+    For what is no mean over sessions: F1 of pooled counts, kappa of a pooled confusion.
+
+    Parameters
+    ----------
+    counts
+        ``(session, ...)``.
+    statistic
+        ``(draw, ...)`` summed counts to ``(draw,)`` values; NaN are left out.
+
+    Returns
+    -------
+    Interval
+        NaN bounds for fewer than two sessions.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    n = len(counts)
+    if n < 2:
+        return Interval(np.nan, np.nan)
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(n, np.full(n, 1 / n), size=_DRAWS).astype(np.float64)
+    values = np.asarray(statistic(np.tensordot(times, counts, axes=1)))
+    values = values[np.isfinite(values)]
+    return _percentiles(values) if len(values) else Interval(np.nan, np.nan)
 
 
 class Difference(NamedTuple):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import colorsys
 import os
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from tinbergen.errors import DataError
 from tinbergen.progress import track
-from tinbergen.recordings import FrameSource, Keypoints
+from tinbergen.recordings import FrameSource, Keypoints, write_video
 
 _SHIFT = 4  # OpenCV draws at 1 / 16 px
 
@@ -102,32 +103,27 @@ def write_overlay(
     DataError
         If the keypoints are not on all frames of the video.
     """
-    import av
-
     if len(keypoints) != video.n_frames:
         raise DataError(
             f"Expected keypoints on all {video.n_frames} frames of {video.path}, found "
             f"{len(keypoints)} rows."
         )
     colour = video.view(gray=False)
-    rate = round(colour.fps) if np.isfinite(colour.fps) else 25
+    rate = colour.fps if np.isfinite(colour.fps) else 25.0
     frames = range(colour.n_frames)[start:stop]
     positions = keypoints.positions[..., :2].reshape(len(keypoints), -1, 2)
     confidence = keypoints.confidence.reshape(len(keypoints), -1)
-    height, width = colour.height // 2 * 2, colour.width // 2 * 2  # as H.264 wants it
-    with av.open(os.fspath(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+
+    def drawn() -> Iterator[np.ndarray]:
         batches = colour.iterate(frames.start, frames.stop, batch_size=32)
         for batch in track(batches, f"drawing {video.name}", "batches"):
             for index, image in zip(batch.indices, batch.frames, strict=True):
-                drawn = draw_keypoints(
+                yield draw_keypoints(
                     image,
                     positions[index],
                     confidence[index],
                     individuals=len(keypoints.individuals),
                     least=least,
                 )
-                frame = av.VideoFrame.from_ndarray(drawn[:height, :width], format="rgb24")
-                container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+
+    write_video(path, drawn(), rate)

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinbergen.errors import DataError
 from tinbergen.files import atomic_write, safe_name
+from tinbergen.metrics.choosing import choose_diverse
 from tinbergen.metrics.instances import matched, present, similarities
 from tinbergen.pose.smoothing import join_members, look_alikes
 from tinbergen.recordings import FrameSource, Keypoints, LabelledFrames, write_labelled_frames
@@ -82,7 +83,8 @@ def suggest_frames(
     n_hard = min(int(np.isfinite(difficulty).sum()), max(n, int(_SHARE * len(difficulty))))
     hard = np.argsort(-difficulty, kind="stable")[:n_hard]
     poses = _poses(ensemble.median[hard])
-    chosen = _spread_out(poses, difficulty[hard], predictions[0].times[hard], n, gap)
+    times = predictions[0].times[hard]
+    chosen = choose_diverse(poses, difficulty[hard], n, times=times, gap=gap)
     order = chosen[np.argsort(-difficulty[hard][chosen], kind="stable")]
     return Suggestions(hard[order], difficulty[hard][order])
 
@@ -112,24 +114,6 @@ def _poses(median: np.ndarray) -> np.ndarray:
     known = np.isfinite(flat)
     mean = np.where(known, flat, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, flat, mean)
-
-
-def _spread_out(
-    poses: np.ndarray, difficulty: np.ndarray, times: np.ndarray, n: int, gap: float
-) -> np.ndarray:
-    """Pick the hardest, then by distance from those picked times difficulty."""
-    weight = np.maximum(difficulty, 1e-12)
-    nearest = np.full(len(poses), np.inf)
-    free = np.ones(len(poses), dtype=bool)
-    chosen: list[int] = []
-    while len(chosen) < n and free.any():
-        worth = weight if not chosen else weight * nearest
-        best = int(np.where(free, worth, -np.inf).argmax())
-        chosen.append(best)
-        nearest = np.minimum(nearest, np.linalg.norm(poses - poses[best], axis=1))
-        free &= np.abs(times - times[best]) >= gap
-        free[best] = False
-    return np.array(chosen, dtype=int)
 
 
 def export_frames(

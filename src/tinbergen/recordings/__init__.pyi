@@ -32,12 +32,18 @@ from .intervals import Intervals as Intervals
 from .intervals import nearest as nearest
 from .keypoints import Keypoints as Keypoints
 from .kilosort import read_kilosort as read_kilosort
+from .label_files import LabelFile as LabelFile
+from .label_files import open_labels as open_labels
+from .label_files import read_labels as read_labels
+from .label_files import write_labels as write_labels
+from .label_merging import Merged as Merged
+from .label_merging import merge_labels as merge_labels
 from .labelled_frames import LabelledFrames as LabelledFrames
 from .labelled_frames import read_labelled_frames as read_labelled_frames
 from .labelled_frames import write_labelled_frames as write_labelled_frames
 from .labels import UNLABELLED as UNLABELLED
+from .labels import LabelRow as LabelRow
 from .labels import Labels as Labels
-from .labels import read_labels as read_labels
 from .left_out import LeftOut as LeftOut
 from .lightning_pose import read_lightning_pose_csv as read_lightning_pose_csv
 from .nwb import read_nwb as read_nwb
@@ -73,6 +79,7 @@ from .trials import Trials as Trials
 from .trials import read_trials as read_trials
 from .video import Video as Video
 from .video import find_videos as find_videos
+from .video_writing import write_video as write_video
 from .windows import Windows as Windows
 from .windows import sliding_windows as sliding_windows
 from .windows import trial_windows as trial_windows

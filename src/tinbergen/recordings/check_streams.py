@@ -63,7 +63,37 @@ def describe(value: Any) -> StreamReport:
         return _spikes(value)
     if isinstance(value, Series):
         return _series(value)
+    if isinstance(value, Labels):
+        return describe_labels(value)
     return _trials(value) if isinstance(value, Trials) else StreamReport()
+
+
+def describe_labels(labels: Labels) -> StreamReport:
+    """Say what labels hold: bouts, classes that never occur, labels that hold at once."""
+    table, looked = labels.table, labels.observed.duration
+    labelled = Intervals(table["start"], table["stop"])
+    whose = [name for name in labels.individuals if name]
+    report = StreamReport(
+        f"{len(table)} bouts of {len(labels.classes)} classes"
+        + f" by {_names(whose)}" * bool(whose)
+        + f", {labelled.duration:.1f} s labelled, {looked:.1f} s observed",
+        looked,
+    )
+    if not looked:
+        report.empty = True
+        report.add("nothing is labelled", "see that the file belongs to this recording.")
+        return report
+    lacking = [name for name in labels.classes if name not in set(table["label"])]
+    if lacking:
+        report.add(f"{NOTE}classes that never occur: {_names(lacking)}")
+    for individual in labels.individuals:
+        own = table.loc[table["individual"] == individual]
+        each = sum(labels.intervals(name, individual).duration for name in set(own["label"]))
+        twice = each - Intervals(own["start"], own["stop"]).duration
+        if twice > 1e-6:
+            of = f" of {individual}" if individual else ""
+            report.add(f"{NOTE}several labels{of} hold at once, {twice:.1f} s in all")
+    return report
 
 
 def _spikes(spikes: Spikes) -> StreamReport:

@@ -19,7 +19,8 @@ from tinbergen.recordings.following import AnimalView
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.images import ARRAY_SUFFIXES, ArrayVideo, ImageFolder
 from tinbergen.recordings.keypoints import Keypoints
-from tinbergen.recordings.labels import read_labels
+from tinbergen.recordings.label_entry import LabelsEntry, read_labels_entry
+from tinbergen.recordings.label_files import LabelFile
 from tinbergen.recordings.recording import Recording
 from tinbergen.recordings.series import Series, read_series
 from tinbergen.recordings.spikes import Spikes, read_spikes
@@ -135,14 +136,6 @@ class SessionEntry(Config):
     streams: dict[str, str] | tuple[str, ...] | None = None
 
 
-class LabelsEntry(Config):
-    """Labels: CSV start, stop, label[, individual]."""
-
-    kind: str
-    file: str
-    classes: tuple[str, ...] = ()
-
-
 _ENTRIES: dict[str, type[Config]] = {
     "video": VideoEntry,
     "images": VideoEntry,
@@ -200,8 +193,11 @@ def read_streams(
     }
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
-    # Videos first: the times of keypoints may be those of a video.
-    for stream, entry in sorted(entries.items(), key=lambda item: item[1].kind == "keypoints"):
+    # Videos first: the times of keypoints may be those of a video, those of labels of either.
+    last = ("keypoints", "labels")
+    for stream, entry in sorted(
+        entries.items(), key=lambda e: last.index(e[1].kind) if e[1].kind in last else -1
+    ):
         read = {name: value for each in found.values() for name, value in each.items()}
         try:
             value = _READERS[entry.kind](entry, folder, read)
@@ -215,6 +211,9 @@ def read_streams(
                 error,
             )
             continue
+        if isinstance(value, LabelFile):
+            notes += [f"{stream}: {note}" for note in value.notes]
+            value = value.labels
         new = {stream: value}
         if isinstance(value, Recording):
             notes += value.notes
@@ -387,7 +386,7 @@ _READERS: dict[str, Callable[[Any, Path, Mapping[str, Any]], Any]] = {
     "array": _read_frames,
     "keypoints": _read_keypoints,
     "series": _read_series,
-    "labels": lambda entry, folder, _: read_labels(folder / entry.file, entry.classes),
+    "labels": read_labels_entry,
     "spikes": _read_spikes,
     "trials": _read_trials,
     "suite2p": _read_suite2p,

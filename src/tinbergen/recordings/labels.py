@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
 from tinbergen.files import atomic_write
 from tinbergen.recordings.intervals import Bins, Intervals
 
 UNLABELLED = -1
 _COLUMNS = ["start", "stop", "label", "individual"]
+
+
+class LabelRow(NamedTuple):
+    """One row of :class:`Labels`: start and stop (s), the class, and whose it is."""
+
+    start: float
+    stop: float
+    label: str
+    individual: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +94,7 @@ class Labels:
             codes = (codes[:, None] == np.arange(len(classes))).astype(int)
         else:
             known = (codes != UNLABELLED).all(axis=1)
-        stops = _frame_stops(times)
+        stops = frame_stops(times)
         rows = [
             (start, stop, classes[k], individual)
             for k in range(len(classes))
@@ -101,6 +109,12 @@ class Labels:
     def individuals(self) -> tuple[str, ...]:
         """Names of the animals that labels are given for."""
         return tuple(sorted(set(self.table["individual"])))
+
+    @property
+    def rows(self) -> list[LabelRow]:
+        """The table, a tuple a row."""
+        columns = (self.table[name].tolist() for name in _COLUMNS)
+        return [LabelRow(*row) for row in zip(*columns, strict=True)]
 
     def multi(self, times: np.ndarray, individual: str | None = None) -> np.ndarray:
         """Return ``(time, class)`` int8: 1 = does it, 0 = does not, -1 = nobody looked."""
@@ -173,7 +187,7 @@ class Labels:
         return np.divide(filled, looked[:, None], out=shares, where=looked[:, None] > 0)
 
     def write(self, path: str | os.PathLike) -> None:
-        """Write a CSV ``start,stop,label,individual``; :func:`read_labels` reads it back.
+        """Write a CSV ``start,stop,label,individual``, which ``read_labels`` gives back.
 
         Observed time without a label is written as rows with an empty label.
         """
@@ -184,28 +198,6 @@ class Labels:
         table = pd.concat(rows).sort_values("start") if rows else self.table
         with atomic_write(path) as file:
             table.to_csv(file, index=False, lineterminator="\n")
-
-
-def read_labels(path: str | os.PathLike, classes: Sequence[str] = ()) -> Labels:
-    """Read a CSV with the columns start, stop (s), label and, if wanted, individual.
-
-    A row with an empty label says that somebody looked and saw none of the classes.
-
-    Raises
-    ------
-    MissingFileError, DataError
-        Naming the column or row that is not as it should be.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a CSV of labels at {path}, found none.")
-    try:
-        table = pd.read_csv(path, dtype={"label": str, "individual": str}, keep_default_na=False)
-        table = _clean(table)
-        observed = Intervals(table["start"], table["stop"])
-        return Labels(table.loc[table["label"] != ""], tuple(classes), observed)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def _clean(table: pd.DataFrame) -> pd.DataFrame:
@@ -231,7 +223,8 @@ def _clean(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["start", "stop"], kind="stable").reset_index(drop=True)
 
 
-def _frame_stops(times: np.ndarray) -> np.ndarray:
+def frame_stops(times: np.ndarray) -> np.ndarray:
+    """Return when each frame ends: when the next one begins; the last, after the median step."""
     covered = Intervals.of_samples(times)
     stops = np.append(times[1:], np.inf)
     at = np.searchsorted(covered.starts, times, side="right") - 1

@@ -89,6 +89,20 @@ of each file; those of arrays are needed, and so are their entries that say so.
 ``confusion.csv``
     ``recording, target, truth, prediction, n``. Caption: ``classes`` (in order) and ``scores`` (a
     text) of each target, ``note``.
+
+**There too, of a run that names behaviours.** ``row`` is ``labels`` or ``predicted``; the classes
+and their order are those of the caption of ``confusion``, target ``behaviour``.
+
+``ethogram.csv``
+    A row a bout: ``recording, row, label, start, stop`` (s).
+``probabilities.csv``
+    ``recording, time`` (s) and a column a class.
+``precision_recall.csv``, ``reliability.csv``
+    ``label, threshold, precision, recall, share``; ``confidence, accuracy, n``.
+``bout_lengths.csv``, ``transitions.csv``
+    ``row, label, seconds``; ``row, source, target, n``.
+``onsets.csv``, ``onset_errors.csv``
+    ``row, label, feature, lag`` (s), ``mean``; ``label, n, onset, offset, bias`` (s).
 """
 
 from tinbergen._lazy import attach

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from tinbergen.errors import DataError, MissingFileError
+from tinbergen.report.behaviour_results import BehaviourResults, read_behaviour_results
 from tinbergen.report.files import read_images, read_json, read_table, read_text
 from tinbergen.report.neural_results import NeuralResults, read_neural_results
 from tinbergen.report.scores import Summary
@@ -74,6 +75,8 @@ class RunResults:
         ``diagnostics/lineage.csv``.
     neural
         What a run wrote that predicts spikes, or predicts from them.
+    behaviour
+        What a run wrote that names behaviours.
     """
 
     path: Path
@@ -93,6 +96,7 @@ class RunResults:
     transfer: pd.DataFrame | None
     lineage: pd.DataFrame | None
     neural: NeuralResults
+    behaviour: BehaviourResults
 
 
 def read_results(run: str | os.PathLike) -> RunResults:
@@ -141,6 +145,7 @@ def read_results(run: str | os.PathLike) -> RunResults:
         transfer=read_table(figures / "transfer.csv", _TRANSFER_COLUMNS, _TRANSFER_TEXTS),
         lineage=read_table(figures / "lineage.csv", _LINEAGE_COLUMNS, {"method"}),
         neural=read_neural_results(figures),
+        behaviour=read_behaviour_results(figures),
     )
 
 

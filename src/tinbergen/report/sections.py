@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from tinbergen.metrics.score import Score
-from tinbergen.report import figures, neural_sections, parts, population_sections
+from tinbergen.report import (
+    behaviour_sections,
+    figures,
+    neural_sections,
+    parts,
+    population_sections,
+)
 from tinbergen.report.images import data_uri, shrink
 from tinbergen.report.parts import Payload, Section
 from tinbergen.report.provenance import provenance
@@ -313,6 +319,9 @@ SECTIONS: tuple[Callable[[RunResults, Payload], Section | None], ...] = (
     neural_sections.nulls,
     neural_sections.neurons,
     neural_sections.rates,
+    behaviour_sections.ethograms,
+    behaviour_sections.certainty,
+    behaviour_sections.bouts,
     neural_sections.decoding,
     embedding_map,
     clip,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from tinbergen.encoding import MeanRate, PoissonGLM, Ridge
-from tinbergen.encoding.saving import read_model, write_model
 from tinbergen.errors import MissingFileError, NotFittedError, WeightsError
+from tinbergen.saving import read_model, write_model
 
 plain = st.recursive(
     st.none()

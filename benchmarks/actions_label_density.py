@@ -1,0 +1,133 @@
+"""How few labels do: S3LDS and pseudo-labels against supervised TCNs, on pairs of rats.
+
+The protocol of Blau et al. 2024: training labels are thinned to a goal a class in chunks of 50
+frames, five draws a goal; test recordings keep all labels. Each network is trained for the same
+number of passes over the same frames, without a validation, and is decoded by a mean of 31 frames.
+
+    python benchmarks/actions_label_density.py shared/data/actions/rat-dyads --out density.json
+
+Rows that the file already holds are not computed again, so it can be stopped and grown.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from machine import describe_machine
+from tinbergen.actions import (
+    S3LDS,
+    TCN,
+    Decoder,
+    FeatureConfig,
+    features_of,
+    thin_labels,
+)
+from tinbergen.actions.choosing import decoding_scores
+from tinbergen.actions.thinning import GOALS, SEEDS
+from tinbergen.files import write_json
+from tinbergen.recordings import Recording
+from tinbergen.recordings.deeplabcut import read_dlc_csv
+from tinbergen.recordings.label_files import read_labels
+
+TRAIN = (1, 5, 8, 12, 24, 25, 27, 35, 40, 42, 43)
+TEST = (46, 51, 53, 54, 58)
+CLASSES = ("nonsocial", "social", "aggression")
+FPS = 20.0
+FEATURES = {
+    "positions": FeatureConfig(sets=("positions",), velocity=False),
+    "positions and velocities": FeatureConfig(sets=("positions",)),
+    "social": FeatureConfig(sets=("social",), velocity=False),
+    "social and velocities": FeatureConfig(sets=("social",)),
+}
+MODELS: dict[str, tuple[type[TCN], dict[str, Any]]] = {
+    "tcn": (TCN, {}),
+    "pseudo-labels": (TCN, {"pseudo": 0.9}),
+    "s3lds": (S3LDS, {}),
+    "s3lds without bound": (S3LDS, {"generative": 0.0}),
+}
+
+
+def load(folder: Path, sessions: Sequence[int], config: FeatureConfig):
+    """Return features ``(time, channel)`` and codes ``(time,)`` of each session."""
+    x, y = [], []
+    for session in sessions:
+        (table,) = folder.glob(f"dlc/{session}DLC*.csv")
+        keypoints = read_dlc_csv(table, fps=FPS)
+        labels = read_labels(
+            folder / "annotations" / f"{session}_annot.txt",
+            CLASSES,
+            times=keypoints.times,
+            where={"stream": "S1"},
+        )
+        found = features_of(Recording(str(session), {"keypoints": keypoints}), config)
+        x.append(np.asarray(found.series.values))
+        y.append(labels.codes(keypoints.times))
+    return x, y
+
+
+def main() -> None:
+    arguments = parse()
+    done: dict[str, Any] = {"machine": describe_machine(), "rows": []}
+    if arguments.out.exists():
+        done = json.loads(arguments.out.read_text("utf-8"))
+    keys = ("features", "model", "goal", "draw")
+    have = {tuple(row[key] for key in keys) for row in done["rows"]}
+    for features in arguments.features:
+        wanted = [
+            (goal, draw, model)
+            for draw, goal, model in product(arguments.draws, arguments.goals, arguments.models)
+            if (features, model, goal, draw) not in have
+        ]
+        if not wanted:
+            continue
+        x, y = load(arguments.data, TRAIN, FEATURES[features])
+        held_x, held_y = load(arguments.data, TEST, FEATURES[features])
+        for goal, draw, model in wanted:
+            thin = thin_labels(y, len(CLASSES), goal, seed=SEEDS[draw]) if goal else None
+            codes = y if thin is None else thin.codes
+            begin = time.process_time()
+            kind, settings = MODELS[model]
+            fitted = kind(**settings, random_state=draw).fit(x, codes, classes=CLASSES)
+            seconds = time.process_time() - begin
+            found = fitted.predict_proba(held_x)
+            row = {"features": features, "model": model, "goal": goal, "draw": draw}
+            row["labelled"] = [
+                int(sum((c == k).sum() for c in codes)) for k in range(len(CLASSES))
+            ]
+            decoded = Decoder(window=31).fit(y, len(CLASSES)).decode(found)
+            row["macro_f1"] = decoding_scores(
+                held_y, [p.argmax(axis=1) for p in found], len(CLASSES)
+            )["macro_f1"]
+            row["decoded"] = decoding_scores(held_y, decoded, len(CLASSES))
+            row["train_cpu_s"] = round(seconds, 1)
+            done["rows"].append(row)
+            write_json(arguments.out, done)
+            print(json.dumps(row), flush=True)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="How few labels do.")
+    parser.add_argument("data", type=Path, help="folder with dlc/ and annotations/")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--features", nargs="+", choices=FEATURES, default=list(FEATURES)[:2])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--goals", nargs="+", type=int, default=GOALS, help="0 = all labels")
+    parser.add_argument("--draws", nargs="+", type=int, default=range(len(SEEDS)))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""From a dataset to sequences: features and codes of each recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinbergen.actions.config import ActionConfig, LabelConfig
+from tinbergen.actions.features import Features, features_of
+from tinbergen.actions.segmenter import UNLABELLED
+from tinbergen.errors import ConfigError, DataError, TinbergenError
+from tinbergen.recordings import Dataset, Labels, Recording
+
+_RATES_DIFFER = 0.02
+_BEYOND = 0.05  # share of the labelled time outside the frames from which something is wrong
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Recordings as segmenters want them.
+
+    Attributes
+    ----------
+    names
+        Of the recordings.
+    features
+        :class:`Features` each.
+    codes, weak
+        ``(time,)`` int each, -1 = unlabelled; ``weak`` is None where no such labels are asked for.
+    classes
+        Names.
+    notes
+        What was left out or looked odd, in words.
+    lost
+        Recordings that could not be used, with the reason.
+    """
+
+    names: tuple[str, ...]
+    features: tuple[Features, ...]
+    codes: tuple[np.ndarray, ...]
+    weak: tuple[np.ndarray, ...] | None
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    lost: tuple[str, ...]
+
+    @property
+    def x(self) -> list[np.ndarray]:
+        """``(time, feature)`` of each recording."""
+        return [np.asarray(each.series.values) for each in self.features]
+
+    @property
+    def rate(self) -> float:
+        """Frames per second."""
+        return self.features[0].rate
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the features."""
+        return self.features[0].series.channels
+
+
+def labelled_sequences(
+    dataset: Dataset,
+    config: ActionConfig,
+    *,
+    classes: Sequence[str] | None = None,
+    skip_bad: bool = False,
+) -> Sequences:
+    """Compute features and codes of all recordings that have labels.
+
+    Parameters
+    ----------
+    dataset
+        The recordings.
+    config
+        Which features and labels.
+    classes
+        Names and their order; default: those of ``config``, or of all labels.
+    skip_bad
+        Leave out recordings that cannot be used instead of refusing.
+
+    Raises
+    ------
+    DataError
+        If no recording has labels, a class is unknown, labels lie outside the frames, or frame
+        rates or features differ between recordings.
+    """
+    with_labels = {n: r for n, r in dataset.items() if _has_labels(r, config.labels)}
+    if not with_labels:
+        raise DataError(
+            f"None of the {len(dataset)} recordings has labels"
+            + (f" under {config.labels.stream!r}." if config.labels.stream else ".")
+            + " A labels stream in dataset.yaml: {kind: labels, file: bouts.csv}."
+        )
+    notes = [
+        f"{name} has no labels and was left out." for name in dataset if name not in with_labels
+    ]
+    names = tuple(classes or config.labels.classes or _all_classes(with_labels, config.labels))
+    found: dict[str, tuple[Features, np.ndarray, np.ndarray | None]] = {}
+    lost: list[str] = []
+    for name, recording in with_labels.items():
+        try:
+            features = features_of(recording, config.features)
+            times = features.series.times
+            labels = _stream(recording, config.labels)
+            codes = codes_of(labels, times, names, config.labels, name)
+            notes += [*features.notes, *_outside(labels, features, name)]
+            weak = None
+            if config.labels.weak is not None:
+                weak_labels = recording[config.labels.weak]
+                weak = codes_of(weak_labels, times, names, config.labels, name)
+            _check_alike(name, features, found)
+        except TinbergenError as error:
+            if not skip_bad or isinstance(error, ConfigError):
+                raise
+            lost.append(f"{name}: {error}")
+            continue
+        found[name] = (features, codes, weak)
+    if not found:
+        raise DataError("No recording could be used:\n  " + "\n  ".join(lost))
+    features, codes, weak = zip(*found.values(), strict=True)
+    return Sequences(
+        tuple(found),
+        features,
+        codes,
+        weak if config.labels.weak is not None else None,
+        names,
+        tuple(notes),
+        tuple(lost),
+    )
+
+
+def codes_of(
+    labels: Labels, times: np.ndarray, classes: Sequence[str], config: LabelConfig, recording: str
+) -> np.ndarray:
+    """Return the code of each frame, ``(time,)`` int, -1 = unlabelled or unscored.
+
+    Raises
+    ------
+    DataError
+        If labels name a class that is not asked for, or two classes hold at once.
+    """
+    known = {*classes, *config.unscored}
+    if unknown := sorted(set(labels.table["label"]) - known):
+        raise DataError(
+            f"Recording {recording!r} has labels of {', '.join(map(repr, unknown))}, which are "
+            f"not among the classes {', '.join(classes)}. Name them in labels.classes, or in "
+            "labels.unscored."
+        )
+    background = config.background
+    if background is not None and background not in classes:
+        raise ConfigError(
+            f"labels.background: {background!r} is not among the classes {', '.join(classes)}."
+        )
+    everything = Labels(
+        labels.table, tuple(dict.fromkeys([*labels.classes, *known])), labels.observed
+    )
+    try:
+        own = everything.codes(times, config.individual, background)
+    except DataError as error:
+        raise DataError(f"Recording {recording!r}: {error}") from None
+    place = {name: i for i, name in enumerate(classes)}
+    codes = np.array([*(place.get(name, UNLABELLED) for name in everything.classes), UNLABELLED])
+    return codes[own]
+
+
+def _has_labels(recording: Recording, config: LabelConfig) -> bool:
+    streams = recording.streams
+    if config.stream is not None:
+        return isinstance(streams.get(config.stream), Labels)
+    return any(isinstance(v, Labels) for k, v in streams.items() if k != config.weak)
+
+
+def _stream(recording: Recording, config: LabelConfig) -> Labels:
+    if config.stream is not None:
+        return recording[config.stream]
+    found = [k for k, v in recording.streams.items() if isinstance(v, Labels) and k != config.weak]
+    if len(found) > 1:
+        raise ConfigError(
+            f"Recording {recording.name!r} has several streams of labels ({', '.join(found)}); "
+            "choose one with labels.stream."
+        )
+    return recording[found[0]]
+
+
+def _all_classes(recordings: dict[str, Recording], config: LabelConfig) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    for recording in recordings.values():
+        names |= dict.fromkeys(_stream(recording, config).classes)
+    return tuple(name for name in names if name not in config.unscored)
+
+
+def _outside(labels: Labels, features: Features, recording: str) -> list[str]:
+    """Say how much of the labels lies outside the frames; refuse where that is much."""
+    times = features.series.times
+    inside = labels.observed.between(float(times[0]), float(times[-1]) + 1 / features.rate)
+    total = float((labels.observed.stops - labels.observed.starts).sum())
+    beyond = total - float((inside.stops - inside.starts).sum())
+    if beyond <= 1 / features.rate:
+        return []
+    text = (
+        f"Recording {recording!r}: {beyond:.2f} s of {total:.2f} s with labels lie outside the "
+        f"frames ({times[0]:.2f} to {times[-1]:.2f} s)"
+    )
+    if beyond > _BEYOND * total:
+        raise DataError(
+            f"{text}. Are both of this recording, and is {features.rate:.4g} frames per second "
+            "right?"
+        )
+    return [f"{text}; they are not used."]
+
+
+def _check_alike(recording: str, features: Features, found: dict[str, tuple]) -> None:
+    if not found:
+        return
+    first, (other, *_) = next(iter(found.items()))
+    check_matches(
+        features, f"recording {recording!r}", other.series.channels, other.rate, f"{first!r}"
+    )
+
+
+def check_matches(
+    features: Features, whose: str, channels: tuple[str, ...], rate: float, expected: str
+) -> None:
+    """See that features are those that are expected, at the same frame rate.
+
+    Raises
+    ------
+    DataError
+    """
+    if abs(features.rate / rate - 1) > _RATES_DIFFER:
+        raise DataError(
+            f"The {whose} has {features.rate:.4g} frames per second, {expected} has {rate:.4g}: "
+            "time would mean something else. Is the frame rate right? If so, bring the keypoints "
+            "to one rate first."
+        )
+    if features.series.channels != channels:
+        own = features.series.channels
+        missing = [name for name in channels if name not in own]
+        extra = [name for name in own if name not in channels]
+        what = f"{missing[0]!r} is missing" if missing else f"{extra[0]!r} is new" if extra else (
+            "their order differs"
+        )  # fmt: skip
+        raise DataError(
+            f"The {whose} has {len(own)} features, {expected} has {len(channels)}: {what}. The "
+            "same keypoints and individuals are needed."
+        )

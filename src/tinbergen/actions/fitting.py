@@ -1,0 +1,232 @@
+"""Training: a dataset with labels in, a run folder with a model out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tinbergen.actions.choosing import Choice, choose_decoder
+from tinbergen.actions.config import ActionConfig, DecoderConfig
+from tinbergen.actions.data import Sequences, labelled_sequences
+from tinbergen.actions.decoder import Decoder
+from tinbergen.actions.ensembles import FoldEnsemble
+from tinbergen.actions.model import ActionModel
+from tinbergen.actions.registry import segmenter_class
+from tinbergen.actions.segmenter import Segmenter
+from tinbergen.configuration import resolve
+from tinbergen.errors import ConfigError, DataError, PreemptedError
+from tinbergen.files import atomic_write
+from tinbergen.recordings import Dataset
+from tinbergen.training import RunFolder
+
+MODEL = "model"
+"""Folder of the model in a run."""
+
+
+def train(
+    data: Any,
+    out: str | os.PathLike,
+    *,
+    split: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    skip_bad: bool = False,
+) -> RunFolder:
+    """Learn behaviours from labelled recordings.
+
+    Parameters
+    ----------
+    data
+        Anything that :meth:`tinbergen.recordings.Dataset.open` takes: its recordings have
+        keypoints or series, and those to learn from have labels.
+    out
+        The run folder to make.
+    split
+        Name of a split of the dataset: its parts ``train`` and, to choose the decoder without
+        folds, ``validation``; other parts are left alone. Default: all recordings train.
+    overrides
+        Nested settings of :class:`~tinbergen.actions.config.ActionConfig`.
+    resume
+        Go on with the run at ``out`` where it stopped, if there is one.
+    skip_bad
+        Leave out recordings that cannot be used instead of refusing.
+
+    Returns
+    -------
+    RunFolder
+        The finished run.
+
+    Raises
+    ------
+    ConfigError, DataError, MissingFileError
+        For settings or data that cannot be used; before anything is written.
+    OutputError
+        If ``out`` holds something already, or cannot be written.
+    PreemptedError
+        After SIGTERM, SIGUSR1 or SIGINT; members that are finished are kept.
+    """
+    config = resolve(ActionConfig, overrides or {})
+    kind = segmenter_class(config.model)
+    dataset = Dataset.open(data)
+    parts = _parts(dataset, split)
+    training = labelled_sequences(parts["train"], config, skip_bad=skip_bad)
+    validation = None
+    if "validation" in parts:
+        validation = labelled_sequences(
+            parts["validation"], config, classes=training.classes, skip_bad=skip_bad
+        )
+    if config.folds >= 2 and len(training.names) < 2:
+        raise DataError(
+            f"folds={config.folds} needs two training recordings or more, found one "
+            f"({training.names[0]!r}). Set folds=0, or name parts of its time in a split."
+        )
+    splits = {name: list(part) for name, part in parts.items()}
+    splits |= {"train": list(training.names)}
+    run = RunFolder.start(
+        out, config, seed=config.seed, inputs=_inputs(training), splits=splits, resume=resume
+    )
+    if run.status["state"] == "done":
+        return run
+    stopped: PreemptedError | None = None
+    with run.writing(split=split):
+        for note in [*training.notes, *(validation.notes if validation else ())]:
+            run.note(note)
+        print(_plan(config, training), file=sys.stderr)
+        try:
+            _fit(run, config, kind, training, validation, resume)
+        except PreemptedError as error:
+            stopped = error
+            run.update_status(state="preempted", reason=str(error))
+    if stopped is not None:
+        raise stopped
+    return run
+
+
+def _fit(
+    run: RunFolder,
+    config: ActionConfig,
+    kind: type[Segmenter],
+    training: Sequences,
+    validation: Sequences | None,
+    resume: bool,
+) -> None:
+    wall, cpu = time.perf_counter(), time.process_time()
+    segmenter = _segmenter(config, kind)
+    held = None if validation is None else (validation.x, validation.codes)
+    more: dict[str, Any] = {}
+    if training.weak is not None:
+        if not kind.resumable:
+            raise ConfigError(f"labels.weak: {config.model!r} does not learn from weak labels.")
+        more["weak"] = training.weak
+    if isinstance(segmenter, FoldEnsemble):
+        more |= {"folder": run.path / "members", "resume": resume}
+    segmenter.fit(training.x, training.codes, classes=training.classes, validation=held, **more)
+    seconds = {"elapsed_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    if segmenter.absent_:
+        run.note(f"No training frame is labelled {', '.join(segmenter.absent_)}: never predicted.")
+    decoder, choice = _decoder(config, segmenter, training, validation)
+    if choice is not None:
+        with atomic_write(run.path / "decoders.csv") as file:
+            choice.table.to_csv(file, index=False, lineterminator="\n")
+    _log_members(run)
+    model = ActionModel(segmenter, decoder, config, training.channels, training.rate)
+    model.save(run.path / MODEL)
+    frames = int(sum((codes >= 0).sum() for codes in training.codes))
+    run.update_status(
+        state="done",
+        reason="finished",
+        losses=list(training.lost),
+        metrics={**seconds, "labelled_frames": frames},
+        decoder=decoder.parameters,
+    )
+
+
+def _segmenter(config: ActionConfig, kind: type[Segmenter]) -> Segmenter:
+    if config.folds >= 2:
+        return FoldEnsemble(
+            member=config.model,
+            settings=config.settings,
+            folds=config.folds,
+            weighting=config.weighting,
+            random_state=config.seed,
+        )
+    try:
+        return kind(**{"random_state": config.seed, **config.settings})
+    except TypeError as error:
+        raise ConfigError(f"settings: {error}.") from None
+
+
+def _decoder(
+    config: ActionConfig,
+    segmenter: Segmenter,
+    training: Sequences,
+    validation: Sequences | None,
+) -> tuple[Decoder, Choice | None]:
+    """Return the decoder that is asked for, or the best on what the model has not seen."""
+    classes = len(segmenter.classes_)
+    background = config.labels.background
+    code = None if background is None else segmenter.classes_.index(background)
+    if config.decoder is not None:
+        asked = config.decoder.model_dump()
+        return Decoder(**asked, background=code).fit(training.codes, classes), None
+    if isinstance(segmenter, FoldEnsemble):
+        choice = choose_decoder(segmenter.held_out, training.codes)
+    elif validation is not None:
+        found = segmenter.predict_proba(validation.x)
+        choice = choose_decoder(found, validation.codes, training=training.codes)
+    else:
+        return Decoder(**DecoderConfig().model_dump()).fit(training.codes, classes), None
+    return choice.decoder, choice
+
+
+def _parts(dataset: Dataset, split: str | None) -> dict[str, Dataset]:
+    if split is None:
+        return {"train": dataset}
+    parts = dataset.split(split)
+    if "train" not in parts or not len(parts["train"]):
+        raise DataError(
+            f"Split {split!r} has the parts {', '.join(parts)}; expected one called 'train' with "
+            "a recording or more."
+        )
+    return {name: part for name, part in parts.items() if len(part)}
+
+
+def _inputs(training: Sequences) -> dict[str, str]:
+    digest = hashlib.sha256()
+    for x, codes in zip(training.x, training.codes, strict=True):
+        digest.update(np.ascontiguousarray(x).tobytes())
+        digest.update(codes.tobytes())
+    return {"training": digest.hexdigest()}
+
+
+def _log_members(run: RunFolder) -> None:
+    """Write the mean of the members' metrics as the run's own, for its curves."""
+    tables = [
+        RunFolder(path.parent).metrics() for path in run.path.glob("members/*/metrics.jsonl")
+    ]
+    rows = [table for table in tables if "step" in table]
+    if not rows or run.metrics_path.is_file():
+        return
+    mean = pd.concat(rows).groupby("step").mean(numeric_only=True).reset_index()
+    for row in mean.to_dict("records"):
+        known = {str(k): v for k, v in row.items() if v == v and k not in ("elapsed_s", "cpu_s")}
+        run.log({**known, "step": int(row["step"])})
+
+
+def _plan(config: ActionConfig, training: Sequences) -> str:
+    codes = np.concatenate(training.codes)
+    counts = np.bincount(codes[codes >= 0], minlength=len(training.classes))
+    frames = ", ".join(f"{n} {name}" for name, n in zip(training.classes, counts, strict=True))
+    members = f"{config.folds} x " if config.folds >= 2 else ""
+    return (
+        f"{len(training.names)} recordings at {training.rate:.4g} frames/s, "
+        f"{len(training.channels)} features; labelled frames: {frames}. Model: {members}"
+        f"{config.model}."
+    )

@@ -1,0 +1,157 @@
+"""Many bouts of one behaviour side by side, to see at a glance whether they are one behaviour."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tinbergen.errors import DataError
+from tinbergen.recordings import FrameSource, Keypoints, Labels, nearest, write_video
+
+_MOST_FPS = 30.0
+_BODY = 1.5  # side of a crop, in lengths of the animal with its tail
+_BORDER = 3  # px, white while the behaviour holds
+
+
+@dataclass(frozen=True)
+class _Bout:
+    recording: str
+    start: float
+    stop: float
+    individual: str
+
+
+def behaviour_movie(
+    path: str | os.PathLike,
+    label: str,
+    labels: Mapping[str, Labels],
+    videos: Mapping[str, FrameSource],
+    *,
+    keypoints: Mapping[str, Keypoints] | None = None,
+    n: int = 16,
+    size: int = 160,
+    before: float = 0.5,
+    after: float = 1.5,
+    seed: int = 0,
+) -> int:
+    """Write a grid of bouts of one class, all of them beginning at once.
+
+    A white border says that the behaviour holds.
+
+    Parameters
+    ----------
+    path
+        The ``.mp4`` to make.
+    label
+        The class.
+    labels, videos
+        Recording -> its labels (of people or of a model), and its video.
+    keypoints
+        Recording -> keypoints: a cell shows the animal, as far around it as 1.5 times its length;
+        without them, the whole image.
+    n
+        Bouts at most, drawn from all recordings.
+    size
+        Side of a cell, px.
+    before, after
+        s that are shown before and after the onset.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    Number of bouts shown.
+
+    Raises
+    ------
+    DataError
+        If no recording with a video holds such a bout.
+    """
+    bouts = [
+        _Bout(name, row.start, row.stop, row.individual)
+        for name, each in labels.items()
+        if name in videos
+        for row in each.rows
+        if row.label == label
+    ]
+    if not bouts:
+        raise DataError(f"No recording with a video holds a bout of {label!r}.")
+    rng = np.random.default_rng(seed)
+    drawn = rng.permutation(len(bouts))[:n]
+    bouts = [bouts[i] for i in sorted(drawn)]
+    rates = [videos[bout.recording].fps for bout in bouts]
+    fps = min(_MOST_FPS, float(np.nanmedian(rates)))
+    offsets = np.arange(-round(before * fps), round(after * fps) + 1) / fps
+    cells = [
+        list(
+            _cell(
+                bout, videos[bout.recording], (keypoints or {}).get(bout.recording), offsets, size
+            )
+        )
+        for bout in bouts
+    ]
+    columns = int(np.ceil(np.sqrt(len(cells))))
+    empty = np.zeros((size, size, 3), np.uint8)
+    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
+
+    def grid() -> Iterator[np.ndarray]:
+        for moment in range(len(offsets)):
+            lines = [
+                np.hstack([*(cell[moment] for cell in row), *[empty] * (columns - len(row))])
+                for row in rows
+            ]
+            yield np.vstack(lines)
+
+    write_video(path, grid(), fps)
+    return len(cells)
+
+
+def _cell(
+    bout: _Bout, video: FrameSource, pose: Keypoints | None, offsets: np.ndarray, size: int
+) -> Iterator[np.ndarray]:
+    colour = video.view(gray=False)
+    times = bout.start + offsets
+    index = nearest(colour.times, times, 1 / (colour.fps or 1.0))
+    known = np.unique(index[index >= 0])
+    batch = colour.frames(known)
+    images = {i: f for i, f, ok in zip(known, batch.frames, batch.ok, strict=True) if ok}
+    box = None if pose is None else _box(pose, bout)
+    for time, at in zip(times, index, strict=True):
+        image = images.get(at)
+        cell = np.zeros((size, size, 3), np.uint8) if image is None else _crop(image, box, size)
+        if bout.start <= time < bout.stop:
+            cv2.rectangle(cell, (0, 0), (size - 1, size - 1), (255, 255, 255), _BORDER)
+        yield cell
+
+
+def _box(pose: Keypoints, bout: _Bout) -> tuple[float, float, float] | None:
+    """Centre and side (px) of what is shown: the animal at the onset; None if it is not seen."""
+    positions = pose.positions[..., :2]
+    if bout.individual in pose.individuals:
+        positions = positions[:, [pose.individuals.index(bout.individual)]]
+    first = int(np.searchsorted(pose.times, bout.start))
+    here = positions[first : first + 10].reshape(-1, 2)
+    here = here[np.isfinite(here).all(axis=1)]
+    if not len(here):
+        return None
+    spans = np.nanmax(positions, axis=2) - np.nanmin(positions, axis=2)  # (time, individual, 2)
+    body = float(np.nanmedian(np.hypot(*np.moveaxis(spans, -1, 0))))
+    extent = float((here.max(axis=0) - here.min(axis=0)).max())
+    x, y = np.median(here, axis=0)
+    return float(x), float(y), max(_BODY * body, extent)
+
+
+def _crop(image: np.ndarray, box: tuple[float, float, float] | None, size: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    x, y, side = width / 2, height / 2, float(max(height, width))
+    if box is not None:
+        side = min(box[2], height, width)
+        x = np.clip(box[0], side / 2, width - side / 2)  # the crop stays inside the image
+        y = np.clip(box[1], side / 2, height - side / 2)
+    scale = size / max(side, 1.0)
+    shift = np.array([[scale, 0, size / 2 - scale * x], [0, scale, size / 2 - scale * y]])
+    return cv2.warpAffine(image, shift, (size, size), flags=cv2.INTER_AREA)

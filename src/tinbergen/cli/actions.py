@@ -1,0 +1,223 @@
+"""``tinbergen actions``: behaviours from labelled recordings; trained, predicted, compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinbergen.cli.actions_convert import convert
+from tinbergen.cli.actions_suggest import correct, suggest
+
+actions = typer.Typer(
+    help="What an animal does in every frame, from keypoints, embeddings or any signal.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[
+    list[Path], typer.Argument(help="A dataset.yaml, or a folder that holds one.", metavar="DATA")
+]
+Run = Annotated[Path, typer.Argument(help="A finished run of actions.", metavar="RUN")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")]
+SplitName = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        help="A split of the dataset: its part 'train' trains, 'validation' chooses, 'test' is "
+        "scored. Default: all labelled recordings train.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="YAML of settings, as config.yaml of a run.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting, as key=value; see config.yaml of a run."),
+]
+Seed = Annotated[int | None, typer.Option(help="Of the folds and the models.", min=0)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out what cannot be used, with a warning.")
+]
+_AGAIN = "Run the same command with --resume to go on."
+
+
+@actions.command()
+def train(
+    paths: Data,
+    out: Out,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="trees, forest, logistic, mlp, gru, lstm, tcn, tcn_reference, mstcn, hmm, arhmm, "
+            "slds or s3lds; default: tcn."
+        ),
+    ] = None,
+    split: SplitName = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    skip_bad: SkipBad = False,
+    report: Annotated[
+        bool, typer.Option(help="Score what the split held out, and write report.html.")
+    ] = True,
+) -> None:
+    """Learn behaviours from labelled recordings.
+
+    Exits with 0 when done, 3 when done but recordings were left out, 75 when a signal stopped it
+    and what is finished is kept (run it again with --resume).
+    """
+    from tinbergen.actions import evaluate as run_evaluation
+    from tinbergen.actions import train as run_training
+    from tinbergen.recordings import Dataset
+    from tinbergen.training.signals import preemptible
+
+    dataset = Dataset.open(paths)
+    with preemptible(_AGAIN):
+        run = run_training(
+            dataset,
+            out,
+            split=split,
+            overrides=_settings(config, settings, model=model, seed=seed),
+            resume=resume,
+            skip_bad=skip_bad,
+        )
+        print(run.path)
+        parts = dataset.split(split) if split is not None else {}
+        if report and any(len(parts.get(part, ())) for part in ("test", "validation")):
+            from tinbergen.cli.pose_common import say
+            from tinbergen.report import write_report
+
+            say(list(run_evaluation(run, dataset, skip_bad=skip_bad).scores))
+            print(write_report(run.path))
+    if run.status.get("losses"):
+        raise typer.Exit(3)
+
+
+@actions.command()
+def predict(
+    run: Run,
+    paths: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    skip_bad: SkipBad = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Name the behaviour in every frame of every recording.
+
+    Writes NAME.bouts.csv (start, stop, label, probability) and NAME.frames.csv (probabilities,
+    entropy, variance). Exits with 3 when recordings were left out.
+    """
+    from tinbergen.actions import ActionModel
+    from tinbergen.errors import OutputError, TinbergenError
+    from tinbergen.files import ensure_output_folder, safe_names
+    from tinbergen.recordings import Dataset
+
+    model = ActionModel.load(run / "model")
+    dataset = Dataset.open(paths)
+    names = safe_names(dataset)
+    taken = [name for name in names.values() if (out / f"{name}.bouts.csv").exists()]
+    if taken and not overwrite:
+        raise OutputError(
+            f"{out / taken[0]}.bouts.csv already exists; choose another folder, or --overwrite."
+        )
+    ensure_output_folder(out)
+    lost = 0
+    for name, recording in dataset.items():
+        try:
+            found = model.predict(recording)
+        except TinbergenError as error:
+            if not skip_bad:
+                raise
+            lost += 1
+            print(f"left out: {error}")
+            continue
+        path = found.write(out, names[name])
+        print(f"{name}: {len(found.times)} frames, {len(found.bouts())} bouts, {path}")
+    if lost:
+        raise typer.Exit(3)
+
+
+@actions.command()
+def evaluate(
+    run: Run,
+    paths: Data,
+    part: Annotated[
+        str | None,
+        typer.Option(help="test, validation, train or all; default: what was held out."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write; default: the run.")
+    ] = None,
+    skip_bad: SkipBad = False,
+    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+) -> None:
+    """Score a run on labelled recordings: those it held out, or those of other animals."""
+    from tinbergen.actions import evaluate as run_evaluation
+    from tinbergen.cli.pose_common import say
+    from tinbergen.recordings import Dataset
+    from tinbergen.report import write_report
+
+    found = run_evaluation(run, Dataset.open(paths), part=part, out=out, skip_bad=skip_bad)
+    say(list(found.scores))
+    if report:
+        print(write_report(out or run))
+    if found.sequences.lost:
+        raise typer.Exit(3)
+
+
+@actions.command()
+def compare(
+    paths: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder: a run a model, and a table.")],
+    models: Annotated[
+        str | None, typer.Option(help="Names, with commas between; default: every model.")
+    ] = None,
+    split: SplitName = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="test, validation, train or all; default: what was held out."),
+    ] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Train and score several models on the same recordings: one table, best first."""
+    from tinbergen.actions import SEGMENTERS
+    from tinbergen.actions import compare as run_comparison
+    from tinbergen.recordings import Dataset
+    from tinbergen.training.signals import preemptible
+
+    chosen = [name.strip() for name in models.split(",")] if models else list(SEGMENTERS)
+    with preemptible(_AGAIN):
+        table = run_comparison(
+            Dataset.open(paths),
+            out,
+            chosen,
+            split=split,
+            part=part,
+            overrides=_settings(config, settings, seed=seed),
+            resume=resume,
+            skip_bad=skip_bad,
+        )
+    print(table.to_string(index=False, float_format="{:.3f}".format))
+
+
+actions.command("convert")(convert)
+actions.command("suggest")(suggest)
+actions.command("correct")(correct)
+
+
+def _settings(config: Path | None, pairs: list[str] | None, **named: object) -> dict:
+    """Merge a file, ``--set`` and options of their own; later ones win."""
+    from tinbergen.configuration import merge, parse_overrides, read_yaml
+
+    layers = {} if config is None else read_yaml(config)
+    layers.pop("schema_version", None)
+    layers = merge(layers, parse_overrides(pairs or []))
+    return merge(layers, {name: value for name, value in named.items() if value is not None})

@@ -1,0 +1,277 @@
+"""From a dataset on the disk to bouts: runs, their command line, and what is refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+
+from tinbergen.actions import (
+    ActionConfig,
+    ActionModel,
+    compare,
+    evaluate,
+    labelled_sequences,
+    train,
+)
+from tinbergen.actions.evaluation import shuffled_bouts
+from tinbergen.errors import ConfigError, DataError, OutputError, TinbergenError
+from tinbergen.recordings import Dataset, Keypoints, Labels, Recording, Split, read_labels
+from tinbergen.recordings.splits import WHOLE
+from tinbergen.training import RunFolder
+
+CLASSES = ("rest", "run", "turn")
+FPS = 20.0
+QUICK = {"model": "logistic", "folds": 3}
+
+
+def recording(name, seed, seconds=40, fps=FPS):
+    """One animal that rests, runs and turns, and somebody who says so."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(rng.integers(0, 3, seconds), round(fps))
+    heading = np.cumsum(np.where(codes == 2, 0.3, 0.0))
+    ahead = np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    place = np.cumsum(ahead * np.where(codes == 1, 3.0, 0.1)[:, None], axis=0)
+    parts = place[:, None] + np.array([8.0, 0.0, -8.0])[:, None] * ahead[:, None]
+    parts = parts + rng.normal(0, 0.2, parts.shape)
+    times = np.arange(len(codes)) / fps
+    labels = Labels.from_frames(times, codes, CLASSES)
+    pose = Keypoints(times, parts[:, None], keypoints=("head", "body", "tail"))
+    return Recording(name, {"pose": pose, "behaviour": labels})
+
+
+def study(n=6):
+    names = [f"day{i}" for i in range(n)]
+    parts = {
+        "train": {name: WHOLE for name in names[:-2]},
+        "test": {name: WHOLE for name in names[-2:]},
+    }
+    recordings = [recording(name, i) for i, name in enumerate(names)]
+    return Dataset(recordings, {"days": Split(parts)})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("actions")
+    study().save(folder / "study")
+    return folder, train(study(), folder / "run", split="days", overrides=QUICK)
+
+
+def test_a_run_holds_its_model_its_split_and_how_its_decoder_was_chosen(finished):
+    _, run = finished
+    assert run.status["state"] == "done"
+    assert run.splits["train"] == ["day0", "day1", "day2", "day3"]
+    table = pd.read_csv(run.path / "decoders.csv")
+    assert table["chosen"].sum() == 1
+    model = ActionModel.load(run.path / "model")
+    assert model.classes == CLASSES
+    assert model.rate == pytest.approx(FPS)
+
+
+def test_the_test_part_is_scored_and_was_learned(finished):
+    folder, run = finished
+    result = evaluate(run, study(), out=folder / "scores")
+    scores = {score.name: score for score in result.scores}
+    assert [each.recording for each in result.predictions] == ["day4", "day5"]
+    assert scores["macro F1"].value > 0.9
+    assert scores["macro F1"].null < 0.6
+    assert scores["F1@50"].value > 0.7
+    summary = json.loads((folder / "scores" / "summary.json").read_text())
+    assert summary["headline"]["value"] == pytest.approx(scores["macro F1"].value)
+    bouts = read_labels(folder / "scores" / "predictions" / "day4.bouts.csv")
+    times = result.predictions[0].times
+    found = np.array(bouts.classes)[bouts.codes(times)]
+    assert_array_equal(found, np.array(CLASSES)[result.predictions[0].codes])
+
+
+def test_all_recordings_have_been_seen_and_other_parts_can_be_named(finished):
+    _, run = finished
+    assert len(evaluate(run, study(), part="all", out=False).predictions) == 6
+    assert len(evaluate(run, study(), part="train", out=False).predictions) == 4
+    with pytest.raises(
+        ConfigError, match="no 'evening' in the run's split; there is: train, test"
+    ):
+        evaluate(run, study(), part="evening", out=False)
+    trained = Dataset([recording(f"day{i}", i) for i in range(4)])
+    with pytest.raises(DataError, match="trained on all of these"):
+        evaluate(run, trained, out=False)
+
+
+def test_predicting_needs_no_labels_and_the_same_frames_and_features(finished):
+    _, run = finished
+    model = ActionModel.load(run.path / "model")
+    whole = recording("new", 7)
+    bare = Recording("new", {"pose": whole["pose"]})
+    prediction = model.predict(bare)
+    assert prediction.probabilities.shape == (800, 3)
+    assert (prediction.variance >= 0).all()
+    assert prediction.entropy.max() <= np.log(3) + 1e-9
+    with pytest.raises(DataError, match="30 frames per second, the model has 20"):
+        model.predict(recording("new", 7, fps=30.0))
+    renamed = replace(whole["pose"], keypoints=("nose", "body", "tail"))
+    with pytest.raises(DataError, match="'ego head x' is missing"):
+        model.predict(Recording("new", {"pose": renamed}))
+
+
+def test_labels_that_do_not_fit_are_refused_or_counted(tmp_path):
+    day = recording("day0", 0)
+    labels = day["behaviour"]
+    shifted = labels.table.assign(start=labels.table["start"] * 3, stop=labels.table["stop"] * 3)
+    wrong = Recording("day0", {**day.streams, "behaviour": Labels(shifted, CLASSES)})
+    rest = [recording(f"day{i}", i) for i in (1, 2)]
+    with pytest.raises(DataError, match=r"'day0': .* of 120.00 s with labels lie outside"):
+        train(Dataset([wrong, *rest]), tmp_path / "a", overrides=QUICK)
+    assert not (tmp_path / "a").exists()
+    run = train(Dataset([wrong, *rest]), tmp_path / "b", overrides=QUICK, skip_bad=True)
+    assert "day0" in run.status["losses"][0]
+    little = labels.table.copy()
+    little.loc[little.index[-1], "stop"] += 0.5
+    longer = Recording("day0", {**day.streams, "behaviour": Labels(little, CLASSES)})
+    run = train(Dataset([longer, *rest]), tmp_path / "c", overrides=QUICK)
+    assert any("0.50 s" in note and "not used" in note for note in run.status["notes"])
+
+
+def with_labels(table, classes=()):
+    labels = Labels(pd.DataFrame(table, columns=["start", "stop", "label"]), classes)
+    return Recording("day0", {"pose": recording("day0", 0)["pose"], "behaviour": labels})
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "text"),
+    [
+        ([(0, 5, "run"), (3, 8, "rest")], {}, "'day0': .* hold at once"),
+        ([(0, 5, "jump")], {"classes": ["run", "rest"]}, "labels of 'jump', .* not among"),
+        ([(0, 5, "run")], {"background": "calm"}, "'calm' is not among the classes"),
+        ([(0, 5, "run")], {"stream": "mood"}, "None of the 2 recordings has labels under 'mood'"),
+    ],
+)
+def test_labels_that_say_two_things_or_unknown_ones_are_refused(table, settings, text):
+    config = ActionConfig.model_validate({"labels": settings})
+    with pytest.raises(TinbergenError, match=text):
+        labelled_sequences(Dataset([with_labels(table), recording("day1", 1)]), config)
+
+
+def test_unscored_classes_and_background_become_codes():
+    table = [(0, 5, "run"), (5, 8, "base"), (10, 12, "rest")]
+    config = ActionConfig.model_validate({"labels": {"unscored": ["base"]}})
+    found = labelled_sequences(Dataset([with_labels(table)]), config)
+    assert found.classes == ("rest", "run")
+    assert found.codes[0][[0, 120, 180, 210]].tolist() == [1, -1, -1, 0]
+
+
+def test_a_class_without_a_training_frame_is_named_and_never_predicted(tmp_path):
+    data = Dataset([recording(f"day{i}", i) for i in range(3)])
+    settings = {**QUICK, "labels": {"classes": [*CLASSES, "sleep"]}}
+    run = train(data, tmp_path / "run", overrides=settings)
+    assert any("sleep: never predicted" in note for note in run.status["notes"])
+    found = ActionModel.load(run.path / "model").predict(data["day0"])
+    assert found.probabilities[:, 3].max() == 0
+
+
+def test_other_frame_rates_one_recording_and_unknown_settings_are_refused(tmp_path):
+    data = Dataset([recording("day0", 0), recording("day1", 1, fps=30.0)])
+    with pytest.raises(DataError, match="30 frames per second, 'day0' has 20"):
+        train(data, tmp_path / "run", overrides=QUICK)
+    with pytest.raises(DataError, match="two training recordings or more"):
+        train(Dataset([recording("day0", 0)]), tmp_path / "run", overrides=QUICK)
+    with pytest.raises(ConfigError, match="did you mean 'features'"):
+        train(data, tmp_path / "run", overrides={"feature": {}})
+    with pytest.raises(ConfigError, match="no segmenter 'tnc'; did you mean 'tcn'"):
+        train(data, tmp_path / "run", overrides={"model": "tnc"})
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_model_without_folds_takes_its_decoder_as_it_is_given(tmp_path):
+    data = Dataset([recording("day0", 0)])
+    settings = {"model": "logistic", "folds": 0, "decoder": {"path": "sticky", "shortest": 5}}
+    run = train(data, tmp_path / "run", overrides=settings)
+    model = ActionModel.load(run.path / "model")
+    assert (model.decoder.path, model.decoder.shortest) == ("sticky", 5)
+    assert model.predict(data["day0"]).variance is None
+
+
+def test_a_run_is_not_overwritten_and_goes_on_when_asked_to(tmp_path):
+    data = Dataset([recording(f"day{i}", i) for i in range(3)])
+    settings = {
+        "folds": 2,
+        "settings": {"epochs": 3, "width": 8, "length": 200},
+        "decoder": {"window": 5},
+    }
+    first = train(data, tmp_path / "run", overrides=settings)
+    with pytest.raises(OutputError, match="already"):
+        train(data, tmp_path / "run", overrides=settings)
+    assert train(data, tmp_path / "run", overrides=settings, resume=True).status["state"] == "done"
+    before = ActionModel.load(first.path / "model").predict(data["day0"]).probabilities
+    RunFolder(tmp_path / "run").update_status(state="preempted")
+    again = train(data, tmp_path / "run", overrides=settings, resume=True)
+    after = ActionModel.load(again.path / "model").predict(data["day0"]).probabilities
+    assert_array_equal(before, after)
+
+
+def test_models_are_compared_in_one_table(tmp_path):
+    table = compare(study(), tmp_path, ["logistic", "hmm"], split="days", overrides={"folds": 2})
+    assert sorted(table["model"]) == ["hmm", "logistic"]
+    assert table["macro_f1"].is_monotonic_decreasing
+    assert (table["train_s"] > 0).all()
+    assert pd.read_csv(tmp_path / "comparison.csv")["model"].tolist() == table["model"].tolist()
+    with pytest.raises(ConfigError, match="settings are those of one model"):
+        compare(study(), tmp_path, ["logistic"], overrides={"settings": {"lags": 1}})
+
+
+def test_shuffled_bouts_are_the_same_bouts():
+    codes = np.repeat([0, 2, 1, 0], [5, 3, 7, 2])
+    mixed = shuffled_bouts(codes, np.random.default_rng(0))
+    assert_array_equal(np.bincount(mixed), np.bincount(codes))
+    assert not np.array_equal(mixed, codes)
+
+
+class TestCommandLine:
+    def test_training_scores_what_was_held_out_and_writes_a_page(self, cli, finished, tmp_path):
+        folder, _ = finished
+        found = cli(
+            *("actions", "train", folder / "study", "-o", tmp_path / "run", "--split", "days"),
+            *("--model", "logistic", "--set", "folds=3"),
+        )
+        assert found.code == 0, found.err
+        assert "macro F1" in found.out
+        page = (tmp_path / "run" / "report.html").read_text()
+        assert all(
+            f'<section id="{name}">' in page for name in ("ethograms", "certainty", "bouts")
+        )
+
+    def test_predicting_writes_bouts_and_frames_and_overwrites_only_when_told(
+        self, cli, finished, tmp_path
+    ):
+        folder, run = finished
+        command = ("actions", "predict", run.path, folder / "study", "-o", tmp_path)
+        assert cli(*command).code == 0
+        frames = pd.read_csv(tmp_path / "day0.frames.csv")
+        assert list(frames.columns[:3]) == ["time", "label", "entropy"]
+        assert len(frames) == 800
+        bouts = pd.read_csv(tmp_path / "day0.bouts.csv")
+        assert bouts["probability"].between(0, 1).all()
+        again = cli(*command)
+        assert again.code == 1
+        assert "--overwrite" in again.err
+        assert cli(*command, "--overwrite").code == 0
+
+    def test_recordings_that_do_not_fit_are_left_out_when_told(self, cli, finished, tmp_path):
+        folder, run = finished
+        Dataset([recording("slow", 0), recording("fast", 1, fps=50.0)]).save(tmp_path / "mixed")
+        command = ("actions", "predict", run.path, tmp_path / "mixed", "-o", tmp_path / "out")
+        assert cli(*command).code == 1
+        found = cli(*command, "--skip-bad", "--overwrite")
+        assert found.code == 3
+        assert "left out" in found.out
+        assert (tmp_path / "out" / "slow.bouts.csv").is_file()
+
+    def test_evaluating_prints_scores(self, cli, finished, tmp_path):
+        folder, run = finished
+        found = cli(
+            "actions", "evaluate", run.path, folder / "study", "-o", tmp_path, "--no-report"
+        )
+        assert found.code == 0, found.err
+        assert "edit score" in found.out
+        assert (tmp_path / "diagnostics" / "ethogram.csv").is_file()
