@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -86,7 +86,7 @@ class S3LDS(TCN):
         self._check_fitted()
         x = checked_sequences(features)[0]
         check_channels(x, self.n_features_)
-        classifier = self.network_.classifier
+        classifier = cast(S3Network, self.network_).classifier
         return [probabilities(classifier, each) for each in self.scaler_.transform(x)]
 
     @torch.no_grad()
@@ -104,12 +104,13 @@ class S3LDS(TCN):
         y = y or [np.full(len(each), UNLABELLED) for each in x]
         check_codes(y, self.classes_)
         generator = torch.Generator().manual_seed(self.random_state)
-        device = next(self.network_.parameters()).device
+        network = cast(S3Network, self.network_)
+        device = next(network.parameters()).device
         found = []
         for each, code in zip(self.scaler_.transform(x), y, strict=True):
             columns = torch.from_numpy(each.T.copy())[None]
-            given = columns, torch.from_numpy(code)[None], self.network_.noise(columns, generator)
-            terms = self.network_.bound(*(tensor.to(device) for tensor in given))
+            given = columns, torch.from_numpy(code)[None], network.noise(columns, generator)
+            terms = network.bound(*(tensor.to(device) for tensor in given))
             found.append(float((terms.reconstruction - terms.latents - terms.classes).sum()))
         return found
 
@@ -230,7 +231,7 @@ class S3Task(SegmentationTask):
 
     def build(self) -> nn.Module:
         """Return a new network, the model of the features begun with principal components."""
-        network = super().build()
+        network = cast(S3Network, super().build())
         network.start_from(self.frames.x)
         return network
 
