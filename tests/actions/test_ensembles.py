@@ -76,4 +76,4 @@ def test_what_cannot_be_an_ensemble_is_refused():
     with pytest.raises(ConfigError, match="does not learn from weak labels"):
         FoldEnsemble(member="logistic").fit(x, y, weak=y)
     with pytest.raises(ConfigError, match="expected mean or entropy"):
-        combined([np.ones((2, 1))], "median")
+        combined([np.ones((2, 1))], "median")  # type: ignore[arg-type]

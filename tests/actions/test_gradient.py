@@ -75,7 +75,7 @@ def test_the_best_epoch_on_validation_is_kept():
     x, y = animals(6)
     model = TCN(**QUICK).fit(x[:4], y[:4], validation=(x[4:], y[4:]))
     assert model.score(x[4:], y[4:]) == pytest.approx(model.score_)
-    assert 1 <= model.best_epoch_ <= 8
+    assert model.best_epoch_ is not None and 1 <= model.best_epoch_ <= 8
 
 
 def test_labels_by_a_rule_teach_what_no_human_labelled():
@@ -116,6 +116,7 @@ class TestLosses:
         codes = torch.randint(0, 3, (2, 10))
         codes[0, 3:7] = -1
         frame_loss(logits, codes, torch.tensor([1.0, 2.0, 8.0]), focal=2.0).backward()
+        assert logits.grad is not None
         assert (logits.grad[0, :, 3:7] == 0).all()
         assert (logits.grad[0, :, :3] != 0).any()
         assert frame_loss(logits, torch.full((2, 10), -1)).item() == 0

@@ -51,7 +51,7 @@ def test_the_animal_sees_itself_alike_wherever_it_is_and_looks():
     seen = ego_aligned(moved, origin=2, front=0)
     assert_allclose(seen, np.broadcast_to(seen[:1], seen.shape), atol=1e-4)
     assert_allclose(seen[:, 2], 0)
-    length = np.linalg.norm(body[0, 0] - body[0, 2])
+    length = float(np.linalg.norm(body[0, 0] - body[0, 2]))
     assert_allclose(seen[:, 0], np.broadcast_to([length, 0], (20, 2)), atol=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,7 +65,7 @@ def test_a_run_holds_its_model_its_split_and_how_its_decoder_was_chosen(finished
     assert run.status["state"] == "done"
     assert run.splits["train"] == ["day0", "day1", "day2", "day3"]
     table = pd.read_csv(run.path / "decoders.csv")
-    assert table["chosen"].sum() == 1
+    assert table["chosen"].tolist().count(True) == 1
     model = ActionModel.load(run.path / "model")
     assert model.classes == CLASSES
     assert model.rate == pytest.approx(FPS)
@@ -73,7 +74,7 @@ def test_a_run_holds_its_model_its_split_and_how_its_decoder_was_chosen(finished
 def test_the_test_part_is_scored_and_was_learned(finished):
     folder, run = finished
     result = evaluate(run, study(), out=folder / "scores")
-    scores = {score.name: score for score in result.scores}
+    scores: dict[str, Any] = {score.name: score for score in result.scores}
     assert [each.recording for each in result.predictions] == ["day4", "day5"]
     assert scores["macro F1"].value > 0.9
     assert scores["macro F1"].null < 0.6
@@ -106,7 +107,7 @@ def test_predicting_needs_no_labels_and_the_same_frames_and_features(finished):
     bare = Recording("new", {"pose": whole["pose"]})
     prediction = model.predict(bare)
     assert prediction.probabilities.shape == (800, 3)
-    assert (prediction.variance >= 0).all()
+    assert prediction.variance is not None and (prediction.variance >= 0).all()
     assert prediction.entropy.max() <= np.log(3) + 1e-9
     with pytest.raises(DataError, match="30 frames per second, the model has 20"):
         model.predict(recording("new", 7, fps=30.0))
@@ -214,7 +215,7 @@ def test_models_are_compared_in_one_table(tmp_path):
     table = compare(study(), tmp_path, ["logistic", "hmm"], split="days", overrides={"folds": 2})
     assert sorted(table["model"]) == ["hmm", "logistic"]
     assert table["macro_f1"].is_monotonic_decreasing
-    assert (table["train_s"] > 0).all()
+    assert min(table["train_s"]) > 0
     assert pd.read_csv(tmp_path / "comparison.csv")["model"].tolist() == table["model"].tolist()
     with pytest.raises(ConfigError, match="settings are those of one model"):
         compare(study(), tmp_path, ["logistic"], overrides={"settings": {"lags": 1}})

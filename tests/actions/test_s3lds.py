@@ -161,8 +161,9 @@ class TestIsTheSupervisedModel:
         x, y = simulated(0)
         plain = TCN(**SAME).fit([x], [y])
         model = S3LDS(**SAME, divergence=divergence).fit([x], [y])
+        network: Any = model.network_
         for name, value in plain.network_.state_dict().items():
-            torch.testing.assert_close(model.network_.classifier.state_dict()[name], value)
+            torch.testing.assert_close(network.classifier.state_dict()[name], value)
         np.testing.assert_allclose(
             model.predict_proba([x])[0], plain.predict_proba([x])[0], atol=1e-5
         )
@@ -181,7 +182,7 @@ class TestIsTheSupervisedModel:
 
 
 class TestGradients:
-    def task(self, codes, balance=0.0, **settings):
+    def task(self, codes, balance=0.0, **settings) -> tuple[Any, Any, dict[str, Any]]:
         settings |= {"dropout": 0.0, "smoothness": 0.0, "balance": balance}
         model = S3LDS(**SMALL, **settings)
         model.classes_, model.n_features_, model.absent_ = ("a", "b"), 3, ()
@@ -229,10 +230,7 @@ class TestGradients:
         task, network, batch = self.task(list(codes))
         out = task._run(network, batch, torch.Generator().manual_seed(0))
         out["logits"].retain_grad()
-        terms = sum(
-            out[f"bound_{name}"].sum() for name in ("reconstruction", "latents", "classes")
-        )
-        terms.backward()
+        self.terms(out).sum().backward()
         gradient = out["logits"].grad.abs().sum(dim=1)
         assert (gradient[0, 10:20] == 0).all()
         assert (gradient[0, 20:] > 0).all() and (gradient[1] > 0).all()
@@ -241,9 +239,7 @@ class TestGradients:
         task, network, batch = self.task([np.full(60, -1)] * 2)
         batch["x"].requires_grad_()
         out = task._run(network, batch, torch.Generator().manual_seed(0))
-        sum(
-            out[f"bound_{n}"][0].sum() for n in ("reconstruction", "latents", "classes")
-        ).backward()
+        self.terms(out)[0].sum().backward()
         assert (batch["x"].grad[1] == 0).all()
         assert batch["x"].grad[0].abs().sum() > 0
 

@@ -36,7 +36,10 @@ def test_trees_as_arrays_predict_as_scikit_learn_does(classes):
     forest = RandomForestClassifier(15, random_state=0).fit(x, y)
     found = Forest.of_random_forest(forest).sums(x) / 15
     assert_allclose(found, forest.predict_proba(x), atol=1e-6)
-    boosted = HistGradientBoostingClassifier(max_iter=15, early_stopping=False).fit(x, y)
+    boosted = HistGradientBoostingClassifier(
+        max_iter=15,
+        early_stopping=False,  # type: ignore[arg-type]
+    ).fit(x, y)
     logits = Forest.of_boosting(boosted).sums(x) + boosted._baseline_prediction.ravel()
     expected = boosted.decision_function(x)
     assert_allclose(logits, expected.reshape(len(x), -1), atol=1e-5)

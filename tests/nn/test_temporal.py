@@ -8,6 +8,7 @@ def seen(network, frames, at, inputs=3):
     """Frames whose input changes the output at one frame."""
     x = torch.randn(1, inputs, frames, requires_grad=True)
     network.eval()(x)[0, :, at].sum().backward()
+    assert x.grad is not None
     return torch.nonzero(x.grad[0].abs().sum(dim=0)).ravel().tolist()
 
 

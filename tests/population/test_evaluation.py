@@ -114,19 +114,22 @@ def test_runs_beside_are_methods_of_the_same_windows(run, data, tmp_path):
     beside = {"same": run, "after": again}
     out, tasks = tmp_path / "found", ["co_smoothing", "decoding"]
     found = evaluate(run, data[:1], out=out, tasks=tasks, folds=3, baselines=False, beside=beside)
-    table = found.tasks.set_index(["score", "method"])["mean"]
+    table: Any = found.tasks.set_index(["score", "method"])["mean"]
     for title in found.questions:
         assert table[title, "same"] == table[title, "network"]
     rates = PopulationRun(again, data).predict(
         "a1", ["spikes"], windows=np.arange(32, 40), folds=3
     )
-    rows = found.scores[(found.scores["features"] == "after") & (found.scores["kind"] == "unit")]
+    rows: Any = found.scores[
+        (found.scores["features"] == "after") & (found.scores["kind"] == "unit")
+    ]
     model = PopulationRun(run, data)
     own = np.array(model.vocabulary.sessions[0].rates)
     expected = bits_per_spike(data[0].counts[32:40], rates, own)
     known = rows["value"].notna().to_numpy()
     np.testing.assert_allclose(rows["value"][known], expected[known])
     assert found.lineage.values.tolist() == [["network", 0, 0], ["same", 0, 0], ["after", 2, 2]]
+    assert found.path is not None
     page = write_report(found.path).read_text("utf-8")
     assert "After how many animals" in page and "2 animals, 2 sessions" in page
 

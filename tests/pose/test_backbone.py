@@ -1,5 +1,7 @@
 """Heads on pretrained transformers: weights that arrive, kept tokens, blocks that thaw."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -185,7 +187,7 @@ def test_the_head_sees_white_tokens(backbone, project):
     with torch.no_grad():
         rows = torch.from_numpy(task.train)
         tokens = model.tokens(task._prepare(model, rows, None))  # type: ignore[operator]
-    head = model.network
+    head: Any = model.network
     white = ((tokens - head.centre) @ head.whitening).flatten(0, 2).double()
     assert white.mean(dim=0).abs().max() < 1e-3
     floor = 0.01 * torch.cov(tokens.flatten(0, 2).double().T, correction=0).diagonal().mean()

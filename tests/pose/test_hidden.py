@@ -1,5 +1,7 @@
 """Keypoints that labels say are hidden: learned, predicted, scored."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -62,7 +64,7 @@ def test_what_is_hidden_is_learned_and_predicted(labels, tmp_path):
     assert run.config["hidden"] is True
     found = evaluate(run, labels)
     assert found.said_hidden is not None
-    scores = {score.name: score.value for score in found.scores}
+    scores: dict[str, Any] = {score.name: score.value for score in found.scores}
     assert scores["AUROC of hidden keypoints"] > 0.9
     assert np.nanmedian(found.distances) < 2
     truth = np.array([False, True] * 6)
@@ -74,6 +76,7 @@ def test_what_is_hidden_is_learned_and_predicted(labels, tmp_path):
     assert table.columns.get_level_values(1).tolist() == list(NAMES)
     assert table.iloc[truth, 1].min() > table.iloc[~truth, 1].max()
     _, hidden = Predictor(run, device="cpu").video_and_hidden(Video(tmp_path / "film.mp4"))
+    assert hidden is not None
     np.testing.assert_allclose(hidden[:, 0], table.to_numpy())
 
 

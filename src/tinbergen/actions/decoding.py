@@ -133,10 +133,9 @@ def semi_markov_viterbi(
         return np.zeros(0, np.int64), 0.0
     longest = min(len(durations), n)
     sums = np.concatenate([np.zeros((1, k)), np.cumsum(log_densities, axis=0)])
-    if transitions is None:
-        transitions = (1 - np.eye(k)) / max(k - 1, 1)
+    chances = (1 - np.eye(k)) / max(k - 1, 1) if transitions is None else transitions
     with np.errstate(divide="ignore"):
-        moves = np.log(transitions).T.copy()  # (to, from)
+        moves = np.log(chances).T.copy()  # (to, from)
     survival = np.logaddexp.accumulate(durations[::-1], axis=0)[::-1]
     # enter[t] is the best score of all before t, if a bout of the class begins at t, less the
     # sum of log probabilities up to t: so that a bout's frames are one difference.

@@ -162,7 +162,7 @@ class FoldEnsemble(_Fitted):
         self.members_ = []
         self.held_out: list[np.ndarray] = [np.empty((0, len(self.classes_)))] * len(features)
         for fold in range(n):
-            kept = np.flatnonzero(self.folds_ != fold)
+            kept = np.flatnonzero(self.folds_ != fold).tolist()
             left = np.flatnonzero(self.folds_ == fold)
             held = ([features[i] for i in left], [codes[i] for i in left])
             model = self._member(fold)

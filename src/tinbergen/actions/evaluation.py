@@ -143,9 +143,9 @@ def score_predictions(
         np.concatenate([each.probabilities for each in predictions])[scored],
     )
     sessions = f"{len(codes)} recording{'s' if len(codes) > 1 else ''}"
-    common = {"n": frames.n, "n_name": "frames", "split": f"{part}, {sessions}"}
-    shuffled = {"null_name": "predicted bouts in random order"}
-    over = {"interval_name": "95 % interval over recordings"}
+    common: dict[str, Any] = {"n": frames.n, "n_name": "frames", "split": f"{part}, {sessions}"}
+    shuffled: dict[str, Any] = {"null_name": "predicted bouts in random order"}
+    over: dict[str, Any] = {"interval_name": "95 % interval over recordings"}
     scores = [
         Score(
             "macro F1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,7 +90,8 @@ def ethogram(result: ActionEvaluation) -> pd.DataFrame:
         parts.append(true.assign(recording=prediction.recording, row="labels"))
         own = prediction.bouts()[["start", "stop", "label"]]
         parts.append(own.assign(recording=prediction.recording, row="predicted"))
-    return pd.concat(parts)[["recording", "row", "label", "start", "stop"]]
+    whole: Any = pd.concat(parts)
+    return whole[["recording", "row", "label", "start", "stop"]]
 
 
 def probabilities(result: ActionEvaluation) -> pd.DataFrame:
@@ -241,7 +243,8 @@ def _around(x: np.ndarray, codes: np.ndarray, truth: np.ndarray, k: int, reach: 
 def _intervals(times: np.ndarray, codes: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
     from tinbergen.recordings import Labels
 
-    return Labels.from_frames(times, codes, classes).table[["start", "stop", "label"]]
+    table: Any = Labels.from_frames(times, codes, classes).table
+    return table[["start", "stop", "label"]]
 
 
 def _confusion_note(result: ActionEvaluation) -> str:

@@ -27,8 +27,16 @@ from tinbergen.errors import ConfigError, DataError
 from tinbergen.recordings import Keypoints, Recording, Series
 
 FeatureSet = Literal[
-    *("positions", "ego", "distances", "angles", "speed", "heading", "energy", "missing"),
-    *("social", "social_motion"),
+    "positions",
+    "ego",
+    "distances",
+    "angles",
+    "speed",
+    "heading",
+    "energy",
+    "missing",
+    "social",
+    "social_motion",
 ]
 _ONE: tuple[FeatureSet, ...] = ("ego", "distances", "speed", "heading", "missing")
 _TWO: tuple[FeatureSet, ...] = ("social", "social_motion")
@@ -191,7 +199,7 @@ def _of_keypoints(
     positions = np.array(stream.positions[:, who])
     if config.least_confidence:
         positions[~(stream.confidence[:, who] >= config.least_confidence)] = np.nan
-    seen = np.isfinite(positions).all(axis=-1)
+    seen = np.asarray(np.isfinite(positions).all(axis=-1))
     positions[~seen] = np.nan
     if not seen.any():
         raise DataError(

@@ -85,7 +85,7 @@ def train(
     if config.folds >= 2 and len(training.names) < 2:
         raise DataError(
             f"folds={config.folds} needs two training recordings or more, found one "
-            f"({training.names[0]!r}). Set folds=0, or name parts of its time in a split."
+            f"({', '.join(training.names)!r}). Set folds=0, or name parts of its time in a split."
         )
     splits = {name: list(part) for name, part in parts.items()}
     splits |= {"train": list(training.names)}
@@ -214,7 +214,8 @@ def _log_members(run: RunFolder) -> None:
     rows = [table for table in tables if "step" in table]
     if not rows or run.metrics_path.is_file():
         return
-    mean = pd.concat(rows).groupby("step").mean(numeric_only=True).reset_index()
+    mean: Any = pd.concat(rows).groupby("step").mean(numeric_only=True)
+    mean = mean.reset_index()
     for row in mean.to_dict("records"):
         known = {str(k): v for k, v in row.items() if v == v and k not in ("elapsed_s", "cpu_s")}
         run.log({**known, "step": int(row["step"])})

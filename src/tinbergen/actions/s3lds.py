@@ -193,6 +193,8 @@ class S3Network(nn.Module):
         """Begin with principal components of the features ``(channel, frame)`` as latents."""
         projection, variance = self.dynamics.start_from(x)
         self.project.weight.copy_(projection[:, :, None])
+        assert self.project.bias is not None
+        assert self.posterior.bias is not None
         self.project.bias.copy_(-projection @ self.dynamics.mean)
         self.posterior.weight.zero_()
         start = torch.stack([torch.zeros_like(variance), variance.log()])

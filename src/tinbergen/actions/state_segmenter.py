@@ -217,7 +217,8 @@ class StateSegmenter(Segmenter):
                     f"n_components: expected 1 to {most} for these features, found "
                     f"{self.n_components}."
                 )
-            self.components_ = PCA(self.n_components, svd_solver="full").fit(frames).components_
+            pca = PCA(self.n_components, svd_solver="full").fit(frames)
+            self.components_ = np.asarray(pca.components_)
         return self._projected(features)
 
     def _projected(self, features: list[np.ndarray]) -> list[np.ndarray]:
@@ -271,7 +272,8 @@ def _guessed_states(x: list[np.ndarray], allowed: list[np.ndarray], seed: int) -
         some = rng.permutation(own)[:_CLUSTERED]
         if len(some) < len(states):
             raise DataError(f"{len(frames)} frames are too few for {may.shape[1]} states.")
-        fitted = KMeans(len(states), n_init=1, random_state=seed % 2**31).fit(frames[some])
+        kmeans = KMeans(len(states), n_init=1, random_state=seed % 2**31)  # type: ignore[arg-type]
+        fitted = kmeans.fit(frames[some])
         centres[states] = fitted.cluster_centers_
     distance = np.square(centres).sum(axis=1) - 2 * frames @ centres.T
     nearest = np.where(may, distance, np.inf).argmin(axis=1)

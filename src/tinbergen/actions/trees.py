@@ -132,7 +132,7 @@ class BoostedTrees(FrameSegmenter):
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.leaves,
             max_features=0.3,
-            early_stopping=False,
+            early_stopping=False,  # type: ignore[arg-type]
             class_weight=self._class_weight,
             random_state=self.random_state,
         ).fit(x, codes)

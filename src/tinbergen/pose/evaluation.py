@@ -263,7 +263,7 @@ def _scores(result: PoseEvaluation, part: str) -> list[Score]:
     sessions = len(np.unique(result.groups))
     split = f"{part} frames, {sessions} session{'s' if sessions > 1 else ''}"
     d = result.distances
-    labelled = np.isfinite(result.true).all(axis=-1)
+    labelled = np.asarray(np.isfinite(result.true).all(axis=-1))
     if not labelled.any():
         raise DataError("None of the frames to score has a label.")
     scores = [pixel_error_score(d, result.groups, null=result.null, split=split)]

@@ -291,7 +291,7 @@ def _unlabelled(
     from tinbergen.pose.unlabelled import Unlabelled
 
     folders = {
-        part: {Path(images.groups[row]).name for row in rows} for part, rows in parts.items()
+        part: {Path(str(images.groups[row])).name for row in rows} for part, rows in parts.items()
     }
     held = (folders["test"] | folders["validation"]) - folders["train"]
     chosen = [video for video in sources if video.path.stem not in held]

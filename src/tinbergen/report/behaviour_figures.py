@@ -61,7 +61,9 @@ def ethogram(bouts: Any, probabilities: Any, classes: Sequence[str]) -> str:
             )
         names.append((row, y + _LANE / 2))
         y += _LANE + 4
-    for name in classes if probabilities is not None else ():
+    for name in classes:
+        if probabilities is None:
+            break
         x = (probabilities["time"].to_numpy() - first) * scale
         top = y + _STRIP * (1 - probabilities[name].to_numpy())
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, top, strict=True))

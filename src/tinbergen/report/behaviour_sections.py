@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinbergen.report import behaviour_figures as figures
 from tinbergen.report import parts
 from tinbergen.report.parts import Payload, Section
@@ -80,6 +82,7 @@ def bouts(results: RunResults, payload: Payload) -> Section | None:
     )
     content = f'<h3>How long they last</h3>{key}<div class="grid">{drawn}</div>'
     if behaviour.transitions is not None and len(behaviour.transitions):
+        table: Any = behaviour.transitions
         graphs = "".join(
             parts.figure(
                 row.capitalize(),
@@ -87,7 +90,7 @@ def bouts(results: RunResults, payload: Payload) -> Section | None:
                 figures.transition_graph(rows, classes),
             )
             for row in _ROWS
-            if (rows := behaviour.transitions[behaviour.transitions["row"] == row])["n"].any()
+            if (rows := table[table["row"] == row])["n"].any()
         )
         content += f'<h3>What follows what</h3><div class="grid">{graphs}</div>'
     if behaviour.onsets is not None and len(behaviour.onsets):
