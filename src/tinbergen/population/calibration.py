@@ -23,7 +23,7 @@ _STEPS, _AT_ONCE, _RATE = (300, 1200), 4096, 1e-2
 _PASSES = 0.8  # over what is foretold, where the number of steps allows
 _LEAST_RATE = 0.005  # spikes/bin
 _FARTHEST = 3.0
-_NUMBERS_AT_ONCE = 64_000_000
+_NUMBERS_AT_ONCE = 1_000_000  # what a core keeps in its cache: four times as fast as all at once
 
 
 class Calibration(nn.Module):
