@@ -225,6 +225,14 @@ class TestMerging:
                 len(unnamed.table) > 0
             )
 
+    def test_a_confirmed_clip_cuts_no_bout(self):
+        columns = ["start", "stop", "label"]
+        old = Labels(pd.DataFrame([(0.0, 9.0, "walk")], columns=columns))
+        new = Labels(pd.DataFrame([(1.0, 2.0, "walk"), (9.0, 10.0, "walk")], columns=columns))
+        merged = merge_labels(old, new)
+        assert [row[:3] for row in merged.labels.rows] == [(0.0, 10.0, "walk")]
+        assert (merged.added, merged.confirmed) == (1.0, 1.0)
+
     def test_the_only_animal_is_meant(self):
         columns = ["start", "stop", "label", "individual"]
         old = Labels(pd.DataFrame([(0.0, 4.0, "walk", "a")], columns=columns))

@@ -53,7 +53,7 @@ def read_bento(how: Reading) -> tuple[Found, tuple[str, ...]]:
         raise DataError(f"{how.path}: found no channel: a line such as 'Ch1{_CHANNEL}'.")
     if unknown := [key for key in how.where if key != "channel"]:
         raise DataError(f"{how.path}: only a channel can be chosen, found {unknown[0]!r}.")
-    channel = str(how.where.get("channel", next(iter(channels))))
+    channel = how.choice("channel") or next(iter(channels))
     if channel not in channels:
         raise DataError(f"{how.path}: no channel {channel!r}; it has {', '.join(channels)}.")
     found = Found(channels[channel], fps=_number(lines, "annotation framerate"))

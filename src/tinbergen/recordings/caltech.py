@@ -56,7 +56,7 @@ def read_caltech(how: Reading) -> Found:
         raise DataError(f"{how.path}: found no stream: a line that begins with 'S1:'.")
     if unknown := [key for key in how.where if key != "stream"]:
         raise DataError(f"{how.path}: only a stream can be chosen (where), found {unknown[0]!r}.")
-    stream = str(how.where.get("stream", next(iter(streams))))
+    stream = how.choice("stream") or next(iter(streams))
     if stream not in streams:
         raise DataError(f"{how.path}: no stream {stream!r}; it has {', '.join(streams)}.")
     found = Found(streams[stream], "frames", unscored=(BASE,), exclusive=True)

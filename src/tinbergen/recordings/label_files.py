@@ -205,7 +205,7 @@ def open_labels(
     if quiet := _unlabelled(labels, found, how):
         notes.append(
             f"{quiet:.1f} s without a label count as unlabelled; if somebody watched all of it, "
-            "say observed: all"
+            "say observed: all (--watched)"
         )
     return LabelFile(path, known, labels, tuple(notes))
 

@@ -61,12 +61,26 @@ def merge_labels(labels: Labels, corrections: Labels, individual: str | None = N
             rows.append(row)
             continue
         rest = Intervals([row.start], [row.stop]) - corrections.observed
-        rows += [
-            row._replace(start=a, stop=b) for a, b in zip(rest.starts, rest.stops, strict=True)
-        ]
-    table = pd.DataFrame(rows, columns=list(LabelRow._fields))
-    merged = Labels(table, classes, labels.observed | corrections.observed)
+        rows += [row._replace(start=a, stop=b) for a, b in _pairs(rest)]
+    merged = Labels(_joined(rows), classes, labels.observed | corrections.observed)
     return Merged(merged, *_counted(labels, merged, corrections.observed))
+
+
+def _joined(rows: list[LabelRow]) -> pd.DataFrame:
+    """Join pieces of a bout that touch: a confirmed clip cuts none in three."""
+    parts: dict[tuple[str, str], list[LabelRow]] = {}
+    for row in rows:
+        parts.setdefault((row.label, row.individual), []).append(row)
+    joined = [
+        LabelRow(start, stop, label, individual)
+        for (label, individual), own in parts.items()
+        for start, stop in _pairs(Intervals([r.start for r in own], [r.stop for r in own]))
+    ]
+    return pd.DataFrame(joined, columns=list(LabelRow._fields))
+
+
+def _pairs(intervals: Intervals) -> list[tuple[float, float]]:
+    return list(zip(intervals.starts.tolist(), intervals.stops.tolist(), strict=True))
 
 
 def _named(labels: Labels, corrections: Labels, individual: str | None) -> tuple[Labels, set[str]]:

@@ -46,6 +46,20 @@ class Reading:
         if self.times is not None and not len(self.times):
             raise DataError(f"{self.path}: the times that its labels belong to hold no frame.")
 
+    def choice(self, key: str) -> str | None:
+        """Return the one value that ``where`` has for a key; None if it has none.
+
+        Raises
+        ------
+        DataError
+            If there are several.
+        """
+        value = self.where.get(key)
+        values = [value] if value is None or isinstance(value, str) else list(value)
+        if len(values) != 1:
+            raise DataError(f"{self.path}: expected one {key} (where), found {names(values)}.")
+        return values[0]
+
     @property
     def rate(self) -> float | None:
         """Frames per second of the clock that was given."""

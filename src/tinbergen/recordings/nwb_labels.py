@@ -29,7 +29,7 @@ def read_nwb_labels(how: Reading) -> tuple[Found, tuple[str, ...], Intervals | N
     with _opened(how.path) as file:
         source = Source.of(how.path, file)
         tables = _tables(file)
-        wanted = how.where.get("table")
+        wanted = how.choice("table")
         if wanted is not None:
             tables = [path for path in tables if path.rsplit("/", 1)[-1] == wanted]
         if len(tables) != 1:
