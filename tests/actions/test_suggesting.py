@@ -1,10 +1,12 @@
 """What to label next, what comes back, and bouts side by side."""
 
-import csv
+import contextlib
+import io
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,10 +18,13 @@ from tinbergen.actions import (
     suggest_clips,
     undecided,
 )
+from tinbergen.actions.config import LabelConfig
 from tinbergen.actions.model import Prediction
-from tinbergen.errors import DataError
+from tinbergen.actions.suggesting import is_clip_list
+from tinbergen.cli.actions_suggest import _labels, correct
+from tinbergen.errors import ConfigError, DataError
 from tinbergen.metrics import choose_diverse
-from tinbergen.recordings import Intervals, Labels, Video, merge_labels
+from tinbergen.recordings import Dataset, Intervals, Labels, Recording, Video, merge_labels
 
 CLASSES = ("rest", "walk", "groom")
 
@@ -100,6 +105,46 @@ class TestSuggesting:
         for row in suggest_clips([jumped], 20, length=1.5).rows:
             assert not row.start < 6.0 + 1e-6 < 36.0 <= row.stop
 
+    def test_the_end_of_a_stretch_makes_no_clip_of_a_few_frames(self):
+        """The last 0.1 s are wholly undecided, and still no clip of two frames."""
+        one = prediction("a", n=402)
+        one.probabilities[-2:] = 1 / 3
+        clips = suggest_clips([one], 20, length=2.0)
+        lengths = [row.stop - row.start for row in clips.rows]
+        assert min(lengths) >= 1.0
+        assert max(lengths) <= 2.0 + 1e-9
+
+    def test_a_frame_with_a_label_hides_no_more_than_itself(self):
+        done = Labels(pd.DataFrame([(5.0, 5.05, "rest")], columns=["start", "stop", "label"]))
+        clips = suggest_clips([prediction("a")], 20, length=2.0, labelled={"a": done})
+        starts = {round(row.start, 6) for row in clips.rows}
+        assert {0.0, 2.0, 4.0, 5.05, 7.05} <= starts  # 4 to 5 s is half a clip
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    def test_answers_come_back_from_a_spreadsheet(self, tmp_path, encoding, delimiter):
+        clips = suggest_clips([prediction("a")], 3)
+        table = clips.table.assign(label=["walk", "", " none "])
+        table.to_csv(tmp_path / "c.csv", index=False, sep=delimiter, encoding=encoding)
+        assert is_clip_list(tmp_path / "c.csv")
+        (answer,) = read_answers(tmp_path / "c.csv", CLASSES).values()
+        assert answer.observed.duration == pytest.approx(4.0)
+        assert [row.label for row in answer.rows] == ["walk"]
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ("a,2,4,rest", "line 2 .walk, 1.000 to 3.000 s. and line 3 .rest.*overlap"),
+            ("a,2,4,none", "line 2.*and line 3.*overlap"),
+            ("a,5,4,rest", "line 3: rest must start before it stops"),
+            ("a,5,,rest", "line 3, column 'stop': '' is no number"),
+        ],
+    )
+    def test_refuses_answers(self, tmp_path, row, message):
+        (tmp_path / "c.csv").write_text(f"recording,start,stop,label\na,1,3,walk\n{row}\n")
+        with pytest.raises(DataError, match=message):
+            read_answers(tmp_path / "c.csv", CLASSES)
+
     def test_answers_come_back(self, tmp_path):
         clips = suggest_clips([prediction("a"), prediction("b")], 5)
         clips.write(tmp_path / "clips.csv")
@@ -169,8 +214,34 @@ class TestMerging:
             "0.0 s newly labelled, 1.0 s changed, 0.0 s confirmed",
         )
         nobody = Labels(pd.DataFrame([(1.0, 2.0, "rest", "")], columns=columns))
-        with pytest.raises(DataError, match="do not say whose"):
-            merge_labels(old, nobody)
+        nothing = Labels(nobody.table.iloc[:0], ("rest",), Intervals([1], [2]))
+        for unnamed in (nobody, nothing):
+            with pytest.raises(DataError, match="labels are of a, b; .* do not say whose"):
+                merge_labels(old, unnamed)
+            merged = merge_labels(old, unnamed, "b").labels
+            assert merged.intervals("walk", "a") == Intervals([0], [4])
+            assert merged.intervals("walk", "b") == Intervals([0, 2], [1, 4])
+            assert merged.intervals("rest", "b").duration == unnamed.observed.duration * (
+                len(unnamed.table) > 0
+            )
+
+    def test_a_confirmed_clip_cuts_no_bout(self):
+        columns = ["start", "stop", "label"]
+        old = Labels(pd.DataFrame([(0.0, 9.0, "walk")], columns=columns))
+        new = Labels(pd.DataFrame([(1.0, 2.0, "walk"), (9.0, 10.0, "walk")], columns=columns))
+        merged = merge_labels(old, new)
+        assert [row[:3] for row in merged.labels.rows] == [(0.0, 10.0, "walk")]
+        assert (merged.added, merged.confirmed) == (1.0, 1.0)
+
+    def test_the_only_animal_is_meant(self):
+        columns = ["start", "stop", "label", "individual"]
+        old = Labels(pd.DataFrame([(0.0, 4.0, "walk", "a")], columns=columns))
+        nobody = Labels(pd.DataFrame([(1.0, 2.0, "rest", "")], columns=columns))
+        merged = merge_labels(old, nobody).labels
+        assert merged.individuals == ("a",)
+        assert merged.intervals("rest", "a") == Intervals([1], [2])
+        with pytest.raises(DataError, match="corrections are of a; the labels do not say"):
+            merge_labels(nobody, old)
 
 
 @pytest.fixture(scope="module")
@@ -210,35 +281,62 @@ class TestMovies:
             export_clips(clips, {}, tmp_path)
 
 
-def test_correct_on_the_command_line(tmp_path):
-    import contextlib
-    import io
-
-    import typer
-
-    from tinbergen.cli.actions_suggest import correct
-
+@pytest.fixture
+def correct_app():
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(correct)
-    (tmp_path / "l.csv").write_text("start,stop,label\n0,10,rest\n10,12,walk\n")
-    with (tmp_path / "clips.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["recording", "start", "stop", "label", "worth", "why"])
-        writer.writerows(
-            [["a", 4, 6, "walk", 1, ""], ["a", 14, 16, "none", 1, ""], ["a", 1, 2, "", 1, ""]]
+
+    def call(*arguments):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            app([str(a) for a in arguments], standalone_mode=False)
+        return out.getvalue()
+
+    return call
+
+
+class TestCorrectOnTheCommandLine:
+    @pytest.fixture
+    def files(self, tmp_path):
+        (tmp_path / "l.csv").write_text("start,stop,label\n0,10,rest\n10,12,walk\n")
+        rows = ["a,4,6,walk,1,", "a,14,16,none,1,", "a,1,2,,1,"]
+        (tmp_path / "clips.csv").write_text(
+            "\n".join(["recording,start,stop,label,worth,why", *rows])
         )
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        app(
-            [
-                str(tmp_path / "l.csv"),
-                str(tmp_path / "clips.csv"),
-                "-o",
-                str(tmp_path / "new.csv"),
-            ],
-            standalone_mode=False,
-        )
-    assert "2.0 s newly labelled, 2.0 s changed, 0.0 s confirmed" in out.getvalue()
-    new = tb.recordings.read_labels(tmp_path / "new.csv")
-    assert new.intervals("walk") == Intervals([4, 10], [6, 12])
-    assert new.observed == Intervals([0, 14], [12, 16])
+        return tmp_path
+
+    def test_clips(self, correct_app, files):
+        said = correct_app(files / "l.csv", files / "clips.csv", "-o", files / "new.csv")
+        assert "2.0 s newly labelled, 2.0 s changed, 0.0 s confirmed" in said
+        new = tb.recordings.read_labels(files / "new.csv")
+        assert new.intervals("walk") == Intervals([4, 10], [6, 12])
+        assert new.observed == Intervals([0, 14], [12, 16])
+
+    def test_what_a_spreadsheet_saves_is_the_same_list(self, correct_app, files):
+        """Taken for a table of bouts, clips without an answer would erase labels."""
+        text = (files / "clips.csv").read_text().replace(",", ";")
+        (files / "clips.csv").write_text(text, encoding="utf-8-sig")
+        said = correct_app(files / "l.csv", files / "clips.csv", "-o", files / "new.csv")
+        assert "2.0 s newly labelled, 2.0 s changed, 0.0 s confirmed" in said
+
+    def test_a_class_that_never_occurred_before(self, correct_app, files):
+        text = (files / "clips.csv").read_text().replace("walk", "groom")
+        (files / "clips.csv").write_text(text)
+        arguments = [files / "l.csv", files / "clips.csv", "-o", files / "new.csv"]
+        with pytest.raises(DataError, match="'groom' is not among the classes rest, walk, none"):
+            correct_app(*arguments)
+        correct_app(*arguments, "--classes", "rest,walk,groom")
+        assert "4.0,6.0,groom," in (files / "new.csv").read_text()
+
+
+def test_streams_of_labels_that_are_there(tmp_path):
+    times = np.arange(20) / 10
+    done = Labels.from_frames(times, np.zeros(20, int), CLASSES)
+    one, two = Recording("one", {"hand": done, "rule": done}), Recording("two", {})
+    data = Dataset({"one": one, "two": two})
+    assert _labels(data, LabelConfig(weak="rule"), None) == {"one": done}
+    assert _labels(data, LabelConfig(stream="hand"), None) == {"one": done}
+    with pytest.raises(ConfigError, match="several streams of labels .hand, rule."):
+        _labels(data, LabelConfig(), None)
+    with pytest.raises(ConfigError, match="no recording has labels in a stream 'hnad'"):
+        _labels(data, LabelConfig(), "hnad")

@@ -87,3 +87,17 @@ def test_check_tells_about_labels(tmp_path, boris):
     second = check_dataset(tmp_path / "dataset.yaml")[1]
     assert second.state == "unusable"
     assert "c.csv, line 2: a must start before it stops" in second.problems[0]
+
+
+def test_a_stream_is_chosen(run, tmp_path):
+    path = tmp_path / "a.annot"
+    path.write_text(
+        "Caltech Behavior Annotator\nS1: start end type\n 1 5 walk\n"
+        "S2: start end type\n 1 5 bite\n"
+    )
+    _, out, _ = run(path, "--fps", 10, "--where", "stream=S2")
+    assert "bite" in out
+    with pytest.raises(DataError, match="no stream 'S3'; it has S1, S2"):
+        run(path, "--fps", 10, "--where", "stream=S3")
+    with pytest.raises(DataError, match="expected one stream .where., found S1, S2"):
+        run(path, "--fps", 10, "--where", "stream=S1,S2")

@@ -319,7 +319,7 @@ class TestBouts:
         found = self.read(tmp_path, text, times=np.arange(50) / 10, overlaps=True)
         assert found.labels.table["stop"].tolist() == pytest.approx([5.0])
         assert found.notes[0] == "labels up to 0.600 s beyond the last frame were cut"
-        assert found.notes[1] == "1 bouts beyond the last frame were left out"
+        assert found.notes[1] == "1 bouts outside the frames were left out"
 
     def test_absent(self, tmp_path):
         with pytest.raises(MissingFileError, match="nothing.csv"):

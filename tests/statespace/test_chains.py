@@ -132,3 +132,36 @@ class TestRefused:
     def test_shapes_and_numbers(self, density):
         with pytest.raises(DataError, match=r"log_densities\[0\]"):
             forward_backward([density], np.full(2, 0.5), np.full((2, 2), 0.5))
+
+
+class TestNoWayBack:
+    """States that cannot be left: evidence of more than 700 nats must not underflow."""
+
+    STAY = np.eye(2)
+
+    def test_a_known_beginning(self):
+        density = np.stack([np.zeros(2000), np.ones(2000)], axis=1)
+        found = forward_backward([density], np.array([1.0, 0.0]), self.STAY)
+        np.testing.assert_array_equal(found.states[0], np.tile([1.0, 0.0], (2000, 1)))
+        assert found.log_likelihoods == pytest.approx([0.0])
+        np.testing.assert_allclose(found.pairs, [[1999, 0], [0, 0]])
+
+    def test_evidence_that_turns(self):
+        density = np.zeros((4000, 2))
+        density[:2000, 0], density[2000:, 1] = 1.0, 1.5
+        found = forward_backward([density, density[:1000]], np.full(2, 0.5), self.STAY)
+        assert found.log_likelihoods == pytest.approx([3000 - np.log(2), 1000 - np.log(2)])
+        assert found.states[0][0, 1] == pytest.approx(1.0)
+        assert found.states[1][0, 0] == pytest.approx(1.0)
+
+    def test_logs_and_blocks_agree(self, monkeypatch):
+        rng = np.random.default_rng(0)
+        chain = rng.dirichlet(np.ones(3), 3)
+        densities = [rng.normal(size=(n, 3)) for n in (400, 1, 37)]
+        quick = forward_backward(densities, np.full(3, 1 / 3), chain)
+        monkeypatch.setattr(chains, "_NO_WAY", 2.0)
+        slow = forward_backward(densities, np.full(3, 1 / 3), chain)
+        for one, other in zip(quick.states, slow.states, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-10)
+        np.testing.assert_allclose(quick.pairs, slow.pairs)
+        np.testing.assert_allclose(quick.log_likelihoods, slow.log_likelihoods)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,15 @@ from tinbergen.errors import DataError, MissingFileError
 from tinbergen.files import atomic_write, safe_name
 from tinbergen.metrics import choose_diverse
 from tinbergen.recordings import FrameSource, Intervals, Labels, write_video
+from tinbergen.recordings.label_rows import Bout, Found, Reading, labels_of_bouts, number
+from tinbergen.recordings.label_tables import Table, head
 
 Measure = Literal["entropy", "margin", "disagreement"]
 NOTHING = "none"
 """What is written as the label of a clip in which none of the classes happens."""
 
 _COLUMNS = ("recording", "start", "stop", "label", "worth", "why")
+_SHORTEST = 0.5  # of a clip's length; the ends of a stretch make no clips of a few frames
 _SHARE = 0.2  # of the clips, from which some are chosen
 _CHOICE = 3  # at least so many clips for each that is chosen
 
@@ -99,9 +101,9 @@ def suggest_clips(
 ) -> Clips:
     """Choose clips to label next.
 
-    Recordings are cut into clips; of the most undecided ones (a fifth, at least 3 ``n``), the most
-    undecided comes first, and each next one is the clip that is farthest from those chosen, times
-    how undecided it is.
+    What has no labels yet is cut into clips; of the most undecided ones (a fifth, at least 3
+    ``n``), the most undecided comes first, and each next one is the clip that is farthest from
+    those chosen, times how undecided it is.
 
     Parameters
     ----------
@@ -110,7 +112,8 @@ def suggest_clips(
     n
         How many clips.
     length
-        s; none crosses a gap.
+        s; none crosses a gap or reaches into labels, so that the last of a stretch may be
+        shorter, by half at most.
     by
         See :func:`undecided`; default: disagreement where there is an ensemble, else entropy.
     labelled
@@ -123,16 +126,18 @@ def suggest_clips(
     DataError
         If no clip is left to label.
     """
+    labelled = labelled or {}
     rows, what = [], []
     for prediction in predictions:
         measure = by or ("disagreement" if prediction.variance is not None else "entropy")
         doubt = undecided(prediction.probabilities, prediction.variance, measure)
         x = prediction.probabilities if features is None else features[prediction.recording]
-        seen = (labelled or {}).get(prediction.recording)
-        for start, stop in _windows(prediction.times, length):
+        free = Intervals.of_samples(prediction.times)
+        if prediction.recording in labelled:
+            free = free - labelled[prediction.recording].observed
+        for start, stop in free.windows(length):
             first, last = np.searchsorted(prediction.times, [start, stop])
-            times = prediction.times[first:last]
-            if first == last or (seen is not None and seen.observed.contains(times).any()):
+            if first == last or stop - start < _SHORTEST * length:
                 continue
             mean = prediction.probabilities[first:last].mean(axis=0)
             why = _why(mean, prediction.classes, measure)
@@ -141,7 +146,10 @@ def suggest_clips(
             part = np.nan_to_num(np.asarray(x[first:last], dtype=np.float64))
             what.append(np.concatenate([part.mean(axis=0), part.std(axis=0)]))
     if not rows:
-        raise DataError("No clip is left to label: all frames of these recordings have labels.")
+        raise DataError(
+            "No clip is left to label: these recordings have labels everywhere, but for stretches "
+            f"of less than {_SHORTEST * length:g} s."
+        )
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     worth = table["worth"].to_numpy()
     hard = np.argsort(-worth, kind="stable")[: max(_CHOICE * n, int(_SHARE * len(worth)))]
@@ -151,10 +159,6 @@ def suggest_clips(
     chosen = hard[choose_diverse(vectors, worth[hard], n)]
     order = chosen[np.argsort(-worth[chosen], kind="stable")]
     return Clips(table.iloc[order].reset_index(drop=True))
-
-
-def _windows(times: np.ndarray, length: float) -> np.ndarray:
-    return Intervals.of_samples(times).windows(length)
 
 
 def _why(mean: np.ndarray, classes: Sequence[str], measure: str) -> str:
@@ -190,11 +194,11 @@ def export_clips(
         If a recording has no video, or shows nothing then.
     """
     written = []
-    for number, row in enumerate(clips.rows, 1):
+    for place, row in enumerate(clips.rows, 1):
         if row.recording not in videos:
             raise DataError(f"The recording {row.recording!r} has no video to cut clips from.")
         video = videos[row.recording].view(gray=False)
-        name = f"{number:03d}_{safe_name(row.recording)}_{row.start:.2f}s.mp4"
+        name = f"{place:03d}_{safe_name(row.recording)}_{row.start:.2f}s.mp4"
         first, last = np.searchsorted(video.times, [row.start - around, row.stop + around])
         batch = video.frames(np.arange(first, last))
         inside = (batch.times >= row.start) & (batch.times < row.stop)
@@ -215,6 +219,13 @@ def _framed(image: np.ndarray) -> np.ndarray:
     return new
 
 
+def is_clip_list(path: str | os.PathLike) -> bool:
+    """Whether a file begins as lists of clips do, whatever a spreadsheet made of them."""
+    path = Path(path)
+    rows = head(path) if path.is_file() else []
+    return bool(rows) and tuple(rows[0][:4]) == _COLUMNS[:4]
+
+
 def read_answers(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, Labels]:
     """Read a clip list whose labels were filled in: recording -> labels of the clips answered.
 
@@ -223,32 +234,28 @@ def read_answers(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, L
     Raises
     ------
     MissingFileError, DataError
-        Naming the row and column that is not as it should be.
+        Naming the row and column that is not as it should be, or two answers that contradict
+        each other.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"Expected a list of clips at {path}, found none.")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if missing := [c for c in _COLUMNS[:4] if c not in (reader.fieldnames or [])]:
-            raise DataError(f"{path}: expected a list of clips, found no column {missing[0]!r}.")
-        rows = [(reader.line_num, row) for row in reader if (row["label"] or "").strip()]
-    found: dict[str, list[tuple]] = {}
-    for line, row in rows:
-        label = row["label"].strip()
+    table = Table(path)
+    if missing := [c for c in _COLUMNS[:4] if c not in table.header]:
+        raise DataError(f"{path}: expected a list of clips, found no column {missing[0]!r}.")
+    found: dict[str, Found] = {}
+    for line, row in table.rows:
+        label = row["label"]
+        if not label:
+            continue
         if label not in (*classes, NOTHING):
             raise DataError(
                 f"{path}, line {line}, column 'label': {label!r} is not among the classes "
                 f"{', '.join(classes)}, {NOTHING}."
             )
-        try:
-            span = float(row["start"]), float(row["stop"])
-        except ValueError:
-            raise DataError(f"{path}, line {line}: start and stop must be seconds.") from None
-        found.setdefault(row["recording"], []).append((*span, label, ""))
-    answers = {}
-    for recording, clips in found.items():
-        table = pd.DataFrame(clips, columns=["start", "stop", "label", "individual"])
-        watched = Intervals(table["start"], table["stop"])
-        answers[recording] = Labels(table.loc[table["label"] != NOTHING], tuple(classes), watched)
-    return answers
+        start, stop = (number(row[name], name, line, path) for name in ("start", "stop"))
+        done = "" if label == NOTHING and NOTHING not in classes else label
+        clips = found.setdefault(row["recording"], Found([]))
+        clips.bouts.append(Bout(start, stop, done, "", line))
+    how = Reading(path, tuple(classes))
+    return {recording: labels_of_bouts(clips, how)[0] for recording, clips in found.items()}

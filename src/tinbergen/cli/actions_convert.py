@@ -83,15 +83,15 @@ def convert(
         raise ConfigError("Give --fps or --times, not both.")
     if out is not None:
         refuse_existing(out, overwrite)
-    clock = Video(times) if times is not None and times.suffix in VIDEO_SUFFIXES else times
+    clock = Video(times) if times is not None and times.suffix.lower() in VIDEO_SUFFIXES else times
     found = open_labels(
         source,
-        _split(classes),
+        split_names(classes),
         times=clock,
         fps=fps,
         where=dict(map(_choice, where or [])),
         observed="all" if watched else None,
-        unscored=None if unscored is None else _split(unscored),
+        unscored=None if unscored is None else split_names(unscored),
         overlaps=overlaps,
         unit="frames" if frames else None,
         first_frame=first_frame,
@@ -119,7 +119,8 @@ def convert(
         raise typer.Exit(3)
 
 
-def _split(text: str | None) -> list[str]:
+def split_names(text: str | None) -> list[str]:
+    """Return comma-separated names."""
     return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
@@ -129,4 +130,4 @@ def _choice(text: str) -> tuple[str, list[str]]:
     column, equals, values = text.partition("=")
     if not equals:
         raise ConfigError(f"--where: expected column=value, found {text!r}.")
-    return column.strip(), _split(values)
+    return column.strip(), split_names(values)

@@ -30,7 +30,7 @@ def suggest(
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="Stream of the labels that are there; default: the only one."),
+        typer.Option(help="Stream of the labels that are there; default: that of the run."),
     ] = None,
     videos: Annotated[
         Path | None, typer.Option("--videos", help="Also write the clips into this folder.")
@@ -65,7 +65,7 @@ def suggest(
                 raise
             lost += 1
             print(f"left out: {name}: {error}", file=sys.stderr)
-    known = {name: each for name in dataset if (each := _labels(dataset[name], labels))}
+    known = _labels(dataset, model.config.labels, labels)
     clips = suggest_clips(
         predictions, number, length=length, by=None if by is None else by.value, labelled=known
     )
@@ -87,22 +87,34 @@ def correct(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="CSV of labels to write (s).")],
     recording: Annotated[
-        str | None, typer.Option(help="Whose clips, where the list is of several recordings.")
+        str | None, typer.Option(help="Which clips, where the list is of several recordings.")
+    ] = None,
+    individual: Annotated[
+        str | None, typer.Option(help="Whose the corrections are, where they do not say.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Names, comma-separated; default: those that the labels so far have."),
     ] = None,
     fps: Annotated[
         float | None, typer.Option(help="Frames per second, where files count frames.", min=1e-6)
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
-    """Take corrections back: where they were watched they win; the rest stays as it was."""
-    from tinbergen.actions import read_answers
+    """Take corrections back: where they were watched they win; the rest stays as it was.
+
+    Files that need further choices (a stream, a rater) go through actions convert before.
+    """
+    from tinbergen.actions.suggesting import is_clip_list, read_answers
+    from tinbergen.cli.actions_convert import split_names
     from tinbergen.cli.pose_common import refuse_existing
     from tinbergen.errors import ConfigError
     from tinbergen.recordings import merge_labels, open_labels
 
     refuse_existing(out, overwrite)
-    labels = open_labels(source, fps=fps).labels
-    if _is_list(corrections):
+    names = split_names(classes)
+    labels = _said(open_labels(source, names, fps=fps))
+    if is_clip_list(corrections):
         answers = read_answers(corrections, labels.classes)
         name = recording or (next(iter(answers)) if len(answers) == 1 else None)
         if name not in answers:
@@ -112,24 +124,39 @@ def correct(
             )
         new = answers[name]
     else:
-        new = open_labels(corrections, fps=fps).labels
-    merged = merge_labels(labels, new)
+        new = _said(open_labels(corrections, names, fps=fps))
+    merged = merge_labels(labels, new, individual)
     merged.labels.write(out)
     print(f"{out}: {merged}")
 
 
-def _is_list(path: Path) -> bool:
-    """Whether a file is a list of clips: it names recordings."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.readline().startswith(b"recording,start,stop,label")
+def _said(found):
+    """Return the labels of a file, and say what was taken for granted."""
+    for note in found.notes:
+        print(f"note: {found.path}: {note}")
+    return found.labels
 
 
-def _labels(recording, stream: str | None):
+def _labels(dataset, config, stream: str | None) -> dict:
+    """Return the labels that each recording has; recordings without any are left out."""
+    from tinbergen.errors import ConfigError
     from tinbergen.recordings import Labels
 
-    if stream is not None:
-        return recording[stream]
-    found = [each for each in recording.streams.values() if isinstance(each, Labels)]
-    return found[0] if len(found) == 1 else None
+    wanted = stream or config.stream
+    found = {}
+    for name, recording in dataset.items():
+        own = {
+            key: each
+            for key, each in recording.streams.items()
+            if isinstance(each, Labels) and key != config.weak and wanted in (None, key)
+        }
+        if len(own) > 1:
+            raise ConfigError(
+                f"Recording {name!r} has several streams of labels ({', '.join(own)}); choose one "
+                "with --labels."
+            )
+        if own:
+            (found[name],) = own.values()
+    if stream is not None and not found:
+        raise ConfigError(f"--labels: no recording has labels in a stream {stream!r}.")
+    return found

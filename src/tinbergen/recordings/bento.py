@@ -33,11 +33,13 @@ def read_bento(how: Reading) -> tuple[Found, tuple[str, ...]]:
     for line, text in enumerate(lines, 1):
         text = text.strip()
         if text.endswith(_CHANNEL):
-            current = channels.setdefault(text.rstrip("-"), [])
+            current, label = channels.setdefault(text.rstrip("-"), []), ""
         elif text.startswith(">"):
             label = text[1:]
         elif current is not None and text and not text.lower().startswith("start"):
             cells = text.split()
+            if not label:
+                raise DataError(f"{how.path}, line {line}: a bout before any class ('>name').")
             if len(cells) < 2:
                 raise DataError(
                     f"{how.path}, line {line}: expected a start and a stop, found {text!r}."
@@ -51,7 +53,7 @@ def read_bento(how: Reading) -> tuple[Found, tuple[str, ...]]:
         raise DataError(f"{how.path}: found no channel: a line such as 'Ch1{_CHANNEL}'.")
     if unknown := [key for key in how.where if key != "channel"]:
         raise DataError(f"{how.path}: only a channel can be chosen, found {unknown[0]!r}.")
-    channel = str(how.where.get("channel", next(iter(channels))))
+    channel = how.choice("channel") or next(iter(channels))
     if channel not in channels:
         raise DataError(f"{how.path}: no channel {channel!r}; it has {', '.join(channels)}.")
     found = Found(channels[channel], fps=_number(lines, "annotation framerate"))

@@ -45,7 +45,7 @@ def read_caltech(how: Reading) -> Found:
         if current is None or not text.strip() or set(text.strip()) == {"-"}:
             continue
         cells = text.split()
-        if len(cells) != 3 or not (cells[0].isdigit() and cells[1].isdigit()):
+        if len(cells) != 3 or not (cells[0].isdecimal() and cells[1].isdecimal()):
             raise DataError(
                 f"{how.path}, line {line}: expected a first frame, a last frame and a type, found "
                 f"{text.strip()!r}."
@@ -56,7 +56,7 @@ def read_caltech(how: Reading) -> Found:
         raise DataError(f"{how.path}: found no stream: a line that begins with 'S1:'.")
     if unknown := [key for key in how.where if key != "stream"]:
         raise DataError(f"{how.path}: only a stream can be chosen (where), found {unknown[0]!r}.")
-    stream = str(how.where.get("stream", next(iter(streams))))
+    stream = how.choice("stream") or next(iter(streams))
     if stream not in streams:
         raise DataError(f"{how.path}: no stream {stream!r}; it has {', '.join(streams)}.")
     found = Found(streams[stream], "frames", unscored=(BASE,), exclusive=True)
@@ -75,7 +75,9 @@ def write_caltech(
     DataError
         If a class has a space in its name, or there are more classes than keys.
     """
-    every = list(dict.fromkeys(name for each in classes for name in each if name != BASE))
+    every = list(dict.fromkeys(name for each in classes for name in each))
+    if BASE in every:
+        raise DataError(f"The class {BASE!r} cannot be written: it means that nobody scored.")
     if bad := [name for name in every if name != "".join(name.split()) or not name]:
         raise DataError(f"The class {bad[0]!r} cannot be written: names must not hold spaces.")
     if len(every) >= len(_KEYS):

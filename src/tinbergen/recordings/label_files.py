@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
@@ -49,7 +49,9 @@ Format = Literal[
     "bento",
     "nwb",
 ]
-WRITABLE = tuple(name for name in Format.__args__ if name not in ("names", "bento"))  # type: ignore[attr-defined]
+FORMATS: tuple[str, ...] = get_args(Format)
+WRITABLE = tuple(name for name in FORMATS if name not in ("names", "bento"))
+_SHOWN = 80  # characters of a line, in a message
 _PER_FRAME = ("one-hot", "integer", "names", "simba")
 _IN_FRAMES = (*_PER_FRAME, "caltech")
 
@@ -164,6 +166,8 @@ def open_labels(
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"Expected a file of labels at {path}, found none.")
+    if format is not None and format not in FORMATS:
+        raise DataError(f"Formats of labels are {', '.join(FORMATS)}; found {format!r}.")
     times = times.times if isinstance(times, FrameSource) else times
     how = Reading(
         path,
@@ -201,7 +205,7 @@ def open_labels(
     if quiet := _unlabelled(labels, found, how):
         notes.append(
             f"{quiet:.1f} s without a label count as unlabelled; if somebody watched all of it, "
-            "say observed: all"
+            "say observed: all (--watched)"
         )
     return LabelFile(path, known, labels, tuple(notes))
 
@@ -232,7 +236,8 @@ def recognise(path: Path) -> tuple[str, list[str]]:
         return "bouts", []
     if len(filled) > 1 and (kind := frame_kind(filled[0], filled[1])):
         return kind, []
-    shown = ", ".join(filled[0][:8]) if filled else "nothing"
+    shown = ", ".join(filled[0][:8])[:_SHOWN] if filled else "nothing"
+    shown = shown if shown.isprintable() else "no text"
     raise DataError(
         f"{path} is no file of labels that is known; its first line holds: {shown}. Expected "
         "columns of a start, a stop and a label; or 0/1 columns, a row a frame; or a file of "
@@ -316,20 +321,19 @@ def _write_frames(
     matrix = labels.multi(frames, individual)
     if format != "caltech":
         write_frames(path, matrix, labels.classes, format)
-        return _lost_time(labels, frames, matrix)
+        return _lost_time(labels, frames)
     codes = labels.codes(frames, individual)
     nothing = int(((matrix == 0).all(axis=1)).sum())
     write_caltech(path, [codes], [labels.classes])
     lost = (f"{nothing} frames that were watched and have no label became base (unscored)",)
-    return lost * bool(nothing) + _lost_time(labels, frames, matrix)
+    return lost * bool(nothing) + _lost_time(labels, frames)
 
 
-def _lost_time(labels: Labels, frames: np.ndarray, matrix: np.ndarray) -> tuple[str, ...]:
-    """Say which bouts are shorter than a frame, and so in none."""
-    gone = sum(
-        not labels_inside.any()
-        for labels_inside in ((frames >= row.start) & (frames < row.stop) for row in labels.rows)
-    )
+def _lost_time(labels: Labels, frames: np.ndarray) -> tuple[str, ...]:
+    """Say how many bouts no frame lies in."""
+    edges = (labels.table[name].to_numpy() for name in ("start", "stop"))
+    first, last = (np.searchsorted(frames, each) for each in edges)
+    gone = int((first == last).sum())
     return (f"{gone} bouts between two frames, or beyond the last one",) if gone else ()
 
 

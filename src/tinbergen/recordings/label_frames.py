@@ -16,7 +16,7 @@ import pandas as pd
 from tinbergen.errors import DataError
 from tinbergen.files import atomic_write
 from tinbergen.recordings.label_rows import Reading, labels_of_frames, names
-from tinbergen.recordings.label_tables import delimiter_of, read_text
+from tinbergen.recordings.label_tables import HEAD, delimiter_of, encoding_of, head, read_text
 from tinbergen.recordings.labels import UNLABELLED, Labels
 
 BACKGROUND = "background"
@@ -25,6 +25,9 @@ BACKGROUND = "background"
 _INDEX = ("", "frame", "frames", "index", "unnamed: 0", "scorer", "frame_number")
 _LABEL = ("label", "labels", "behavior", "behaviour", "class", "state", "action", "code")
 _POSE = ("_x", "_y", "_p")
+_INTEGER = r"-?\d+(\.0)?"
+_FLAGS = ("0", "1", "0.0", "1.0", "-1", "-1.0")
+_EMPTY = ("", "NA", "NaN", "nan")  # of pandas' list: None and null may be names of classes
 
 
 def frame_kind(header: Sequence[str], cells: Sequence[str]) -> str | None:
@@ -35,12 +38,12 @@ def frame_kind(header: Sequence[str], cells: Sequence[str]) -> str | None:
     rest = lower[1:] if lower[0] in _INDEX else lower
     values = cells[1:] if lower[0] in _INDEX else cells
     if len(rest) == 1 and rest[0] in _LABEL:
-        return "integer" if re.fullmatch(r"-?\d+(\.0)?", values[0]) else "names"
-    return "one-hot" if rest and all(v in ("0", "1", "0.0", "1.0") for v in values) else None
+        return "integer" if values and re.fullmatch(_INTEGER, values[0]) else "names"
+    return "one-hot" if rest and values and all(v in _FLAGS for v in values) else None
 
 
 def read_one_hot(how: Reading, notes: list[str]) -> Labels:
-    """Read a column a class, 1 where it holds; a column ``background`` means unscored."""
+    """Read a column a class, 1 where it holds; ``background``, or -1 throughout: unscored."""
     table = _read(how.path)
     columns = [name for name in table if name not in _index(table)]
     return _of_columns(table, columns, how, notes)
@@ -58,7 +61,9 @@ def read_simba(how: Reading, notes: list[str]) -> Labels:
         table = _read(how.path)
         columns = []
         for name in reversed(header):
-            if not np.isin(table[name].to_numpy(), [0, 1]).all() or name in _index(table):
+            if name.lower().endswith(_POSE) or name in _index(table):
+                break
+            if not np.isin(table[name].to_numpy(), [0, 1]).all():
                 break
             columns.insert(0, str(name))
         if not columns:
@@ -75,8 +80,12 @@ def read_codes(how: Reading, notes: list[str]) -> Labels:
     """Read one column: numbers that count through the classes, or names; empty = unscored."""
     table = _read(how.path)
     index = _index(table)
-    (column,) = (name for name in table if name not in index)
+    columns = [name for name in table if name not in index]
+    if len(columns) != 1:
+        raise DataError(f"{how.path}: expected one column of labels, found {names(columns)}.")
+    column = columns[0]
     values = table[column]
+    _check_all_numbers(values, column, how.path)
     if values.dtype.kind in "iuf":
         classes = how.classes or _listed(how.path)
         if not classes:
@@ -85,7 +94,7 @@ def read_codes(how: Reading, notes: list[str]) -> Labels:
                 f"write them, a line each, to {_class_list(how.path).name} beside it."
             )
         codes = values.fillna(UNLABELLED).to_numpy()
-        bad = np.flatnonzero((codes != codes.astype(int)) | (codes >= len(classes)) | (codes < -1))
+        bad = np.flatnonzero(~np.isin(codes, np.arange(-1, len(classes))))
         if len(bad):
             raise DataError(
                 f"{how.path}, line {bad[0] + 2}, column {column!r}: {values.iloc[bad[0]]} is no "
@@ -94,6 +103,8 @@ def read_codes(how: Reading, notes: list[str]) -> Labels:
         codes = codes.astype(int)
     else:
         said = values.fillna("").astype(str).str.strip()
+        if empty := int((said == "").sum()):
+            notes.append(f"{empty} of {len(said)} rows are empty and count as unscored")
         classes = how.classes or tuple(sorted(set(said) - {""}))
         places = {name: k for k, name in enumerate(classes)} | {"": UNLABELLED}
         unknown = [i for i, name in enumerate(said) if name not in places]
@@ -116,14 +127,24 @@ def _of_columns(table: pd.DataFrame, columns: list[str], how: Reading, notes: li
     matrix = np.zeros((len(table), len(columns)), dtype=np.int8)
     for k, name in enumerate(columns):
         values = _numbers(table[name])
-        bad = np.flatnonzero((values != 0) & (values != 1))
+        bad = np.flatnonzero(~np.isin(values, [UNLABELLED, 0, 1]))
         if len(bad):
+            cell = table[name].iloc[bad[0]]
             raise DataError(
                 f"{how.path}, line {bad[0] + 2}, column {name!r}: expected 0 or 1, found "
-                f"{table[name].iloc[bad[0]]!r}."
+                f"{'nothing' if pd.isna(cell) else cell}."
             )
         matrix[:, k] = values
-    many = np.flatnonzero(matrix.sum(axis=1) > 1)
+    unscored = (matrix == UNLABELLED).any(axis=1)
+    part = np.flatnonzero(unscored & (matrix != UNLABELLED).any(axis=1))
+    if len(part):
+        raise DataError(
+            f"{how.path}, line {part[0] + 2}: -1 means that nobody scored; expected it in all "
+            "columns of the row, or in none."
+        )
+    if unscored.any():
+        notes.append(f"{unscored.sum()} of {len(matrix)} rows are -1: unscored")
+    many = np.flatnonzero((matrix == 1).sum(axis=1) > 1)
     if len(many) and not how.overlaps and not len(_pose(how.path)):
         both = [name for name, on in zip(columns, matrix[many[0]], strict=True) if on]
         raise DataError(
@@ -140,10 +161,9 @@ def _scored(matrix: np.ndarray, columns: list[str], how: Reading, notes: list[st
     if quiet:
         unscored = (matrix[:, quiet] == 1).any(axis=1)
         matrix = np.delete(matrix, quiet, axis=1)
-        matrix[unscored] = np.where(matrix[unscored] == 1, 1, UNLABELLED)
-        if how.observed == "all":
-            matrix = np.maximum(matrix, 0)
-        else:
+        unscored &= ~(matrix == 1).any(axis=1)
+        if how.observed != "all":
+            matrix[unscored] = UNLABELLED
             notes.append(
                 f"{columns[quiet[0]]!r} counts as unscored: {unscored.sum()} of {len(matrix)} rows"
             )
@@ -172,8 +192,27 @@ def _refuse(name: str, known: Sequence[str], path: Path, where: str) -> None:
 
 
 def _read(path: Path, **options: object) -> pd.DataFrame:
-    delimiter = delimiter_of(read_text(path, 1 << 14))
-    table: pd.DataFrame = pd.read_csv(path, sep=delimiter, encoding_errors="replace", **options)  # type: ignore
+    with path.open("rb") as file:
+        encoding = encoding_of(file.read(HEAD))
+    rows = head(path)
+    first = next((i for i, cells in enumerate(rows) if any(cells)), 0)
+    named = [name for name in rows[first] if name] if rows else []
+    if twice := [name for name in named if named.count(name) > 1]:
+        raise DataError(f"{path} has several columns {twice[0]!r}; rename or delete one.")
+    try:
+        table: pd.DataFrame = pd.read_csv(
+            path,
+            sep=delimiter_of(read_text(path, HEAD)),
+            encoding=encoding,
+            encoding_errors="replace",
+            skiprows=first,
+            skip_blank_lines=len(named) > 1,  # in one column, a frame without a label
+            keep_default_na=False,
+            na_values=list(_EMPTY),
+            **options,
+        )  # type: ignore
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"{path} is no table with a row a frame: {error}".strip()) from error
     table.columns = [str(name).strip() for name in table.columns]
     for name in _index(table):
         _check_index(table[name], path)
@@ -184,6 +223,18 @@ def _index(table: pd.DataFrame) -> list[str]:
     first = str(table.columns[0])
     named = first.lower() in _INDEX or first.lower().startswith("unnamed:")
     return [first] if named and len(table.columns) > 1 else []
+
+
+def _check_all_numbers(values: Any, column: str, path: Path) -> None:
+    """Refuse a column of numbers in which some cells are none."""
+    filled = values.notna().to_numpy()
+    numbers = np.isfinite(_numbers(values))
+    odd = np.flatnonzero(filled & ~numbers)
+    if len(odd) and numbers.any():
+        raise DataError(
+            f"{path}, line {odd[0] + 2}, column {column!r}: {values.iloc[odd[0]]!r} among "
+            "numbers; expected numbers alone, or names alone."
+        )
 
 
 def _numbers(values: Any) -> np.ndarray:
@@ -213,7 +264,8 @@ def _class_list(path: Path) -> Path:
 
 def _listed(path: Path) -> tuple[str, ...]:
     file = _class_list(path)
-    return tuple(read_text(file).split("\n")[:-1]) if file.is_file() else ()
+    lines = read_text(file).split("\n") if file.is_file() else []
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def write_frames(
@@ -251,6 +303,11 @@ def write_frames(
             )
         columns, header = matrix, ["", *classes]
     else:
+        if BACKGROUND in classes:
+            raise DataError(
+                f"The class {BACKGROUND!r} cannot be written: in these files it means that nobody "
+                "scored. Rename it, or read the labels so that it is unscored."
+            )
         columns = np.concatenate([unscored[:, None], np.maximum(matrix, 0)], axis=1)
         header = ["", BACKGROUND, *classes]
     rows = np.concatenate([np.arange(len(matrix))[:, None], columns], axis=1).astype(int)

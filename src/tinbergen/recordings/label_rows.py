@@ -40,6 +40,26 @@ class Reading:
     stop_included: bool = False
     tolerance: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps < np.inf:
+            raise DataError(f"{self.path}: expected fps above 0, found {self.fps:g}.")
+        if self.times is not None and not len(self.times):
+            raise DataError(f"{self.path}: the times that its labels belong to hold no frame.")
+
+    def choice(self, key: str) -> str | None:
+        """Return the one value that ``where`` has for a key; None if it has none.
+
+        Raises
+        ------
+        DataError
+            If there are several.
+        """
+        value = self.where.get(key)
+        values = [value] if value is None or isinstance(value, str) else list(value)
+        if len(values) != 1:
+            raise DataError(f"{self.path}: expected one {key} (where), found {names(values)}.")
+        return values[0]
+
     @property
     def rate(self) -> float | None:
         """Frames per second of the clock that was given."""
@@ -213,7 +233,8 @@ def number(text: str, column: str, line: int, path: Path) -> float:
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
-        raise DataError(f"{path}, line {line}, column {column!r}: {text!r} is no number.")
+        comma = " Write decimals with a point." if "," in text else ""
+        raise DataError(f"{path}, line {line}, column {column!r}: {text!r} is no number.{comma}")
     return value
 
 
@@ -291,16 +312,21 @@ def _on_clock(bouts: list[Bout], found: Found, how: Reading, notes: list[str]) -
     stops = np.array([bout.stop for bout in bouts])
     if found.unit == "frames":
         starts, stops = _seconds(starts.astype(int), stops.astype(int), bouts, how, notes)
-    elif how.times is not None and len(how.times):
-        end = frame_stops(how.times)[-1]
+    elif how.times is not None:
+        begin, end = float(how.times[0]), float(frame_stops(how.times)[-1])
         beyond = float(stops.max() - end)
         _check_end(beyond, bouts[int(stops.argmax())], f"{end:.3f} s", how)
         if beyond > _ROUNDING:
             notes.append(f"labels up to {beyond:.3f} s beyond the last frame were cut")
             stops = np.minimum(stops, end)
+        early = float(begin - starts.min())
+        _check_begin(early, bouts[int(starts.argmin())], begin, how)
+        if early > _ROUNDING:
+            notes.append(f"labels up to {early:.3f} s before the first frame were cut")
+            starts = np.maximum(starts, begin)
     inside = starts < stops
     if not inside.all():
-        notes.append(f"{np.sum(~inside)} bouts beyond the last frame were left out")
+        notes.append(f"{np.sum(~inside)} bouts outside the frames were left out")
     filmed = None
     if found.unit == "frames" and how.times is not None:
         filmed = Intervals.of_samples(how.times)
@@ -345,6 +371,15 @@ def _check_end(beyond: float, bout: Bout, end: str, how: Reading) -> None:
             f"{how.path}, line {bout.line}: labels go on for {beyond:.3f} s after the last frame "
             f"({end}); {how.tolerance:g} s are tolerated. Do they belong to this recording, and "
             "to this frame rate?"
+        )
+
+
+def _check_begin(early: float, bout: Bout, begin: float, how: Reading) -> None:
+    if early > how.tolerance:
+        raise DataError(
+            f"{how.path}, line {bout.line}: labels begin {early:.3f} s before the first frame "
+            f"({begin:.3f} s); {how.tolerance:g} s are tolerated. Do they belong to this "
+            "recording, and to its clock?"
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from tinbergen.errors import DataError
 from tinbergen.files import atomic_write
+from tinbergen.recordings.intervals import Intervals
 from tinbergen.recordings.label_rows import Bout, Found, Reading, names, number, select
 from tinbergen.recordings.labels import Labels
 
@@ -27,7 +30,9 @@ _OBSERVATION = "Observation id"
 _BORIS_FPS = ("FPS (frame/s)", "FPS")
 _BORIS_LENGTH = ("Media duration (s)", "Total length", "Total duration")
 _BORIS_TYPE = ("Behavior type", "Status")
-_HEAD = 64 * 1024  # bytes that tell the format
+_DIGITS = 6e-4  # s; BORIS rounds its times to 3 digits
+HEAD = 64 * 1024
+"""Bytes that tell the format."""
 
 
 class Table:
@@ -46,10 +51,10 @@ class Table:
     def __init__(self, path: Path, header_holds: Sequence[str] = ()):
         text = read_text(path)
         self.delimiter = delimiter_of(text)
-        reader = csv.reader(io.StringIO(text), delimiter=self.delimiter)
+        self.path = path
         self.header: list[str] = []
         self.rows: list[tuple[int, dict[str, str]]] = []
-        for cells in reader:
+        for line, cells in _lines(text, self.delimiter, path):
             cells = [cell.strip() for cell in cells]
             if not self.header:
                 if any(cells) and set(header_holds) <= set(cells):
@@ -58,32 +63,57 @@ class Table:
                 padded = cells + [""] * (len(self.header) - len(cells))
                 if len(padded) > len(self.header) and any(padded[len(self.header) :]):
                     raise DataError(
-                        f"{path}, line {reader.line_num}: {len(padded)} cells, but the header has "
+                        f"{path}, line {line}: {len(padded)} cells, but the header has "
                         f"{len(self.header)} columns."
                     )
                 row = dict(zip(self.header, padded, strict=False))
-                self.rows.append((reader.line_num, row))
+                self.rows.append((line, row))
 
     def first(self, candidates: Iterable[str]) -> str | None:
         """Return the first column that has one of these names, in whatever letter case."""
-        lower = {name.lower(): name for name in reversed(self.header)}
-        return next((lower[c.lower()] for c in candidates if c.lower() in lower), None)
+        lower = [name.lower() for name in self.header]
+        found = next((c.lower() for c in candidates if c.lower() in lower), None)
+        if found is None:
+            return None
+        if lower.count(found) > 1:
+            raise DataError(f"{self.path} has several columns {found!r}; rename or delete one.")
+        return self.header[lower.index(found)]
+
+
+def _lines(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    # Strict: else a quote that is never closed would swallow all rows behind it.
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, up to line {reader.line_num}: {error}. Is a quote not closed?"
+        ) from error
 
 
 def read_text(path: Path, n_bytes: int = -1) -> str:
-    """Return a text file, or its beginning; UTF-8, else Latin-1, any line ending."""
+    """Return a text file, or its beginning, in whatever encoding and with any line ending."""
     with open(path, "rb") as file:
         data = file.read(n_bytes)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
+    text = data.decode(encoding_of(data), errors="ignore")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def encoding_of(data: bytes) -> str:
+    """Return UTF-16 where the bytes say so (Excel's Unicode text), UTF-8, else Latin-1."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:  # a character may be cut off at the end
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8-sig"
 
 
 def head(path: Path) -> list[list[str]]:
     """Return the cells of a file's first lines."""
-    text = read_text(path, _HEAD)
+    text = read_text(path, HEAD)
     rows = csv.reader(io.StringIO(text), delimiter=delimiter_of(text))
     return [[cell.strip() for cell in cells] for cells in rows]
 
@@ -132,7 +162,7 @@ def read_bout_table(how: Reading) -> Found:
 
 def _from_zero(found: Found, how: Reading) -> Found:
     for bout in found.bouts:
-        if bout.start != int(bout.start) or bout.stop != int(bout.stop):
+        if not all(edge.is_integer() and abs(edge) < 2**53 for edge in (bout.start, bout.stop)):
             raise DataError(
                 f"{how.path}, line {bout.line}: expected whole frames, found {bout.start:g} to "
                 f"{bout.stop:g}. Is the unit s?"
@@ -235,20 +265,26 @@ def _unpaired(path: Path, bout: Bout, what: str, lacks: str) -> None:
 def _add_points(points: list[Bout], found: Found, how: Reading) -> None:
     """Give each point event the frame that it falls into."""
     rate = how.rate or found.fps
-    if points and not rate:
+    if not points:
+        return
+    if not rate:
         found.notes.append(
             f"{len(points)} point events were left out: give times or fps, so that each is a frame"
         )
         return
+    spare = min(_DIGITS, 0.25 / rate)  # 0.033 s is meant to be frame 1 of 30 a second
+    frames = None if how.times is None else Intervals.of_samples(how.times)
     for point in points:
-        point.stop = point.start + 1 / (rate or 1.0)
-        if how.times is not None and len(how.times):
-            at = int(np.searchsorted(how.times, point.start, side="right")) - 1
-            point.start = float(how.times[max(at, 0)])
-            point.stop = float(how.edges(np.array([max(at, 0)]), end=True)[0])
+        if frames is None or how.times is None:
+            at = math.floor((point.start + spare) * rate)
+            point.start, point.stop = at / rate, (at + 1) / rate
+        elif point.start in frames:
+            at = np.searchsorted(how.times, point.start + spare, side="right") - 1
+            point.start, point.stop = (float(how.edges(at, end=end)) for end in (False, True))
+        else:  # as far from the frames as it is, to be told like a bout
+            point.stop = point.start + 1 / rate
         found.bouts.append(point)
-    if points:
-        found.notes.append(f"{len(points)} point events were given the length of one frame")
+    found.notes.append(f"{len(points)} point events were given the length of one frame")
 
 
 def _who(cells: dict[str, str]) -> str:

@@ -207,12 +207,16 @@ def _clean(table: pd.DataFrame) -> pd.DataFrame:
             f"{list(table.columns)}."
         )
     table = table if "individual" in table else table.assign(individual="")
+    nameless = table["label"].isna().to_numpy()
     try:
         table = table.loc[:, _COLUMNS].astype(
             {"start": np.float64, "stop": np.float64, "label": str, "individual": str}
         )
     except ValueError as error:
         raise DataError(f"Labels: start and stop must be seconds: {error}") from error
+    unnamed = np.flatnonzero(nameless | (table["label"] == "").to_numpy())
+    if len(unnamed):
+        raise DataError(f"Labels: row {unnamed[0] + 1} has no label; say none by observed.")
     bad = np.flatnonzero(~(table["start"].to_numpy() < table["stop"].to_numpy()))
     if len(bad):
         row = table.iloc[bad[0]]

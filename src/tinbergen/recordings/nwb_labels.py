@@ -26,10 +26,10 @@ def read_nwb_labels(how: Reading) -> tuple[Found, tuple[str, ...], Intervals | N
     The rows; the classes that the file names (those of its ethogram too, that never occur); and
     where somebody looked, if it says so.
     """
-    with h5py.File(how.path, "r") as file:
+    with _opened(how.path) as file:
         source = Source.of(how.path, file)
         tables = _tables(file)
-        wanted = how.where.get("table")
+        wanted = how.choice("table")
         if wanted is not None:
             tables = [path for path in tables if path.rsplit("/", 1)[-1] == wanted]
         if len(tables) != 1:
@@ -47,6 +47,13 @@ def read_nwb_labels(how: Reading) -> tuple[Found, tuple[str, ...], Intervals | N
                 [b.start for b in found.bouts], [b.stop for b in found.bouts]
             )
         return found, classes, looked
+
+
+def _opened(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path} is no NWB file, or a damaged one: {error}.") from error
 
 
 def _tables(file: Any) -> list[str]:

@@ -20,6 +20,8 @@ from tinbergen.errors import DataError
 # Seconds, of one core: a step of a scan, and a multiplication within a step of many blocks. They
 # decide between blocks and one scan alone, and change no result.
 _STEP, _MULTIPLY = 4e-5, 1.5e-9
+# Where states have no way back, a message that underflowed once stays wrong.
+_NO_WAY = 1e-100
 
 
 class ChainPosterior(NamedTuple):
@@ -70,6 +72,8 @@ def forward_backward(
     """
     initial, transitions = np.asarray(initial, float), np.asarray(transitions, float)
     lengths = _checked(log_densities, len(initial))
+    if (transitions < _NO_WAY).any():
+        return _in_logs(log_densities, initial, transitions, lengths)
     states, longest = len(initial), int(lengths.max())
     in_blocks = np.sqrt(longest) * 6 * _STEP + lengths.sum() * states**3 * _MULTIPLY
     width = longest
@@ -107,12 +111,7 @@ def forward_backward(
     by_frame = np.ascontiguousarray(ahead.transpose(1, 0, 2)).reshape(-1, states)
     posteriors = [by_frame[rows] for rows in frames]
     log_likelihoods = np.array([log_scale[rows].sum() for rows in frames])
-    for i, value in enumerate(log_likelihoods):
-        if not np.isfinite(value):
-            raise DataError(
-                f"Sequence {i} is impossible: its observations need a transition of probability "
-                "zero. Give transitions a prior above zero."
-            )
+    _check_likelihoods(log_likelihoods)
     paired = np.zeros(blocks.sum() * width, bool)
     for rows in frames:
         paired[rows.start : rows.stop - 1] = True
@@ -197,6 +196,45 @@ def _check_possible(possible: np.ndarray, frames: list[slice]) -> None:
         bad = np.flatnonzero(~possible[rows])
         if len(bad):
             raise DataError(f"Sequence {i}, frame {bad[0]}: expected some state to be possible.")
+
+
+def _check_likelihoods(values: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise DataError(
+            f"Sequence {bad[0]} is impossible: its observations need a transition of probability "
+            "zero. Give transitions a prior above zero."
+        )
+
+
+def _in_logs(
+    log_densities: Sequence[np.ndarray],
+    initial: np.ndarray,
+    transitions: np.ndarray,
+    lengths: np.ndarray,
+) -> ChainPosterior:
+    """Scan all sequences with messages in logs, which never underflow; slower than blocks."""
+    shape = int(lengths.max()), len(lengths), len(initial)
+    emitted = np.zeros(shape)
+    for i, density in enumerate(log_densities):
+        emitted[: lengths[i], i] = density
+    with np.errstate(divide="ignore"):
+        log_initial, log_moves = np.log(initial), np.log(transitions)
+    forward, behind = emitted.copy(), np.zeros(shape)
+    forward[0] += log_initial
+    for t in range(1, len(emitted)):
+        forward[t] += np.logaddexp.reduce(forward[t - 1][:, :, None] + log_moves, axis=1)
+    log_likelihoods = np.logaddexp.reduce(forward[lengths - 1, np.arange(len(lengths))], axis=1)
+    _check_likelihoods(log_likelihoods)
+    pairs = np.zeros_like(transitions)
+    for t in range(len(emitted) - 2, -1, -1):
+        on = lengths > t + 1
+        ahead = log_moves + (emitted[t + 1, on] + behind[t + 1, on])[:, None, :]
+        behind[t, on] = np.logaddexp.reduce(ahead, axis=2)
+        joint = forward[t, on][:, :, None] + ahead - log_likelihoods[on][:, None, None]
+        pairs += np.exp(joint).sum(axis=0)
+    states = np.exp(forward + behind - log_likelihoods[:, None])
+    return ChainPosterior([states[:n, i] for i, n in enumerate(lengths)], pairs, log_likelihoods)
 
 
 def _messages_at_borders(
