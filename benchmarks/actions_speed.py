@@ -23,7 +23,7 @@ from tinbergen.actions import TCN, Decoder, FoldEnsemble, ReferenceTCN
 from tinbergen.statespace.chains import forward_backward
 
 SESSION = 12_000  # frames: ten minutes at 20 Hz
-CHANNELS, CLASSES, SESSIONS = 38, 3, 11
+CHANNELS, CLASSES, SESSIONS = 38, 3, 4
 STATES = 8
 
 
