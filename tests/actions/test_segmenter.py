@@ -38,6 +38,12 @@ def test_classes_without_a_frame_are_named_and_never_predicted():
         assert_allclose(each.sum(axis=1), 1)
 
 
+def test_the_score_names_a_class_that_the_model_does_not_know():
+    model = Prior().fit(X, Y)
+    with pytest.raises(DataError, match="sequence 1, frame 0 has code 3; .* the 3 classes"):
+        model.score(X, [Y[0], Y[1] + 3])
+
+
 def test_the_score_leaves_out_unlabelled_frames():
     model = Prior().fit(X, Y)
     assert model.classes_ == ("0", "1", "2")
