@@ -20,6 +20,7 @@ from tinbergen.actions import (
     train,
 )
 from tinbergen.actions.evaluation import shuffled_bouts
+from tinbergen.actions.evaluation_folder import _around
 from tinbergen.errors import (
     ConfigError,
     DataError,
@@ -178,6 +179,24 @@ def test_unscored_classes_and_background_become_codes():
     assert found.codes[0][[0, 120, 180, 210]].tolist() == [1, -1, -1, 0]
 
 
+def test_recordings_need_no_labels_by_a_rule():
+    day = recording("day0", 0)
+    ruled = Recording("day0", {**day.streams, "rules": day["behaviour"]})
+    config = ActionConfig.model_validate({"labels": {"stream": "behaviour", "weak": "rules"}})
+    found = labelled_sequences(Dataset([ruled, recording("day1", 1)]), config)
+    assert_array_equal(found.weak[0], found.codes[0])
+    assert (found.weak[1] == -1).all()
+    wrong = Recording("day0", {**day.streams, "rules": day["pose"]})
+    with pytest.raises(ConfigError, match="'rules' of 'day0' holds no labels"):
+        labelled_sequences(Dataset([wrong]), config)
+
+
+def test_a_bout_that_goes_on_from_frames_nobody_scored_has_no_onset():
+    codes = np.repeat([-1, 1, 0, 1], 5)
+    windows = _around(np.arange(20.0)[:, None], codes, codes, k=1, reach=2)
+    assert windows[..., 0].tolist() == [[13, 14, 15, 16, 17]]
+
+
 def test_a_class_without_a_training_frame_is_named_and_never_predicted(tmp_path):
     data = Dataset([recording(f"day{i}", i) for i in range(3)])
     settings = {**QUICK, "labels": {"classes": [*CLASSES, "sleep"]}}
@@ -285,7 +304,7 @@ def test_going_on_with_other_labels_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"settings": {"epoch": 3}}, "'tcn' has no 'epoch'; did you mean 'epochs'"),
+        ({"settings": {"epoch": 3}}, "'tcn': there is no 'epoch'; did you mean 'epochs'"),
         ({"settings": {"epochs": "x"}}, "settings of 'tcn': epochs: .* found 'x'"),
         ({"decoder": {"window": 4}}, "window: expected an odd number"),
         ({"decoder": {"path": "sticky", "stay": 0.2}}, "stay: expected a probability from 1/3"),
@@ -357,6 +376,7 @@ def test_models_are_compared_in_one_table(tmp_path):
     assert sorted(table["model"]) == ["hmm", "logistic"]
     assert table["macro_f1"].is_monotonic_decreasing
     assert (table["train_s"] > 0).all()
+    assert (table["left_out"] == 0).all()
     assert pd.read_csv(tmp_path / "comparison.csv")["model"].tolist() == table["model"].tolist()
     with pytest.raises(ConfigError, match="settings are those of one model"):
         compare(study(), tmp_path, ["logistic"], overrides={"settings": {"lags": 1}})

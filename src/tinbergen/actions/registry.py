@@ -45,7 +45,7 @@ def new_segmenter(name: str, settings: Mapping[str, Any], seed: int) -> Segmente
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(known)}."
-            raise ConfigError(f"settings: {name!r} has no {key!r}; {hint}")
+            raise ConfigError(f"settings of {name!r}: there is no {key!r}; {hint}")
     made = kind(**{"random_state": seed, **settings})
     try:
         made.check_parameters()
