@@ -182,7 +182,8 @@ def test_unscored_classes_and_background_become_codes():
 def test_recordings_need_no_labels_by_a_rule():
     day = recording("day0", 0)
     ruled = Recording("day0", {**day.streams, "rules": day["behaviour"]})
-    config = ActionConfig.model_validate({"labels": {"stream": "behaviour", "weak": "rules"}})
+    labels = {"stream": "behaviour", "weak": "rules"}
+    config = ActionConfig.model_validate({"labels": labels, "features": {"keypoints": "pose"}})
     found = labelled_sequences(Dataset([ruled, recording("day1", 1)]), config)
     assert_array_equal(found.weak[0], found.codes[0])
     assert (found.weak[1] == -1).all()
