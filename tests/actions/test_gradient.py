@@ -3,7 +3,18 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinbergen.actions import GRU, LSTM, TCN, MultiStageTCN, ReferenceTCN, TemporalMLP, gradient
+from tinbergen.actions import (
+    GRU,
+    HMM,
+    LSTM,
+    S3LDS,
+    TCN,
+    BoostedTrees,
+    MultiStageTCN,
+    ReferenceTCN,
+    TemporalMLP,
+    gradient,
+)
 from tinbergen.actions.losses import class_weights, frame_loss, roughness
 from tinbergen.actions.sequences import Frames, StretchSampler
 from tinbergen.errors import ConfigError, DataError
@@ -59,6 +70,47 @@ def test_recordings_shorter_than_a_stretch_or_than_the_network_reaches_are_learn
     model = TCN(**{**QUICK, "length": 500, "epochs": 20}).fit(x, y)
     assert model.predict_proba([each[:1] for each in x])[0].shape == (1, 3)
     assert model.score(x, y) > 0.6
+
+
+@pytest.mark.parametrize("kind", [*KINDS, S3LDS])
+@pytest.mark.parametrize("size", [1, 58, 63, 64])
+def test_frames_that_do_not_exist_change_nothing(kind, size):
+    x, y = animals()
+    network = kind(**{**QUICK, "epochs": 1}).fit(x, y).network_.eval()
+    rng = torch.Generator().manual_seed(0)
+    short = torch.randn(1, 3, size, generator=rng)
+    long = torch.randn(1, 3, 100, generator=rng)
+    padded = torch.cat([short, torch.full((1, 3, 100 - size), 7.0)], dim=2)
+    inside = torch.ones(2, 1, 100)
+    inside[0, :, size:] = 0
+    with torch.no_grad():
+        found = network(torch.cat([padded, long]), inside)["logits"]
+        torch.testing.assert_close(found[:1, :, :size], network(short)["logits"])
+        torch.testing.assert_close(found[1:], network(long)["logits"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "text"),
+    [
+        (TCN, {"epochs": "many"}, "epochs: .*valid integer, found 'many'"),
+        (TCN, {"scaling": "day"}, "scaling: .*found 'day'"),
+        (ReferenceTCN, {"scaling": "day"}, "scaling: .*found 'day'"),
+        (TCN, {"length": 0}, "length: expected at least 2, found 0"),
+        (TCN, {"taps": 4}, "taps: expected an odd number, found 4"),
+        (TCN, {"stride": 3}, "stride: expected 1 or an even number"),
+        (GRU, {"layers": 0}, "layers: expected at least 1"),
+        (GRU, {"dropout": 2.0}, "dropout: expected 0 to below 1"),
+        (MultiStageTCN, {"pseudo": 0.9}, "one head"),
+        (BoostedTrees, {"rounds": 0}, "rounds: expected at least 1"),
+        (BoostedTrees, {"learning_rate": 0.0}, "learning_rate: expected above 0"),
+        (HMM, {"n_states": 2.5}, "n_states: .*found 2.5"),
+        (S3LDS, {"n_latents": 0}, "n_latents: expected at least 1"),
+    ],
+)
+def test_parameters_that_are_of_no_use_are_named(kind, settings, text):
+    x, y = animals(2, 60)
+    with pytest.raises(ConfigError, match=text):
+        kind(**settings).fit(x, y)
 
 
 def test_unknown_values_in_one_recording_change_no_other():

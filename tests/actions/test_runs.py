@@ -1,6 +1,8 @@
 """From a dataset on the disk to bouts: runs, their command line, and what is refused."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +16,28 @@ from tinbergen.actions import (
     ActionModel,
     compare,
     evaluate,
+    gradient,
     labelled_sequences,
     train,
 )
 from tinbergen.actions.evaluation import shuffled_bouts
-from tinbergen.errors import ConfigError, DataError, OutputError, TinbergenError
-from tinbergen.recordings import Dataset, Keypoints, Labels, Recording, Split, read_labels
+from tinbergen.actions.evaluation_folder import _around
+from tinbergen.errors import (
+    ConfigError,
+    DataError,
+    OutputError,
+    PreemptedError,
+    TinbergenError,
+)
+from tinbergen.recordings import (
+    Dataset,
+    Intervals,
+    Keypoints,
+    Labels,
+    Recording,
+    Split,
+    read_labels,
+)
 from tinbergen.recordings.splits import WHOLE
 from tinbergen.training import RunFolder
 
@@ -162,6 +180,26 @@ def test_unscored_classes_and_background_become_codes():
     assert found.codes[0][[0, 120, 180, 210]].tolist() == [1, -1, -1, 0]
 
 
+def test_recordings_need_no_labels_by_a_rule():
+    day = recording("day0", 0)
+    ruled = Recording("day0", {**day.streams, "rules": day["behaviour"]})
+    labels = {"stream": "behaviour", "weak": "rules"}
+    config = ActionConfig.model_validate({"labels": labels, "features": {"keypoints": "pose"}})
+    found = labelled_sequences(Dataset([ruled, recording("day1", 1)]), config)
+    assert found.weak is not None
+    assert_array_equal(found.weak[0], found.codes[0])
+    assert (found.weak[1] == -1).all()
+    wrong = Recording("day0", {**day.streams, "rules": day["pose"]})
+    with pytest.raises(ConfigError, match="'rules' of 'day0' holds no labels"):
+        labelled_sequences(Dataset([wrong]), config)
+
+
+def test_a_bout_that_goes_on_from_frames_nobody_scored_has_no_onset():
+    codes = np.repeat([-1, 1, 0, 1], 5)
+    windows = _around(np.arange(20.0)[:, None], codes, codes, k=1, reach=2)
+    assert windows[..., 0].tolist() == [[13, 14, 15, 16, 17]]
+
+
 def test_a_class_without_a_training_frame_is_named_and_never_predicted(tmp_path):
     data = Dataset([recording(f"day{i}", i) for i in range(3)])
     settings = {**QUICK, "labels": {"classes": [*CLASSES, "sleep"]}}
@@ -211,11 +249,137 @@ def test_a_run_is_not_overwritten_and_goes_on_when_asked_to(tmp_path):
     assert_array_equal(before, after)
 
 
+def crash(after):
+    raise RuntimeError("out of memory")
+
+
+def terminate(after):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("stop", "state"), [(terminate, "preempted"), (crash, "failed")], ids=["SIGTERM", "crash"]
+)
+def test_a_run_that_stopped_inside_a_member_goes_on_to_the_same_model(
+    stop, state, tmp_path, monkeypatch
+):
+    data = Dataset([recording(f"day{i}", i) for i in range(3)])
+    settings = {
+        "folds": 2,
+        "settings": {"epochs": 8, "width": 8, "length": 200},
+        "decoder": {"window": 5},
+    }
+    whole = train(data, tmp_path / "whole", overrides=settings)
+    fetch, asked = gradient.SegmentationTask.fetch, []
+
+    def stopping(self, indices, step):
+        asked.append(step)
+        if len(asked) > 1 and step == 3 and asked.count(0) > 1:
+            stop(step)
+        return fetch(self, indices, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gradient.SegmentationTask, "fetch", stopping)
+        with pytest.raises((PreemptedError, RuntimeError)):
+            train(data, tmp_path / "run", overrides=settings)
+    assert RunFolder(tmp_path / "run").status["state"] == state
+    again = train(data, tmp_path / "run", overrides=settings, resume=True)
+    assert again.status["state"] == "done"
+    one, other = (
+        ActionModel.load(run.path / "model").predict(data["day0"]).probabilities
+        for run in (whole, again)
+    )
+    assert_array_equal(one, other)
+
+
+def test_going_on_with_other_labels_is_refused(tmp_path):
+    data = Dataset([recording(f"day{i}", i) for i in range(3)])
+    run = train(data, tmp_path / "run", overrides=QUICK)
+    run.update_status(state="preempted")
+    other = Dataset([recording(f"day{i}", i + 1) for i in range(3)])
+    with pytest.raises(DataError, match="other data: training"):
+        train(other, tmp_path / "run", overrides=QUICK, resume=True)
+    renamed = {**QUICK, "labels": {"classes": ["run", "rest", "turn"]}}
+    with pytest.raises(ConfigError, match="other settings"):
+        train(data, tmp_path / "run", overrides=renamed, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"settings": {"epoch": 3}}, "'tcn': there is no 'epoch'; did you mean 'epochs'"),
+        ({"settings": {"epochs": "x"}}, "settings of 'tcn': epochs: .* found 'x'"),
+        ({"decoder": {"window": 4}}, "window: expected an odd number"),
+        ({"decoder": {"path": "sticky", "stay": 0.2}}, "stay: expected a probability from 1/3"),
+        ({"decoder": {"gap": 3}}, "Name the background class"),
+        ({"model": "trees", "labels": {"stream": "behaviour", "weak": "rules"}}, "does not learn"),
+        ({"labels": {"stream": "behaviour", "weak": "rules"}}, "no training recording .* 'rules'"),
+    ],
+)
+def test_settings_of_no_use_are_refused_before_anything_is_written(settings, text, tmp_path):
+    data = Dataset([recording(f"day{i}", i) for i in range(3)])
+    with pytest.raises(ConfigError, match=text):
+        train(data, tmp_path / "run", overrides=settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_recordings_without_a_labelled_frame_teach_nothing(tmp_path):
+    nothing = [with_labels([]), replace(with_labels([]), name="day1")]
+    settings = {**QUICK, "labels": {"classes": CLASSES}}
+    with pytest.raises(DataError, match="None of the 2 training recordings has a labelled frame"):
+        train(Dataset(nothing), tmp_path / "run", overrides=settings)
+    one = Dataset([nothing[0], recording("day2", 2)])
+    with pytest.raises(DataError, match="labels in two sequences, found them in one of 2"):
+        train(one, tmp_path / "one", overrides=settings)
+    validation = Split({"train": {"day2": WHOLE}, "validation": {"day0": WHOLE}})
+    with pytest.raises(DataError, match="None of the 1 validation recordings has a labelled"):
+        train(
+            one.with_split("days", validation),
+            tmp_path / "run",
+            split="days",
+            overrides={**settings, "folds": 0},
+        )
+
+
+def test_validation_and_test_have_the_frames_and_features_of_the_training(finished, tmp_path):
+    _, run = finished
+    fast = recording("day5", 5, fps=30.0)
+    data = Dataset([*(study()[f"day{i}"] for i in range(5)), fast], study().splits)
+    with pytest.raises(DataError, match="30 frames per second, the model has 20"):
+        evaluate(run, data, out=False)
+    result = evaluate(run, data, out=False, skip_bad=True)
+    assert [each.recording for each in result.predictions] == ["day4"]
+    assert "day5" in result.sequences.lost[0]
+    parts = {"train": {"day0": WHOLE, "day1": WHOLE}, "validation": {"day5": WHOLE}}
+    with pytest.raises(DataError, match="30 frames per second, the training part has 20"):
+        train(data.with_split("v", Split(parts)), tmp_path / "run", split="v", overrides=QUICK)
+
+
+def test_what_was_trained_on_in_part_is_not_held_out(tmp_path):
+    stretches = Intervals([0.0, 20.0], [10.0, 30.0])
+    parts = {"train": {"day0": stretches, "day1": WHOLE}}
+    data = Dataset([recording(f"day{i}", i) for i in range(3)], {"times": Split(parts)})
+    run = train(data, tmp_path / "run", split="times", overrides={**QUICK, "folds": 2})
+    elsewhere = Dataset(list(data.values()))
+    result = evaluate(run, elsewhere, out=False)
+    assert [each.recording for each in result.predictions] == ["day2"]
+    assert evaluate(run, elsewhere, part="all", out=False).part == (
+        "all recordings, 2 of 3 trained on"
+    )
+
+
+def test_a_comparison_with_nothing_to_score_is_refused_before_training(tmp_path):
+    with pytest.raises(ConfigError, match="All recordings would train, and none be scored"):
+        compare(study(), tmp_path / "comparison", ["logistic"])
+    assert not (tmp_path / "comparison").exists()
+
+
 def test_models_are_compared_in_one_table(tmp_path):
     table = compare(study(), tmp_path, ["logistic", "hmm"], split="days", overrides={"folds": 2})
     assert sorted(table["model"]) == ["hmm", "logistic"]
     assert table["macro_f1"].is_monotonic_decreasing
     assert min(table["train_s"]) > 0
+    assert set(table[\"left_out\"]) == {0}
     assert pd.read_csv(tmp_path / "comparison.csv")["model"].tolist() == table["model"].tolist()
     with pytest.raises(ConfigError, match="settings are those of one model"):
         compare(study(), tmp_path, ["logistic"], overrides={"settings": {"lags": 1}})

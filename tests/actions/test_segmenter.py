@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinbergen.actions import Scaler, Segmenter, segmenter_class
+from tinbergen.actions import HMM, Scaler, Segmenter, segmenter_class
 from tinbergen.actions.segmenter import frame_f1
 from tinbergen.errors import ConfigError, DataError, NotFittedError
 
@@ -36,6 +36,23 @@ def test_classes_without_a_frame_are_named_and_never_predicted():
     assert_array_equal([each[:, 1].max() for each in found], [0, 0])
     for each in found:
         assert_allclose(each.sum(axis=1), 1)
+
+
+def test_hidden_states_never_stand_for_a_class_without_a_frame():
+    rng = np.random.default_rng(0)
+    codes = np.repeat([1, 2, -1], 50)
+    x = codes[:, None] * 9.0 + rng.normal(size=(150, 1))
+    model = HMM(2, labels="one to one").fit([x], [codes], classes=("sleep", "rest", "run"))
+    assert model.absent_ == ("sleep",)
+    found = model.predict_proba([x, np.full((1, 1), 1e3)])
+    assert [each[:, 0].max() for each in found] == [0, 0]
+    assert_allclose(found[1].sum(axis=1), 1)
+
+
+def test_the_score_names_a_class_that_the_model_does_not_know():
+    model = Prior().fit(X, Y)
+    with pytest.raises(DataError, match="sequence 1, frame 0 has code 3; .* the 3 classes"):
+        model.score(X, [Y[0], Y[1] + 3])
 
 
 def test_the_score_leaves_out_unlabelled_frames():

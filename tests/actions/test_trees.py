@@ -29,6 +29,14 @@ def test_every_classifier_learns_saves_and_comes_back(kind, classes, tmp_path):
     assert_array_equal(kind.load(tmp_path).predict_proba(x)[2], found[2])
 
 
+def test_a_class_of_few_frames_is_learned_of():
+    x, y = animals(2)
+    y[0][:] = 0
+    y[1][:], y[1][203:206] = 0, 1
+    model = LogisticFrames(every=5).fit(x[:2], y[:2])
+    assert model.seen_.tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_trees_as_arrays_predict_as_scikit_learn_does(classes):
     x, y = animals(classes)

@@ -119,8 +119,9 @@ class ARHMM(StateSegmenter):
         densities = [self._densities(each) for each in self._projected(x)]
         return viterbi(densities, self.initial_, self.transitions_)[0]
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
+    def check_parameters(self) -> None:
+        """See that the parameters of the constructor are of use; see :class:`Segmenter`."""
+        super().check_parameters()
         if self.lags < 0:
             raise ConfigError(f"lags: expected a number of frames >= 0, found {self.lags}.")
         if self.covariance not in ("full", "diagonal"):

@@ -56,18 +56,24 @@ def compare(
     -------
     DataFrame
         A row a model, best macro F1 first: its scores (shares between 0 and 1), ``train_s`` and
-        ``predict_s`` (CPU-s, of a recording).
+        ``predict_s`` (CPU-s, of a recording, without its features), ``left_out`` (recordings).
 
     Raises
     ------
     ConfigError
-        If a model is not known, or ``settings`` are given.
+        If a model is not known, ``settings`` are given, or nothing is left to score on.
     """
     for name in models:
         segmenter_class(name)
     if (overrides or {}).get("settings"):
         raise ConfigError("settings are those of one model; compare several without them.")
     dataset = Dataset.open(data)
+    parts = dataset.split(split) if split is not None else {}
+    if part is None and not any(len(parts.get(each, ())) for each in ("test", "validation")):
+        raise ConfigError(
+            "All recordings would train, and none be scored: name a split with a part 'test' "
+            "(--split), or the part to score (--part train)."
+        )
     folder = ensure_output_folder(out)
     rows = []
     for name in models:
@@ -84,6 +90,8 @@ def compare(
         row: dict[str, Any] = {"model": name}
         row |= {short: values[long] for long, short in _SCORES.items()}
         row |= {"train_s": run.status["metrics"]["cpu_s"], "predict_s": result.seconds}
+        lost = {*run.status.get("losses", ()), *result.sequences.lost}
+        row["left_out"] = len(lost)
         rows.append(row)
     table = pd.DataFrame(rows).sort_values("macro_f1", ascending=False, ignore_index=True)
     with atomic_write(Path(folder) / "comparison.csv") as file:

@@ -66,6 +66,7 @@ def labelled_sequences(
     config: ActionConfig,
     *,
     classes: Sequence[str] | None = None,
+    expected: tuple[tuple[str, ...], float, str] | None = None,
     skip_bad: bool = False,
 ) -> Sequences:
     """Compute features and codes of all recordings that have labels.
@@ -78,6 +79,9 @@ def labelled_sequences(
         Which features and labels.
     classes
         Names and their order; default: those of ``config``, or of all labels.
+    expected
+        Channels and frames per second that features must have, and whose they are ("the model");
+        default: those of the first recording.
     skip_bad
         Leave out recordings that cannot be used instead of refusing.
 
@@ -109,9 +113,9 @@ def labelled_sequences(
             notes += [*features.notes, *_outside(labels, features, name)]
             weak = None
             if config.labels.weak is not None:
-                weak_labels = recording[config.labels.weak]
-                weak = codes_of(weak_labels, times, names, config.labels, name)
-            _check_alike(name, features, found)
+                weak = _weak_codes(recording, times, names, config.labels)
+            expected = expected or (features.series.channels, features.rate, repr(name))
+            check_matches(features, f"recording {name!r}", *expected)
         except TinbergenError as error:
             if not skip_bad or isinstance(error, ConfigError):
                 raise
@@ -185,6 +189,18 @@ def _stream(recording: Recording, config: LabelConfig) -> Labels:
     return recording[found[0]]
 
 
+def _weak_codes(
+    recording: Recording, times: np.ndarray, classes: Sequence[str], config: LabelConfig
+) -> np.ndarray:
+    """Return the codes by a rule, ``(time,)``; -1 where the recording has none."""
+    labels = recording.streams.get(config.weak or "")
+    if labels is None:
+        return np.full(len(times), UNLABELLED)
+    if not isinstance(labels, Labels):
+        raise ConfigError(f"labels.weak: {config.weak!r} of {recording.name!r} holds no labels.")
+    return codes_of(labels, times, classes, config, recording.name)
+
+
 def _all_classes(recordings: dict[str, Recording], config: LabelConfig) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for recording in recordings.values():
@@ -210,15 +226,6 @@ def _outside(labels: Labels, features: Features, recording: str) -> list[str]:
             "right?"
         )
     return [f"{text}; they are not used."]
-
-
-def _check_alike(recording: str, features: Features, found: dict[str, tuple]) -> None:
-    if not found:
-        return
-    first, (other, *_) = next(iter(found.items()))
-    check_matches(
-        features, f"recording {recording!r}", other.series.channels, other.rate, f"{first!r}"
-    )
 
 
 def check_matches(

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
-from tinbergen.actions.registry import segmenter_class
-from tinbergen.actions.segmenter import Segmenter, Validation
+from tinbergen.actions.registry import new_segmenter, segmenter_class
+from tinbergen.actions.segmenter import UNLABELLED, Segmenter, Validation
 from tinbergen.configuration import Config
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.training import RunFolder, numpy_generator
@@ -89,7 +89,7 @@ class FoldEnsemble(_Fitted):
     settings
         Of its constructor.
     folds
-        Number of members, at most one a sequence; sequences are dealt out at random.
+        Number of members, at most one a labelled sequence; sequences are dealt out at random.
     weighting
         See :func:`combined`.
     stop_on_fold
@@ -155,8 +155,15 @@ class FoldEnsemble(_Fitted):
         weak, folder, resume = self._given
         if weak is not None and not segmenter_class(self.member).resumable:
             raise ConfigError(f"{self.member!r} does not learn from weak labels; a tcn does.")
-        n = min(self.folds, len(features))
+        labelled = np.array([(each != UNLABELLED).any() for each in codes])
+        n = min(self.folds, int(labelled.sum()))
+        if n < 2:
+            raise DataError(
+                "An ensemble over folds needs labels in two sequences, found them in one of "
+                f"{len(features)}. Fit the segmenter itself (folds=0), or cut that one in two."
+            )
         order = numpy_generator(self.random_state, "folds").permutation(len(features))
+        order = order[np.argsort(~labelled[order], kind="stable")]  # some labels in every fold
         self.folds_ = np.empty(len(features), np.int64)
         self.folds_[order] = np.arange(len(features)) % n
         self.members_ = []
@@ -165,7 +172,7 @@ class FoldEnsemble(_Fitted):
             kept = np.flatnonzero(self.folds_ != fold).tolist()
             left = np.flatnonzero(self.folds_ == fold)
             held = ([features[i] for i in left], [codes[i] for i in left])
-            model = self._member(fold)
+            model = self.new_member(fold)
             more: dict[str, Any] = {}
             if weak is not None:
                 more["weak"] = [weak[i] for i in kept]
@@ -182,12 +189,15 @@ class FoldEnsemble(_Fitted):
             for i, found in zip(left, model.predict_proba(held[0]), strict=True):
                 self.held_out[i] = found
 
-    def _member(self, fold: int) -> Segmenter:
-        seed = self.random_state * 1000 + fold
-        try:
-            return segmenter_class(self.member)(**{"random_state": seed, **self.settings})
-        except TypeError as error:
-            raise ConfigError(f"settings of {self.member!r}: {error}.") from None
+    def new_member(self, fold: int) -> Segmenter:
+        """Return the segmenter of a fold, not fitted.
+
+        Raises
+        ------
+        ConfigError
+            If it has no such settings, or they are of no use.
+        """
+        return new_segmenter(self.member, self.settings, self.random_state * 1000 + fold)
 
     def agreement(self, features: Sequence[Any]) -> list[Agreement]:
         """Return what the members say together of each sequence, and how far they differ."""

@@ -100,7 +100,13 @@ def evaluate(
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     model = ActionModel.load(run.path / MODEL)
     chosen, name = _part(run, Dataset.open(data), part)
-    sequences = labelled_sequences(chosen, model.config, classes=model.classes, skip_bad=skip_bad)
+    sequences = labelled_sequences(
+        chosen,
+        model.config,
+        classes=model.classes,
+        expected=(model.channels, model.rate, "the model"),
+        skip_bad=skip_bad,
+    )
     start = time.process_time()
     predictions = [
         model.of_features(recording, features.series.times, features.series.values)
@@ -255,28 +261,35 @@ def shuffled_bouts(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _part(run: RunFolder, dataset: Dataset, part: str | None) -> tuple[Dataset, str]:
     """Return the recordings to score, and what they are called."""
+    seen = _trained_on(run, dataset)
     if part == "all":
-        return dataset, "all recordings"
+        known = f", {len(seen)} of {len(dataset)} trained on" if seen else ""
+        return dataset, f"all recordings{known}"
     split = run.status.get("split")
     parts = dataset.split(split) if split is not None and split in dataset.splits else {}
     if part is None:
         part = next((name for name in ("test", "validation") if len(parts.get(name, ()))), None)
     if part is not None:
         if part not in parts:
-            if part == "train" and not parts:
-                names = [name for name in (run.splits or {}).get("train", ()) if name in dataset]
-                if names:
-                    return dataset.only(names), "training recordings"
+            if part == "train" and not parts and seen:
+                return dataset.only(seen), "training recordings"
             raise ConfigError(
                 f"part: there is no {part!r} in the run's split; there is: "
                 f"{', '.join(parts) or 'none'}. Say 'all' to score every recording."
             )
         return parts[part], f"{part} recordings"
-    trained = set((run.splits or {}).get("train", ()))
-    left = [name for name in dataset if name not in trained]
+    left = [name for name in dataset if name not in seen]
     if not left:
         raise DataError(
             "The run was trained on all of these recordings, so there is nothing to score it on. "
-            "Say part 'train' to score it on them nonetheless."
+            "Say part 'train' to score it on them nonetheless, or 'all' if they only have the "
+            "same names."
         )
     return dataset.only(left), "recordings it was not trained on"
+
+
+def _trained_on(run: RunFolder, dataset: Dataset) -> list[str]:
+    """Return the recordings of which the run has seen all, or a stretch of time."""
+    names = (run.splits or {}).get("train", ())
+    whole = {*names, *(name.rpartition("@")[0] for name in names)}
+    return [name for name in dataset if name in whole]

@@ -234,8 +234,9 @@ def onset_errors(result: ActionEvaluation) -> pd.DataFrame:
 
 def _around(x: np.ndarray, codes: np.ndarray, truth: np.ndarray, k: int, reach: int) -> np.ndarray:
     """Return ``(onset, lag, feature)`` around the begin of scored bouts of class ``k``."""
-    scored = truth >= 0
-    begins = np.flatnonzero((codes == k) & scored & (np.append(-1, codes[:-1]) != k))
+    # A bout that goes on from frames which nobody scored may have begun in them.
+    scored = (truth[1:] >= 0) & (truth[:-1] >= 0)
+    begins = 1 + np.flatnonzero((codes[1:] == k) & (codes[:-1] != k) & scored)
     begins = begins[(begins >= reach) & (begins < len(x) - reach)]
     return x[begins[:, None] + np.arange(-reach, reach + 1)]
 
@@ -264,7 +265,7 @@ def _summary(result: ActionEvaluation, run: RunFolder) -> dict[str, object]:
         + (f", staying {decoder['stay']}" if decoder.get("path") == "sticky" else "")
         + f"; temperature {decoder.get('temperature', 1.0):.2f}.",
         f"Training took {metrics.get('cpu_s', 0.0):.1f} CPU-s; a recording is predicted in "
-        f"{result.seconds:.2f} CPU-s.",
+        f"{result.seconds:.2f} CPU-s, features apart.",
         *result.sequences.notes,
         *(f"Left out: {each}" for each in result.sequences.lost),
     ]

@@ -298,14 +298,8 @@ def _angles(animals: _Animals) -> dict[str, np.ndarray]:
 
 
 def _speed(animals: _Animals) -> dict[str, np.ndarray]:
-    return animals.named(
-        lambda i: {
-            f"speed {name}": values
-            for name, values in zip(
-                animals.keypoints, speed(animals.positions[:, i]).T, strict=True
-            )
-        }
-    )
+    names = [f"speed {name}" for name in animals.keypoints]
+    return animals.named(lambda i: dict(zip(names, speed(animals.positions[:, i]).T, strict=True)))
 
 
 def _heading(animals: _Animals) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from tinbergen.actions.data import Sequences, labelled_sequences
 from tinbergen.actions.decoder import Decoder
 from tinbergen.actions.ensembles import FoldEnsemble
 from tinbergen.actions.model import ActionModel
-from tinbergen.actions.registry import segmenter_class
+from tinbergen.actions.registry import new_segmenter, segmenter_class
 from tinbergen.actions.segmenter import Segmenter
 from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError, PreemptedError
@@ -80,8 +81,13 @@ def train(
     validation = None
     if "validation" in parts:
         validation = labelled_sequences(
-            parts["validation"], config, classes=training.classes, skip_bad=skip_bad
+            parts["validation"],
+            config,
+            classes=training.classes,
+            expected=(training.channels, training.rate, "the training part"),
+            skip_bad=skip_bad,
         )
+    _check(config, kind, training, validation)
     if config.folds >= 2 and len(training.names) < 2:
         raise DataError(
             f"folds={config.folds} needs two training recordings or more, found one "
@@ -89,8 +95,11 @@ def train(
         )
     splits = {name: list(part) for name, part in parts.items()}
     splits |= {"train": list(training.names)}
+    inputs = {"training": _hash(training)}
+    if validation is not None:
+        inputs["validation"] = _hash(validation)
     run = RunFolder.start(
-        out, config, seed=config.seed, inputs=_inputs(training), splits=splits, resume=resume
+        out, config, seed=config.seed, inputs=inputs, splits=splits, resume=resume
     )
     if run.status["state"] == "done":
         return run
@@ -100,7 +109,7 @@ def train(
             run.note(note)
         print(_plan(config, training), file=sys.stderr)
         try:
-            _fit(run, config, kind, training, validation, resume)
+            _fit(run, config, training, validation, resume)
         except PreemptedError as error:
             stopped = error
             run.update_status(state="preempted", reason=str(error))
@@ -112,18 +121,15 @@ def train(
 def _fit(
     run: RunFolder,
     config: ActionConfig,
-    kind: type[Segmenter],
     training: Sequences,
     validation: Sequences | None,
     resume: bool,
 ) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
-    segmenter = _segmenter(config, kind)
+    segmenter = _segmenter(config)
     held = None if validation is None else (validation.x, validation.codes)
     more: dict[str, Any] = {}
     if training.weak is not None:
-        if not kind.resumable:
-            raise ConfigError(f"labels.weak: {config.model!r} does not learn from weak labels.")
         more["weak"] = training.weak
     if isinstance(segmenter, FoldEnsemble):
         more |= {"folder": run.path / "members", "resume": resume}
@@ -142,13 +148,13 @@ def _fit(
     run.update_status(
         state="done",
         reason="finished",
-        losses=list(training.lost),
+        losses=[*training.lost, *(validation.lost if validation else ())],
         metrics={**seconds, "labelled_frames": frames},
         decoder=decoder.parameters,
     )
 
 
-def _segmenter(config: ActionConfig, kind: type[Segmenter]) -> Segmenter:
+def _segmenter(config: ActionConfig) -> Segmenter:
     if config.folds >= 2:
         return FoldEnsemble(
             member=config.model,
@@ -157,10 +163,7 @@ def _segmenter(config: ActionConfig, kind: type[Segmenter]) -> Segmenter:
             weighting=config.weighting,
             random_state=config.seed,
         )
-    try:
-        return kind(**{"random_state": config.seed, **config.settings})
-    except TypeError as error:
-        raise ConfigError(f"settings: {error}.") from None
+    return new_segmenter(config.model, config.settings, config.seed)
 
 
 def _decoder(
@@ -170,20 +173,23 @@ def _decoder(
     validation: Sequences | None,
 ) -> tuple[Decoder, Choice | None]:
     """Return the decoder that is asked for, or the best on what the model has not seen."""
-    classes = len(segmenter.classes_)
-    background = config.labels.background
-    code = None if background is None else segmenter.classes_.index(background)
     if config.decoder is not None:
-        asked = config.decoder.model_dump()
-        return Decoder(**asked, background=code).fit(training.codes, classes), None
+        return _asked_decoder(config.decoder, config, training), None
     if isinstance(segmenter, FoldEnsemble):
         choice = choose_decoder(segmenter.held_out, training.codes)
     elif validation is not None:
         found = segmenter.predict_proba(validation.x)
         choice = choose_decoder(found, validation.codes, training=training.codes)
     else:
-        return Decoder(**DecoderConfig().model_dump()).fit(training.codes, classes), None
+        return _asked_decoder(DecoderConfig(), config, training), None
     return choice.decoder, choice
+
+
+def _asked_decoder(asked: DecoderConfig, config: ActionConfig, training: Sequences) -> Decoder:
+    background = config.labels.background
+    code = None if background is None else training.classes.index(background)
+    decoder = Decoder(**asked.model_dump(), background=code)
+    return decoder.fit(training.codes, len(training.classes))
 
 
 def _parts(dataset: Dataset, split: str | None) -> dict[str, Dataset]:
@@ -198,12 +204,40 @@ def _parts(dataset: Dataset, split: str | None) -> dict[str, Dataset]:
     return {name: part for name, part in parts.items() if len(part)}
 
 
-def _inputs(training: Sequences) -> dict[str, str]:
-    digest = hashlib.sha256()
-    for x, codes in zip(training.x, training.codes, strict=True):
-        digest.update(np.ascontiguousarray(x).tobytes())
-        digest.update(codes.tobytes())
-    return {"training": digest.hexdigest()}
+def _check(
+    config: ActionConfig,
+    kind: type[Segmenter],
+    training: Sequences,
+    validation: Sequences | None,
+) -> None:
+    """Refuse what could only fail later, when hours have been spent."""
+    for what, part in (("training", training), ("validation", validation)):
+        if part is not None and not any((codes >= 0).any() for codes in part.codes):
+            raise DataError(
+                f"None of the {len(part.names)} {what} recordings has a labelled frame of "
+                f"{', '.join(part.classes) or 'any class'}."
+            )
+    if training.weak is not None:
+        if not kind.resumable:
+            raise ConfigError(f"labels.weak: {config.model!r} does not learn from weak labels.")
+        if not any((codes >= 0).any() for codes in training.weak):
+            raise ConfigError(
+                f"labels.weak: no training recording has labels under {config.labels.weak!r}."
+            )
+    segmenter = _segmenter(config)
+    if isinstance(segmenter, FoldEnsemble):
+        segmenter.new_member(0)
+    if config.decoder is not None:
+        decoder = _asked_decoder(config.decoder, config, training)
+        decoder.decode([np.full((2, len(training.classes)), 1 / len(training.classes))])
+
+
+def _hash(sequences: Sequences) -> str:
+    digest = hashlib.sha256(json.dumps([sequences.names, sequences.classes]).encode())
+    for arrays in (sequences.x, sequences.codes, sequences.weak or ()):
+        for each in arrays:
+            digest.update(np.ascontiguousarray(each).tobytes())
+    return digest.hexdigest()
 
 
 def _log_members(run: RunFolder) -> None:

@@ -18,6 +18,7 @@ from tinbergen.actions.segmenter import (
     Segmenter,
     Validation,
     check_codes,
+    check_least,
     checked_sequences,
     frame_f1,
 )
@@ -138,6 +139,23 @@ class GradientSegmenter(_Fitted):
         finally:
             del self._given
 
+    def check_parameters(self) -> None:
+        """See that the parameters are of use; see :class:`Segmenter`."""
+        super().check_parameters()
+        check_least(
+            self, width=1, epochs=1, length=2, batch_size=1, blocks=1, layers=1, stages=1, taps=1
+        )
+        check_least(self, smoothness=0, ahead=0, weak_weight=0, focal=0, patience=0, clip=0)
+        if getattr(self, "taps", 1) % 2 == 0:
+            raise ConfigError(f"taps: expected an odd number, found {self.taps}.")  # type: ignore
+        if self.learning_rate <= 0:
+            raise ConfigError(f"learning_rate: expected above 0, found {self.learning_rate}.")
+        for name in ("dropout", "softened"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name}: expected 0 to below 1, found {getattr(self, name)}.")
+        if self.pseudo is not None and not 0 < self.pseudo <= 1:
+            raise ConfigError(f"pseudo: expected a probability above 0, found {self.pseudo}.")
+
     def _fit(
         self,
         features: list[np.ndarray],
@@ -145,8 +163,6 @@ class GradientSegmenter(_Fitted):
         validation: tuple[list[np.ndarray], list[np.ndarray]] | None,
     ) -> None:
         weak, run, resume = self._given
-        if self.pseudo is not None and not 0 < self.pseudo <= 1:
-            raise ConfigError(f"pseudo: expected a probability above 0, found {self.pseudo}.")
         if weak is not None:
             weak = checked_sequences(features, weak)[1]
             check_codes(weak, self.classes_, "weak labels, ")

@@ -39,12 +39,13 @@ class MultiStageTCN(GradientSegmenter):
     taps: int = 5
     slope: float = 0.05
 
+    def check_parameters(self) -> None:
+        """See that the parameters are of use; see :class:`Segmenter`."""
+        super().check_parameters()
+        self._refuse_heads(self.ahead > 0 or self.pseudo is not None)
+
     def _network(self, *, weak: bool) -> nn.Module:
-        if weak or self.ahead:
-            raise ConfigError(
-                "A multi-stage TCN has one head: it learns neither from weak or pseudo-labels "
-                "nor to predict features. Use a TCN for these."
-            )
+        self._refuse_heads(weak)
         classes = len(self.classes_)
         trunks: list[nn.Module] = [
             TemporalConvolutions(
@@ -58,3 +59,10 @@ class MultiStageTCN(GradientSegmenter):
             for stage in range(self.stages)
         ]
         return MultiStage(trunks, self.width, classes)
+
+    def _refuse_heads(self, asked: bool) -> None:
+        if asked:
+            raise ConfigError(
+                "A multi-stage TCN has one head: it learns neither from weak or pseudo-labels "
+                "nor to predict features. Use a TCN for these."
+            )

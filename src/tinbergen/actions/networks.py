@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tinbergen.nn.temporal import TemporalConvolutions
 
@@ -110,8 +111,8 @@ class WindowNetwork(nn.Module):
 class RecurrentNetwork(nn.Module):
     """GRU or LSTM in both directions, then a layer a frame.
 
-    Frames that do not exist are zeros, and stand at the ends of a training sequence only: whole
-    recordings are predicted at once.
+    Frames that do not exist stand at the ends of training sequences only, and are not read: the
+    way back begins at the last that does. Whole recordings are predicted at once.
     """
 
     reach = None
@@ -132,7 +133,14 @@ class RecurrentNetwork(nn.Module):
 
     def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
         """Return ``(batch, width, time)``."""
-        hidden, _ = self.recurrent((x if inside is None else x * inside).transpose(1, 2))
+        rows = x.transpose(1, 2)
+        if inside is None:
+            hidden, _ = self.recurrent(rows)
+        else:
+            lengths = inside[:, 0].sum(dim=1).long().clamp(min=1).cpu()
+            packed = pack_padded_sequence(rows, lengths, batch_first=True, enforce_sorted=False)
+            packed, _ = self.recurrent(packed)
+            hidden, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[2])
         return self.out(self.drop(hidden)).transpose(1, 2)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from tinbergen.errors import ConfigError
 
@@ -27,6 +29,29 @@ SEGMENTERS: dict[str, tuple[str, str]] = {
     "s3lds": ("s3lds", "S3LDS"),
 }
 """Name -> module of this package and class in it; imported when asked for."""
+
+
+def new_segmenter(name: str, settings: Mapping[str, Any], seed: int) -> Segmenter:
+    """Return a segmenter that is not fitted.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name, or a setting is unknown or of no use.
+    """
+    kind = segmenter_class(name)
+    known = list(inspect.signature(kind).parameters)
+    for key in settings:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(known)}."
+            raise ConfigError(f"settings of {name!r}: there is no {key!r}; {hint}")
+    made = kind(**{"random_state": seed, **settings})
+    try:
+        made.check_parameters()
+    except ConfigError as error:
+        raise ConfigError(f"settings of {name!r}: {error}") from None
+    return made
 
 
 def segmenter_class(name: str) -> type[Segmenter]:

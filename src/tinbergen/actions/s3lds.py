@@ -12,11 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinbergen.actions.gradient import SegmentationTask, probabilities
-from tinbergen.actions.segmenter import UNLABELLED, check_channels, check_codes, checked_sequences
+from tinbergen.actions.segmenter import (
+    UNLABELLED,
+    check_channels,
+    check_codes,
+    check_least,
+    checked_sequences,
+)
 from tinbergen.actions.sequences import Frames
 from tinbergen.actions.switching import Bound, SwitchingDynamics
 from tinbergen.actions.tcn import TCN
-from tinbergen.errors import ConfigError
 from tinbergen.nn.temporal import TemporalConvolutions
 from tinbergen.training import TrainConfig
 from tinbergen.training.optim import adamw
@@ -118,13 +123,14 @@ class S3LDS(TCN):
     def _outputs(self) -> int:
         return len(self.classes_) + self.extra_classes
 
+    def check_parameters(self) -> None:
+        """See that the parameters are of use; see :class:`Segmenter`."""
+        super().check_parameters()
+        check_least(
+            self, n_latents=1, extra_classes=0, generative=0, divergence=0, annealed=0, balance=0
+        )
+
     def _network(self, *, weak: bool) -> nn.Module:
-        for name, least in (("n_latents", 1), ("extra_classes", 0), ("generative", 0),
-                            ("divergence", 0), ("annealed", 0), ("balance", 0)):  # fmt: skip
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"{name}: expected at least {least}, found {getattr(self, name)}."
-                )
         classifier = super()._network(weak=weak)
         encoder = TemporalConvolutions(
             self.n_features_, self.width, _REACH, dropout=self.dropout, slope=self.slope

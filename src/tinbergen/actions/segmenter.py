@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
-from tinbergen.errors import DataError
+from tinbergen.errors import ConfigError, DataError
 from tinbergen.saving import Saved
 
 UNLABELLED = -1
@@ -63,9 +64,12 @@ class Segmenter(Saved, ABC):
 
         Raises
         ------
+        ConfigError
+            If a parameter of the constructor is of no use.
         DataError
             If lengths or channels do not fit, a code has no class, or nothing is labelled.
         """
+        self.check_parameters()
         x, y = checked_sequences(features, codes)
         largest = max((int(each.max(initial=-1)) for each in y), default=-1)
         names = tuple(map(str, range(largest + 1) if classes is None else classes))
@@ -90,7 +94,7 @@ class Segmenter(Saved, ABC):
         x = checked_sequences(features)[0]
         check_channels(x, self.n_features_)
         found = [np.asarray(each, np.float64) for each in self._probabilities(x)]
-        if self.absent_ and self.needs_labels:
+        if self.absent_:
             known = np.array([name not in self.absent_ for name in self.classes_])
             found = [np.where(known, each, 0.0) for each in found]
             found = [each / each.sum(axis=1, keepdims=True) for each in found]
@@ -101,10 +105,35 @@ class Segmenter(Saved, ABC):
         return [each.argmax(axis=1) for each in self.predict_proba(features)]
 
     def score(self, features: Sequence[Any], codes: Sequence[Any]) -> float:
-        """Return the macro F1 over all labelled frames, of the classes that occur there."""
+        """Return the macro F1 over all labelled frames, of the classes that occur there.
+
+        Raises
+        ------
+        DataError
+            If lengths do not fit, or a code has no class.
+        """
+        self._check_fitted()
         x, y = checked_sequences(features, codes)
+        check_codes(y, self.classes_)
         truth, found = np.concatenate(y), np.concatenate(self.predict(x))
         return frame_f1(truth, found, len(self.classes_))
+
+    def check_parameters(self) -> None:
+        """See that the parameters of the constructor are of use.
+
+        Raises
+        ------
+        ConfigError
+            If one has another type than is said, or lies out of range.
+        """
+        hints = get_type_hints(type(self))
+        for name, value in self.parameters.items():
+            plain = value.item() if isinstance(value, np.generic) else value
+            try:
+                TypeAdapter(hints.get(name, Any)).validate_python(plain, strict=True)
+            except ValidationError as error:
+                what = error.errors()[0]["msg"].removeprefix("Input ")
+                raise ConfigError(f"{name}: {what}, found {value!r}.") from None
 
     @abstractmethod
     def _fit(
@@ -186,6 +215,13 @@ def check_channels(features: Sequence[np.ndarray], expected: int, what: str = ""
                 f"{f'{what} sequence'.strip().capitalize()} {i} has {each.shape[1]} channels, "
                 f"expected {expected}."
             )
+
+
+def check_least(model: Segmenter, **least: float) -> None:
+    """See that parameters, as far as a model has them, are no less than what is said."""
+    for name, value in least.items():
+        if getattr(model, name, value) < value:
+            raise ConfigError(f"{name}: expected at least {value}, found {getattr(model, name)}.")
 
 
 def check_codes(codes: Sequence[np.ndarray], classes: Sequence[str], what: str = "") -> None:

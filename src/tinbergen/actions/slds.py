@@ -116,8 +116,9 @@ class SLDS(StateSegmenter):
         """Return the posterior of the latents of each sequence."""
         return self._expected(features).rest
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
+    def check_parameters(self) -> None:
+        """See that the parameters of the constructor are of use; see :class:`Segmenter`."""
+        super().check_parameters()
         most = self.n_features_ if self.n_components is None else self.n_components
         if not 1 <= self.n_latents <= most:
             raise ConfigError(f"n_latents: expected 1 to {most}, found {self.n_latents}.")

@@ -127,7 +127,6 @@ class StateSegmenter(Segmenter):
         codes: list[np.ndarray],
         validation: tuple[list[np.ndarray], list[np.ndarray]] | None,
     ) -> None:
-        self._check_parameters()
         labelled = any((each != UNLABELLED).any() for each in codes)
         if not labelled:
             self.classes_ = tuple(f"state {k}" for k in range(self.n_states))
@@ -189,7 +188,9 @@ class StateSegmenter(Segmenter):
         moves = xlogy(self._imagined_pairs(), self.transitions_).sum()
         return float(moves + np.log(self.initial_).sum())
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """See that the parameters of the constructor are of use; see :class:`Segmenter`."""
+        super().check_parameters()
         if self.labels not in LABELS:
             raise ConfigError(f"labels: expected one of {LABELS}, found {self.labels!r}.")
         for name, least in (("n_states", 1), ("n_init", 1), ("max_iterations", 1)):

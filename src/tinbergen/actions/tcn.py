@@ -8,6 +8,7 @@ from torch import nn
 
 from tinbergen.actions.gradient import GradientSegmenter
 from tinbergen.actions.networks import FrameNetwork, NextFrame
+from tinbergen.actions.scaling import Scaling
 from tinbergen.errors import ConfigError
 from tinbergen.nn.temporal import CoarseConvolutions, TemporalConvolutions
 
@@ -58,9 +59,13 @@ class TCN(GradientSegmenter):
     def _outputs(self) -> int:
         return len(self.classes_)
 
-    def _network(self, *, weak: bool) -> nn.Module:
+    def check_parameters(self) -> None:
+        """See that the parameters are of use; see :class:`Segmenter`."""
+        super().check_parameters()
         if self.stride < 1 or (self.stride > 1 and self.stride % 2):
             raise ConfigError(f"stride: expected 1 or an even number, found {self.stride}.")
+
+    def _network(self, *, weak: bool) -> nn.Module:
         shape = (self.n_features_, self.width, self.dilations)
         more = {
             "taps": self.taps,
@@ -90,7 +95,7 @@ class ReferenceTCN(TCN):
     stride: int = 1
     normed: bool = True
     dropout: float = 0.1
-    scaling: str = "session"  # type: ignore[assignment]
+    scaling: Scaling = "session"
     learning_rate: float = 1e-3
     smoothness: float = 0.0
     softened: float = 0.0

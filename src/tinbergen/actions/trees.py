@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from tinbergen.actions.forest import Forest
 from tinbergen.actions.lags import lagged, window_lags
 from tinbergen.actions.scaling import Scaler, Scaling
-from tinbergen.actions.segmenter import UNLABELLED, Segmenter
+from tinbergen.actions.segmenter import Segmenter, check_least
 from tinbergen.errors import ConfigError
 from tinbergen.saving import Saved
 
@@ -40,7 +40,7 @@ class FrameSegmenter(_Fitted):
     reach, lags
         Frames to each side, and how many of them are looked at (denser around the frame).
     every
-        Learn from every so many labelled frames: neighbours say almost the same.
+        Learn from every so many labelled frames of a class: neighbours say almost the same.
     scaling
         See :class:`~tinbergen.actions.Scaler`.
     balanced
@@ -58,18 +58,26 @@ class FrameSegmenter(_Fitted):
     balanced: bool = True
     random_state: int = 0
 
+    def check_parameters(self) -> None:
+        """See that the parameters are of use; see :class:`Segmenter`."""
+        super().check_parameters()
+        check_least(self, every=1, reach=0, lags=0, rounds=1, leaves=2, trees=1, smallest=1)
+        for name in ("learning_rate", "penalty"):
+            if getattr(self, name, 1.0) <= 0:
+                raise ConfigError(f"{name}: expected above 0, found {getattr(self, name)}.")
+
     def _fit(
         self,
         features: list[np.ndarray],
         codes: list[np.ndarray],
         validation: tuple[list[np.ndarray], list[np.ndarray]] | None,
     ) -> None:
-        if self.every < 1 or self.reach < 0 or self.lags < 0:
-            raise ConfigError("Expected every >= 1, reach >= 0 and lags >= 0.")
         self.scaler_ = Scaler(self.scaling).fit(features)
         rows, targets = [], []
         for x, y in zip(self.scaler_.transform(features), codes, strict=True):
-            known = np.flatnonzero(y != UNLABELLED)[:: self.every]
+            # Class by class: of one with few frames some are learned.
+            known = [np.flatnonzero(y == k)[:: self.every] for k in range(len(self.classes_))]
+            known = np.sort(np.concatenate(known))
             rows.append(lagged(x, self._lags)[known])
             targets.append(y[known])
         target = np.concatenate(targets)

@@ -87,14 +87,17 @@ def train(
             skip_bad=skip_bad,
         )
         print(run.path)
+        lost = [*run.status.get("losses", ())]
         parts = dataset.split(split) if split is not None else {}
         if report and any(len(parts.get(part, ())) for part in ("test", "validation")):
             from tinbergen.cli.pose_common import say
             from tinbergen.report import write_report
 
-            say(list(run_evaluation(run, dataset, skip_bad=skip_bad).scores))
+            found = run_evaluation(run, dataset, skip_bad=skip_bad)
+            say(list(found.scores))
             print(write_report(run.path))
-    if run.status.get("losses"):
+            lost += found.sequences.lost
+    if lost:
         raise typer.Exit(3)
 
 
@@ -206,6 +209,8 @@ def compare(
             skip_bad=skip_bad,
         )
     print(table.to_string(index=False, float_format="{:.3f}".format))
+    if any(table["left_out"]):
+        raise typer.Exit(3)
 
 
 actions.command("convert")(convert)

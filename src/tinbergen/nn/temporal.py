@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -175,14 +176,19 @@ class CoarseConvolutions(nn.Module):
     def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
         """Return ``(batch, width, time)`` from ``x`` ``(batch, channel, time)``.
 
-        ``inside`` ``(batch, 1, time)``: see :meth:`TemporalBlock.forward`; the last coarse frame
-        may hold both kinds.
+        ``inside`` ``(batch, 1, time)``: see :meth:`TemporalBlock.forward`; frames that exist come
+        first, and the last coarse frame may hold both kinds.
         """
         time = x.shape[-1]
         x = F.pad(_only(x, inside), (0, -time % self.stride))
         coarse = None if inside is None else inside[..., :: self.stride]
         hidden = self.drop(F.leaky_relu(self.condense(x), self.slope))
         hidden = self.deep(hidden, coarse)
+        if coarse is not None:
+            # Interpolation goes on with the last coarse frame, as at the end of a sequence.
+            last = (coarse.sum(dim=2, keepdim=True).long() - 1).clamp(min=0)
+            frames = torch.arange(hidden.shape[2], device=x.device).minimum(last)
+            hidden = hidden.gather(2, frames.expand_as(hidden))
         fine = F.interpolate(
             hidden, scale_factor=float(self.stride), mode="linear", align_corners=False
         )

@@ -191,7 +191,7 @@ def _refuse(name: str, known: Sequence[str], path: Path, where: str) -> None:
     )
 
 
-def _read(path: Path, **options: object) -> pd.DataFrame:
+def _read(path: Path, **options: Any) -> pd.DataFrame:
     with path.open("rb") as file:
         encoding = encoding_of(file.read(HEAD))
     rows = head(path)

@@ -55,10 +55,11 @@ class Reading:
             If there are several.
         """
         value = self.where.get(key)
-        values = [value] if value is None or isinstance(value, str) else list(value)
-        if len(values) != 1:
-            raise DataError(f"{self.path}: expected one {key} (where), found {names(values)}.")
-        return values[0]
+        if value is None or isinstance(value, str):
+            return value
+        if len(value) != 1:
+            raise DataError(f"{self.path}: expected one {key} (where), found {names(value)}.")
+        return value[0]
 
     @property
     def rate(self) -> float | None:

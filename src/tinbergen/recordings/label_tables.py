@@ -279,7 +279,7 @@ def _add_points(points: list[Bout], found: Found, how: Reading) -> None:
             at = math.floor((point.start + spare) * rate)
             point.start, point.stop = at / rate, (at + 1) / rate
         elif point.start in frames:
-            at = np.searchsorted(how.times, point.start + spare, side="right") - 1
+            at = np.asarray(np.searchsorted(how.times, point.start + spare, side="right") - 1)
             point.start, point.stop = (float(how.edges(at, end=end)) for end in (False, True))
         else:  # as far from the frames as it is, to be told like a bout
             point.stop = point.start + 1 / rate
