@@ -379,7 +379,7 @@ def test_models_are_compared_in_one_table(tmp_path):
     assert sorted(table["model"]) == ["hmm", "logistic"]
     assert table["macro_f1"].is_monotonic_decreasing
     assert min(table["train_s"]) > 0
-    assert set(table[\"left_out\"]) == {0}
+    assert set(table["left_out"]) == {0}
     assert pd.read_csv(tmp_path / "comparison.csv")["model"].tolist() == table["model"].tolist()
     with pytest.raises(ConfigError, match="settings are those of one model"):
         compare(study(), tmp_path, ["logistic"], overrides={"settings": {"lags": 1}})
