@@ -28,7 +28,7 @@ def window_lags(reach: int, number: int) -> tuple[int, ...]:
     Examples
     --------
     >>> window_lags(40, 3)
-    (-40, -12, -3, 0, 3, 12, 40)
+    (-40, -11, -2, 0, 2, 11, 40)
     """
     ahead = np.unique(np.rint(np.geomspace(1, reach + 1, number + 1) - 1).astype(int))[1:]
     return tuple(int(lag) for lag in (*-ahead[::-1], 0, *ahead))

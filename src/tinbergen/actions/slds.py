@@ -119,9 +119,18 @@ class SLDS(StateSegmenter):
     def check_parameters(self) -> None:
         """See that the parameters of the constructor are of use; see :class:`Segmenter`."""
         super().check_parameters()
-        most = self.n_features_ if self.n_components is None else self.n_components
-        if not 1 <= self.n_latents <= most:
+        if self.n_latents < 1:
+            raise ConfigError(f"n_latents: expected at least 1, found {self.n_latents}.")
+        if self.n_components is not None:
+            self._check_latents(self.n_components)
+
+    def _check_latents(self, most: int) -> None:
+        if self.n_latents > most:
             raise ConfigError(f"n_latents: expected 1 to {most}, found {self.n_latents}.")
+
+    def _fit_projection(self, features: list[np.ndarray]) -> list[np.ndarray]:
+        self._check_latents(self.n_features_)
+        return super()._fit_projection(features)
 
     # --- expectation ------------------------------------------------------------------------
 
