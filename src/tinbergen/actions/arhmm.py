@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +18,24 @@ from tinbergen.actions.regression import (
     most_likely,
 )
 from tinbergen.actions.segmenter import check_channels, checked_sequences
-from tinbergen.actions.state_segmenter import Expected, Labels, StateSegmenter
+from tinbergen.actions.state_segmenter import Expected, StateSegmenter
 from tinbergen.errors import ConfigError
 from tinbergen.statespace.chains import forward_backward, viterbi
 
 Covariance = Literal["full", "diagonal"]
 
 
-class ARHMM(StateSegmenter):
+class _Fitted(StateSegmenter):
+    """Fitted attributes, which are no parameters."""
+
+    weights_: np.ndarray
+    noise_: np.ndarray
+    prior_mean_: np.ndarray
+    prior_scatter_: np.ndarray
+
+
+@dataclass(eq=False, repr=False)
+class ARHMM(_Fitted):
     """Behaviour as a chain of states, each with linear dynamics of its own.
 
     ``x_t = A_k [x_{t-1}, ..., x_{t-lags}] + b_k + noise`` in state k, the noise Gaussian. Fitted
@@ -80,36 +91,8 @@ class ARHMM(StateSegmenter):
     True
     """
 
-    weights_: np.ndarray
-    noise_: np.ndarray
-    prior_mean_: np.ndarray
-    prior_scatter_: np.ndarray
-
-    def __init__(
-        self,
-        n_states: int = 16,
-        lags: int = 1,
-        covariance: Covariance = "full",
-        labels: Labels = "clamp",
-        n_components: int | None = None,
-        stickiness: float = 0.0,
-        prior_frames: float = 1.0,
-        n_init: int = 1,
-        max_iterations: int = 100,
-        tolerance: float = 1e-3,
-        random_state: int = 0,
-    ):
-        self.n_states = n_states
-        self.lags = lags
-        self.covariance: Covariance = covariance
-        self.labels: Labels = labels
-        self.n_components = n_components
-        self.stickiness = stickiness
-        self.prior_frames = prior_frames
-        self.n_init = n_init
-        self.max_iterations = max_iterations
-        self.tolerance = tolerance
-        self.random_state = random_state
+    lags: int = 1
+    covariance: Covariance = "full"
 
     def most_probable_states(self, features: Sequence[Any]) -> list[np.ndarray]:
         """Return the most probable path of states (Viterbi), ``(time,)`` int of each sequence."""

@@ -20,10 +20,10 @@ from tinbergen.actions.segmenter import (
     check_codes,
     check_least,
     checked_sequences,
-    frame_f1,
 )
 from tinbergen.actions.sequences import Frames, StretchSampler
 from tinbergen.errors import ConfigError
+from tinbergen.metrics import frame_scores
 from tinbergen.saving import Saved
 from tinbergen.training import FitResult, RunFolder, Task, TrainConfig, fit
 
@@ -338,7 +338,8 @@ class SegmentationTask(Task):
             return None
         found = [probabilities(model, x).argmax(axis=1) for x in self.held[0]]
         classes = len(self.model.classes_)
-        return {"macro F1": frame_f1(self.held[1], np.concatenate(found), classes)}
+        scores = frame_scores([self.held[1]], [np.concatenate(found)], classes)
+        return {"macro F1": scores.macro_f1}
 
 
 @torch.no_grad()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from tinbergen.actions.arhmm import ARHMM, Covariance
-from tinbergen.actions.state_segmenter import Labels
 
 
+@dataclass(eq=False, repr=False)
 class HMM(ARHMM):
     """Behaviour as a chain of states, each a cloud of frames: :class:`ARHMM` with no lags.
 
-    Parameters as of :class:`ARHMM`.
+    Parameters as of :class:`ARHMM`, but ``lags``.
 
     Examples
     --------
@@ -24,32 +26,8 @@ class HMM(ARHMM):
     True
     """
 
-    def __init__(
-        self,
-        n_states: int = 16,
-        covariance: Covariance = "diagonal",
-        labels: Labels = "clamp",
-        n_components: int | None = None,
-        stickiness: float = 0.0,
-        prior_frames: float = 1.0,
-        n_init: int = 1,
-        max_iterations: int = 100,
-        tolerance: float = 1e-3,
-        random_state: int = 0,
-    ):
-        super().__init__(
-            n_states=n_states,
-            lags=0,
-            covariance=covariance,
-            labels=labels,
-            n_components=n_components,
-            stickiness=stickiness,
-            prior_frames=prior_frames,
-            n_init=n_init,
-            max_iterations=max_iterations,
-            tolerance=tolerance,
-            random_state=random_state,
-        )
+    lags: int = field(default=0, init=False)
+    covariance: Covariance = "diagonal"
 
     @property
     def means_(self) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.metrics import frame_scores
 from tinbergen.saving import Saved
 
 UNLABELLED = -1
@@ -105,18 +106,17 @@ class Segmenter(Saved, ABC):
         return [each.argmax(axis=1) for each in self.predict_proba(features)]
 
     def score(self, features: Sequence[Any], codes: Sequence[Any]) -> float:
-        """Return the macro F1 over all labelled frames, of the classes that occur there.
+        """Return the macro F1 of :func:`~tinbergen.metrics.frame_scores`, all frames pooled.
 
         Raises
         ------
         DataError
-            If lengths do not fit, or a code has no class.
+            If lengths do not fit, a code has no class, or nothing is labelled.
         """
         self._check_fitted()
         x, y = checked_sequences(features, codes)
         check_codes(y, self.classes_)
-        truth, found = np.concatenate(y), np.concatenate(self.predict(x))
-        return frame_f1(truth, found, len(self.classes_))
+        return frame_scores(y, self.predict(x), len(self.classes_)).macro_f1
 
     def check_parameters(self) -> None:
         """See that the parameters of the constructor are of use.
@@ -147,23 +147,6 @@ class Segmenter(Saved, ABC):
     @abstractmethod
     def _probabilities(self, features: list[np.ndarray]) -> Sequence[np.ndarray]:
         """Return ``(time, class)`` of each sequence."""
-
-
-def frame_f1(truth: np.ndarray, found: np.ndarray, n_classes: int) -> float:
-    """Return the mean F1 of the classes in the truth, over labelled frames.
-
-    Examples
-    --------
-    >>> round(frame_f1(np.array([-1, 0, 0, 0, 1, 1, 1, 1, 2, 2, -1, 0]),
-    ...                np.array([1, 0, 0, 1, 1, 1, 0, 1, 2, 0, 2, 0]), 3), 6)
-    0.694444
-    """
-    known = truth != UNLABELLED
-    pairs = truth[known] * n_classes + found[known]
-    confusion = np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
-    seen, named = confusion.sum(axis=1), confusion.sum(axis=0)
-    f1 = 2 * confusion.diagonal() / np.maximum(seen + named, 1)
-    return float(f1[seen > 0].mean()) if seen.any() else float("nan")
 
 
 def checked_sequences(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from tinbergen.actions.regression import (
     moments,
     most_likely,
 )
-from tinbergen.actions.state_segmenter import Expected, Labels, StateSegmenter
+from tinbergen.actions.state_segmenter import Expected, StateSegmenter
 from tinbergen.errors import ConfigError
 from tinbergen.statespace.chains import forward_backward
 from tinbergen.statespace.gaussian import GaussianChain, smooth
@@ -27,7 +28,22 @@ _START_ITERATIONS = 10
 _LEAST_NOISE = 0.01  # of the prior of the observations, share of their variance
 
 
-class SLDS(StateSegmenter):
+class _Fitted(StateSegmenter):
+    """Fitted attributes, which are no parameters."""
+
+    weights_: np.ndarray
+    noise_: np.ndarray
+    loading_: np.ndarray
+    observation_noise_: np.ndarray
+    start_: np.ndarray
+    start_noise_: np.ndarray
+    prior_mean_: np.ndarray
+    prior_scatter_: np.ndarray
+    observation_scatter_: np.ndarray
+
+
+@dataclass(eq=False, repr=False)
+class SLDS(_Fitted):
     """Behaviour as a chain of states that switch the dynamics of hidden, continuous latents.
 
     ``z_t = A_k z_{t-1} + b_k + noise`` in state k, and ``x_t = C z_t + d + noise``: unlike in an
@@ -78,39 +94,8 @@ class SLDS(StateSegmenter):
     True
     """
 
-    weights_: np.ndarray
-    noise_: np.ndarray
-    loading_: np.ndarray
-    observation_noise_: np.ndarray
-    start_: np.ndarray
-    start_noise_: np.ndarray
-    prior_mean_: np.ndarray
-    prior_scatter_: np.ndarray
-    observation_scatter_: np.ndarray
-
-    def __init__(
-        self,
-        n_states: int = 16,
-        n_latents: int = 4,
-        labels: Labels = "clamp",
-        n_components: int | None = None,
-        stickiness: float = 0.0,
-        prior_frames: float = 1.0,
-        n_init: int = 1,
-        max_iterations: int = 50,
-        tolerance: float = 1e-3,
-        random_state: int = 0,
-    ):
-        self.n_states = n_states
-        self.n_latents = n_latents
-        self.labels: Labels = labels
-        self.n_components = n_components
-        self.stickiness = stickiness
-        self.prior_frames = prior_frames
-        self.n_init = n_init
-        self.max_iterations = max_iterations
-        self.tolerance = tolerance
-        self.random_state = random_state
+    n_latents: int = 4
+    max_iterations: int = field(default=50, kw_only=True)
 
     def latents(self, features: Sequence[Any]) -> list[GaussianChain]:
         """Return the posterior of the latents of each sequence."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -42,7 +43,21 @@ class Expected(NamedTuple):
     rest: Any = None
 
 
-class StateSegmenter(Segmenter):
+class _Fitted(Segmenter):
+    """Fitted attributes, which are no parameters."""
+
+    scaler_: Scaler
+    components_: np.ndarray
+    state_classes_: np.ndarray
+    initial_: np.ndarray
+    transitions_: np.ndarray
+    objectives_: np.ndarray
+    needs_labels: ClassVar[bool] = False
+    _parts: ClassVar[dict[str, type[Saved]]] = {"scaler_": Scaler}
+
+
+@dataclass(eq=False, repr=False)
+class StateSegmenter(_Fitted):
     """A segmenter whose hidden states follow a Markov chain, fitted by expectation maximisation.
 
     Without any label, ``classes_`` are the states themselves. With labels, ``labels`` says what
@@ -59,25 +74,16 @@ class StateSegmenter(Segmenter):
         ``(iteration,)``, nats, never falling: log-likelihood (or its bound) plus log-prior.
     """
 
-    needs_labels: ClassVar[bool] = False
-    _parts: ClassVar[dict[str, type[Saved]]] = {"scaler_": Scaler}
-
-    n_states: int
-    labels: Labels
-    n_components: int | None
-    stickiness: float
-    prior_frames: float
-    n_init: int
-    max_iterations: int
-    tolerance: float
-    random_state: int
-
-    scaler_: Scaler
-    components_: np.ndarray
-    state_classes_: np.ndarray
-    initial_: np.ndarray
-    transitions_: np.ndarray
-    objectives_: np.ndarray
+    n_states: int = 16
+    _: KW_ONLY
+    labels: Labels = "clamp"
+    n_components: int | None = None
+    stickiness: float = 0.0
+    prior_frames: float = 1.0
+    n_init: int = 1
+    max_iterations: int = 100
+    tolerance: float = 1e-3
+    random_state: int = 0
 
     def state_proba(self, features: Sequence[Any]) -> list[np.ndarray]:
         """Return the probability of each state in each frame, ``(time, state)`` of each."""

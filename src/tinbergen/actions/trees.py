@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
@@ -148,7 +149,7 @@ class BoostedTrees(FrameSegmenter):
         self.baseline_ = np.asarray(model._baseline_prediction).reshape(-1)
 
     def _shares(self, x: np.ndarray) -> np.ndarray:
-        return _softmax(self.forest_.sums(x) + self.baseline_)
+        return _shares_of(self.forest_.sums(x) + self.baseline_)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -206,12 +207,11 @@ class LogisticFrames(FrameSegmenter):
         self.coefficients_, self.intercepts_ = model.coef_, model.intercept_
 
     def _shares(self, x: np.ndarray) -> np.ndarray:
-        return _softmax(x @ self.coefficients_.T + self.intercepts_)
+        return _shares_of(x @ self.coefficients_.T + self.intercepts_)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def _shares_of(logits: np.ndarray) -> np.ndarray:
     """Return probabilities; one logit is that of the second of two classes."""
     if logits.shape[1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
+    return softmax(logits, axis=1)

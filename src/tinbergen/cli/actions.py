@@ -90,7 +90,7 @@ def train(
         lost = [*run.status.get("losses", ())]
         parts = dataset.split(split) if split is not None else {}
         if report and any(len(parts.get(part, ())) for part in ("test", "validation")):
-            from tinbergen.cli.pose_common import say
+            from tinbergen.cli.common import say
             from tinbergen.report import write_report
 
             found = run_evaluation(run, dataset, skip_bad=skip_bad)
@@ -160,7 +160,7 @@ def evaluate(
 ) -> None:
     """Score a run on labelled recordings: those it held out, or those of other animals."""
     from tinbergen.actions import evaluate as run_evaluation
-    from tinbergen.cli.pose_common import say
+    from tinbergen.cli.common import say
     from tinbergen.recordings import Dataset
     from tinbergen.report import write_report
 

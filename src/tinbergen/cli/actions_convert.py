@@ -74,7 +74,7 @@ def convert(
     """
     import sys
 
-    from tinbergen.cli.pose_common import refuse_existing
+    from tinbergen.cli.common import refuse_existing
     from tinbergen.errors import ConfigError
     from tinbergen.recordings import Video, open_labels, write_labels
     from tinbergen.recordings.video import VIDEO_SUFFIXES

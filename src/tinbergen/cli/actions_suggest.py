@@ -49,7 +49,7 @@ def suggest(
 
     from tinbergen.actions import export_clips, suggest_clips
     from tinbergen.actions.model import ActionModel
-    from tinbergen.cli.pose_common import refuse_existing
+    from tinbergen.cli.common import refuse_existing
     from tinbergen.errors import TinbergenError
     from tinbergen.recordings import Dataset
 
@@ -107,7 +107,7 @@ def correct(
     """
     from tinbergen.actions.suggesting import is_clip_list, read_answers
     from tinbergen.cli.actions_convert import split_names
-    from tinbergen.cli.pose_common import refuse_existing
+    from tinbergen.cli.common import refuse_existing
     from tinbergen.errors import ConfigError
     from tinbergen.recordings import merge_labels, open_labels
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tinbergen.cli.common import say
 from tinbergen.cli.pose_animals import cut, identify, track
-from tinbergen.cli.pose_common import Overwrite, say
+from tinbergen.cli.pose_common import Overwrite
 
 pose = typer.Typer(
     help="Keypoints of animals from a hundred labelled frames.",

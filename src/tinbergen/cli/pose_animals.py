@@ -7,13 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tinbergen.cli.pose_common import (
-    Overwrite,
-    read_frames,
-    refuse_existing,
-    say,
-    table_writer,
-)
+from tinbergen.cli.common import refuse_existing, say
+from tinbergen.cli.pose_common import Overwrite, read_frames, table_writer
 
 
 def track(

@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinbergen.cli.common import refuse_existing
+
 if TYPE_CHECKING:
-    from tinbergen.metrics import Score
     from tinbergen.recordings import Keypoints, Video
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make finished files again.")]
-
-
-def say(scores: list[Score]) -> None:
-    """Print a line for each score."""
-    from tinbergen.report.scores import sentence
-
-    for score in scores:
-        print(f"{score.name}: {sentence(score)}")
 
 
 def read_frames(table: Path, video: Video | None, fps: float | None = None) -> Keypoints:
@@ -73,16 +66,3 @@ def table_writer(out: Path, overwrite: bool) -> Callable[[Path, Keypoints], None
         )
     refuse_existing(out, overwrite)
     return writers[kind]
-
-
-def refuse_existing(out: Path, overwrite: bool) -> None:
-    """Refuse a file that is there, unless it is to be replaced.
-
-    Raises
-    ------
-    OutputError
-    """
-    from tinbergen.errors import OutputError
-
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} already exists; choose another name, or --overwrite.")

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError, MissingFileError
 from tinbergen.population.baselines import METHODS
+from tinbergen.population.config import PopulationConfig
 from tinbergen.population.model_run import PopulationRun
-from tinbergen.population.pretraining import Data, stored_parts
+from tinbergen.population.pretraining import stored_parts
 from tinbergen.population.session_answers import OWN, Part
 from tinbergen.population.sessions import Session
 from tinbergen.training import RunFolder
@@ -36,7 +38,6 @@ def finished(run: RunFolder | str | os.PathLike) -> RunFolder:
 def networks_beside(
     model: PopulationRun,
     runs: Mapping[str, RunFolder | str | os.PathLike],
-    data: Data,
     sessions: Sequence[Session],
     part: Part,
 ) -> dict[str, PopulationRun]:
@@ -53,14 +54,16 @@ def networks_beside(
     for name, run in runs.items():
         if name in (OWN, *METHODS):
             raise ConfigError(f"A run beside the network cannot be called {name!r}; rename it.")
-        other = PopulationRun(finished(run), data)
+        folder = finished(run)
+        config = resolve(PopulationConfig, folder.config)
         for what in ("windows", "modalities"):
-            mine, its = getattr(model.config, what), getattr(other.config, what)
+            mine, its = getattr(model.config, what), getattr(config, what)
             if mine != its:
                 raise ConfigError(
-                    f"{other.run.path}: expected the {what} of {model.run.path}, {mine}, found "
+                    f"{folder.path}: expected the {what} of {model.run.path}, {mine}, found "
                     f"{its}. Only models of the same windows and modalities can be compared."
                 )
+        other = PopulationRun(folder, sessions)
         _check_unseen(model, other, sessions, part)
         found[name] = other
     return found

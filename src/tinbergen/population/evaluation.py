@@ -150,7 +150,7 @@ def evaluate(
     target = prepare(folder, out)
     model = PopulationRun(folder, data)
     chosen = _checked_windows(model, stored_parts(folder), part)
-    others = networks_beside(model, beside or {}, data, chosen, part)
+    others = networks_beside(model, beside or {}, chosen, part)
     options = {"part": part, "folds": None if exact else folds, "baselines": baselines}
     options["beside"] = others
     result = _ask_all(model, chosen, wanted, options)

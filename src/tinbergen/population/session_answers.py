@@ -125,6 +125,9 @@ class SessionAsker:
         total = counts.sum(axis=(0, 1), dtype=np.int64)
         bins = slice(-self.future, None) if forward else slice(None)
         counts = counts[:, bins]
+        unscored = np.zeros(session.n_units, dtype=bool)
+        if question.task in ("intra_region", "inter_region"):
+            unscored = ~np.isin(session.regions.astype(str), large_regions(session.regions))
         methods = {}
         for method, network in self.networks.items():
             predicted = network.predict(
@@ -135,9 +138,7 @@ class SessionAsker:
                 folds=self.folds,
                 future=self.future,
             )[:, bins]
-            if question.task in ("intra_region", "inter_region"):
-                small = ~np.isin(session.regions.astype(str), large_regions(session.regions))
-                predicted[..., small] = np.nan
+            predicted[..., unscored] = np.nan
             methods[method] = predicted
         if self.with_baselines:
             methods |= self.baselines.spikes(question, self.future)
