@@ -112,7 +112,8 @@ class TimedTask(PopulationTask):
 
 
 def timed_task(case: Case, sessions: list[Session], steps: int) -> TimedTask:
-    train = {"batch_size": case.batch, "steps": steps + 3, "workers": 0, "validate_every": 0}
+    train = {"batch_size": case.batch, "steps": steps + 3, "workers": 0}
+    train |= {"validate_every": 0, "patience": 0}
     changes = {"modalities": MODALITIES, "train": train}
     config = population_config(case.preset, overrides=merge(case.overrides, changes))
     corpus = make_corpus(sessions, config)
