@@ -13,7 +13,6 @@ from torch import Tensor
 
 from tinbergen.errors import ConfigError
 from tinbergen.population.batch import Batch
-from tinbergen.population.calibration import Calibration
 from tinbergen.population.linear_path import Change, LinearPath, log_gain
 from tinbergen.population.masks import Hidden
 from tinbergen.population.model import PopulationModel
@@ -58,9 +57,6 @@ def leave_one_out(
     summed, number = tables.sums(x, visible, batch)
     slow = tables.slow_state(batch) if model.config.units.recent else None
     base = tables.base(batch)
-    without = None
-    if model.linear is not None and model.calibration is not None:
-        without = _Factors(model.linear, model.calibration, x, visible, batch, hidden)
     out = torch.full(batch.counts.shape, float("nan"), device=x.device)
     row = torch.arange(len(batch.sample), device=x.device) // batch.per_row
     unit_in, unit_out = tables.vectors_in(batch), tables.vectors_out(batch)
@@ -75,60 +71,43 @@ def leave_one_out(
             :, : batch.n_bins
         ]
         log_rate = (state @ unit_out[mine][:, :, None])[..., 0] + base[slot, unit][:, None]
-        if without is not None:
-            change = without.change(slot, unit, sample, mine)
-            log_rate = log_rate + without.calibration.of_units(change, without.traits[mine])
         out[slot, :, unit] = log_rate.float()
+    if model.linear is not None and model.calibration is not None:
+        change = change_by_others(model.linear, x, visible, batch, hidden)
+        out += model.calibration(change, batch)
     return out
 
 
-class _Factors:
-    """The linear path without one unit, in the modes of time in which it is simple.
+def change_by_others(
+    path: LinearPath, x: Tensor, visible: Tensor, batch: Batch, hidden: Hidden
+) -> Change:
+    """Return what the linear path foretells of every visible unit from all others.
 
-    In each eigenvector of the temporal covariance (eigenvalue d) the factors are ``(I / d +
-    G)^-1 h``; taking a unit out of G and h is a change of rank one (Sherman & Morrison 1950).
+    In each eigenvector of the temporal covariance (eigenvalue d) the factors are ``C h`` with
+    ``C = (I / d + G)^-1``; taking a unit out of G and h is a change of rank one (Sherman &
+    Morrison 1950), so that quadratic forms of what units read and are read by are all it takes.
     """
-
-    def __init__(
-        self,
-        path: LinearPath,
-        calibration: Calibration,
-        x: Tensor,
-        visible: Tensor,
-        batch: Batch,
-        hidden: Hidden,
-    ):
-        self.calibration, self.traits = calibration, rows(calibration.unit_traits, batch)
-        self.expected = path.behaviour.expected(batch, hidden)
-        evidence, gram = path.evidence(x, visible, batch, self.expected)
-        self.scales, self.modes = torch.linalg.eigh(path.linear_kernel[batch.session])
-        eye = torch.eye(gram.shape[-1], device=x.device)
-        precision = eye / self.scales[:, :, None, None] + gram[:, None]
-        self.covariance = torch.linalg.inv(precision)  # (sample, mode, rank, rank)
-        self.evidence = self.modes.transpose(1, 2) @ evidence
-        self.read = path.surprise(x, visible, batch, self.expected)
-        self.loading, self.out = rows(path.linear_in, batch), rows(path.linear_out, batch)
-
-    def change(
-        self, slot: Tensor, unit: Tensor, sample: Tensor, row: tuple[Tensor, Tensor]
-    ) -> Change:
-        """Return what all others foretell of units, ``(n, time)`` each."""
-        own, out, covariance = self.loading[row], self.out[row], self.covariance[sample]
-        mine = (covariance @ own[:, None, :, None])[..., 0]
-        wanted = (covariance @ out[:, None, :, None])[..., 0]
-        both = (own[:, None] * wanted).sum(2)
-        share = both / (1 - (own[:, None] * mine).sum(2))
-        weight = wanted + mine * share[..., None]  # (n, mode, rank)
-        modes = self.modes[sample]
-        read = (modes.transpose(1, 2) @ self.read[slot, :, unit][..., None])[..., 0]
-        rest = self.evidence[sample] - read[..., None] * own[:, None]
-        foreseen = (self.expected[sample] * out[:, None]).sum(2)
-        change = foreseen + (modes @ (rest * weight).sum(2, keepdim=True))[..., 0]
-        untold = (out[:, None] * weight).sum(2).clamp(min=0)  # of each mode
-        before = self.scales[sample] * out.square().sum(1, keepdim=True)
-        told = (before - untold).clamp(min=0)
-        told, untold = ((modes.square() @ each[..., None])[..., 0] for each in (told, untold))
-        return Change(log_gain(change), told.sqrt(), untold.sqrt())
+    expected = path.behaviour.expected(batch, hidden)
+    evidence, gram = path.evidence(x, visible, batch, expected)
+    scales, modes = torch.linalg.eigh(path.linear_kernel[batch.session])
+    eye = torch.eye(gram.shape[-1], device=x.device)
+    covariance = torch.linalg.inv(eye / scales[:, :, None, None] + gram[:, None])
+    factors = (covariance @ (modes.transpose(1, 2) @ evidence)[..., None])[..., 0]
+    surprise = path.surprise(x, visible, batch, expected)
+    own, out = rows(path.linear_in, batch), rows(path.linear_out, batch)
+    found = []
+    for slot, sample in enumerate(batch.sample.tolist()):
+        a, c = own[slot // batch.per_row], out[slot // batch.per_row]  # (unit, rank)
+        of_a, of_c = a @ covariance[sample], c @ covariance[sample]  # (mode, unit, rank)
+        share = (of_a * c).sum(2) / (1 - (of_a * a).sum(2))  # (mode, unit)
+        of_mode = factors[sample] @ c.T
+        turn = modes[sample]  # (time, mode)
+        of_mode += share * (factors[sample] @ a.T - turn.T @ surprise[slot])
+        untold = ((of_c * c).sum(2) + share * (of_a * c).sum(2)).clamp(min=0)
+        told = (scales[sample][:, None] * c.square().sum(1) - untold).clamp(min=0)
+        gain = log_gain(expected[sample] @ c.T + turn @ of_mode)
+        found.append((gain, (turn.square() @ told).sqrt(), (turn.square() @ untold).sqrt()))
+    return Change(*(torch.stack(each) for each in zip(*found, strict=True)))
 
 
 def _pieces(among: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
