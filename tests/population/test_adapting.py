@@ -75,15 +75,24 @@ def test_strategies(base, tmp_path, strategy):
     assert PopulationRun(run, [new]).predict("c1", ["spikes"]).shape == (12, 10, 33)
 
 
-def test_calibration_is_carried_over_and_traits_are_not(base, tmp_path):
-    run = adapt(base, [make_session("c1", 33)], tmp_path / "run", parts=TO_THE_END)
+@pytest.mark.parametrize("strategy", ["frozen", "gradual"])
+def test_calibration_is_carried_over_and_traits_are_not(base, tmp_path, strategy):
+    new = [make_session("c1", 33)]
+    run = adapt(base, new, tmp_path / "run", strategy=strategy, parts=TO_THE_END)
     before, after = base.load_weights(), run.load_weights()
-    for name in before:
-        if name.startswith("calibration."):
-            same = before[name].shape == after[name].shape and torch.equal(
-                before[name], after[name]
-            )
-            assert same == (name != "calibration.unit_traits"), name
+    scale = "calibration.centre", "calibration.scale"
+    assert all(torch.equal(before[name], after[name]) for name in scale)
+    shared = [n for n in before if n.startswith("calibration.") and not n.startswith(OWN)]
+    learned = [n for n in shared if n not in scale]
+    moved = [float((before[n] - after[n]).abs().max()) for n in learned]
+    if strategy == "frozen":
+        assert not any(moved)
+    else:  # learns on from there: the same hidden units, a little changed
+        assert any(moved)
+        told = before["calibration.of_gain.weight"], after["calibration.of_gain.weight"]
+        assert torch.corrcoef(torch.stack(told).flatten(1))[0, 1] > 0.7
+    name = "calibration.unit_traits"
+    assert before[name].shape != after[name].shape or not torch.equal(before[name], after[name])
 
 
 def test_a_new_animal_may_do_without_factors(base, tmp_path):
@@ -98,8 +107,8 @@ def test_the_core_waits_with_gradual(base, tmp_path):
     new = [make_session("c1", 33)]
     run = adapt(base, new, tmp_path / "run", overrides=settings, parts=TO_THE_END)
     before, after = base.load_weights(), run.load_weights()
-    shared = [n for n in before if not n.startswith(OWN)]
-    assert all(torch.equal(before[name], after[name]) for name in shared)
+    stepped = [n for n in before if not n.startswith((*OWN, "calibration."))]
+    assert all(torch.equal(before[name], after[name]) for name in stepped)
     assert not torch.equal(after["tables.unit_out"], torch.zeros_like(after["tables.unit_out"]))
 
 

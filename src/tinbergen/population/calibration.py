@@ -108,9 +108,13 @@ class Foretold:
 
 
 def fit_calibration(
-    calibration: Calibration, foretold: Foretold, generator: torch.Generator
+    calibration: Calibration, foretold: Foretold, generator: torch.Generator, rate: float = 1.0
 ) -> None:
-    """Fit f by the Poisson likelihood; a spike of a unit with few counts for more."""
+    """Fit f by the Poisson likelihood; a spike of a unit with few counts for more.
+
+    ``rate``: of learning, as a share of the usual. A smaller one stays nearer to the f that is
+    there.
+    """
     if not len(foretold.counts):  # the masks hide no spikes
         return
     weight = 1 / (foretold.traits[:, 0].exp() + _LEAST_RATE)
@@ -121,7 +125,7 @@ def fit_calibration(
     calibration.requires_grad_(True)
     optimizer = torch.optim.Adam(calibration.parameters(), lr=_RATE)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = _RATE * (1 - step / steps)
+        optimizer.param_groups[0]["lr"] = rate * _RATE * (1 - step / steps)
         some = torch.randint(len(weight), (at_once,), generator=generator)
         told = foretold.told[some]
         log_rate = foretold.base[some] + told[:, 0]

@@ -131,7 +131,8 @@ class AdaptingConfig(Config):
     frozen_share: float = Field(default=0.3, ge=0.0, le=1.0)
     """Share of the steps for which ``gradual`` leaves the core as it is."""
     core_rate: float = Field(default=0.3, gt=0.0)
-    """Learning rate of the core, relative to that of the new weights."""
+    """Learning rate of the core, relative to that of the new weights; also of the calibration,
+    which learns before the first step."""
 
 
 class PopulationConfig(Config):

@@ -57,8 +57,7 @@ def fit_start(
     train: np.ndarray,
     validation: np.ndarray,
     draw: Draw,
-    *,
-    carried: bool,
+    carried_rate: float | None = None,
 ) -> None:
     """Fill in all tables that are fitted and not trained.
 
@@ -68,8 +67,9 @@ def fit_start(
         Windows of the corpus.
     draw
         What to hide of a batch, as in training.
-    carried
-        Whether the calibration is that of a model of other sessions.
+    carried_rate
+        Where the calibration is that of a model of other sessions: how fast it learns from these
+        windows, as a share of the usual; 0 leaves it as it is. None: it begins anew.
     """
     if model.linear is None or model.crossfit is None or model.calibration is None:
         return
@@ -82,8 +82,9 @@ def fit_start(
             rest = rest if len(rest) > 1 else own
             _fit(model, model.crossfit, fold - 1, corpus, number, rest, choose, rank)
     model.calibration.unit_traits.copy_(describe_units(model, corpus, train, validation))
-    if not carried:
+    if carried_rate is None:
         standardise(model.calibration, corpus)
+    if carried_rate != 0:
         generator = torch.Generator().manual_seed(corpus.config.train.seed)
         # Validation windows are most like those of the test; others fill up what is missing.
         missing = max(0, _ENOUGH - len(validation))
@@ -91,7 +92,8 @@ def fit_start(
         match_rates(model.eval(), corpus, validation)
         parts = foretell(model, corpus, validation, draw, generator)
         parts += foretell(model.train(), corpus, fill, draw, generator)
-        fit_calibration(model.calibration, Foretold.of(parts), generator)
+        rate = 1.0 if carried_rate is None else carried_rate
+        fit_calibration(model.calibration, Foretold.of(parts), generator, rate)
     model.train()
 
 

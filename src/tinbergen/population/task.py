@@ -69,9 +69,12 @@ class PopulationTask(Task):
         if unknown := [n for n, v in self.core.items() if n not in own or own[n].shape != v.shape]:
             raise WeightsError(f"The core does not fit the network: {', '.join(unknown[:5])}.")
         model.load_state_dict(own | self.core)
-        carried = any(name.startswith("calibration.") for name in self.core)
-        fit_start(model, self.corpus, self.train, self.validation, self._hide, carried=carried)
-        if self.core and self.config.adapting.strategy == "frozen":
+        adapting, carried_rate = self.config.adapting, None
+        frozen = bool(self.core) and adapting.strategy == "frozen"
+        if any(name.startswith("calibration.") for name in self.core):
+            carried_rate = 0.0 if frozen else adapting.core_rate
+        fit_start(model, self.corpus, self.train, self.validation, self._hide, carried_rate)
+        if frozen:
             for name, parameter in model.named_parameters():
                 if name in self.core:
                     parameter.requires_grad_(False)
