@@ -191,7 +191,8 @@ def peak_mb() -> float:
 def measure_smoothing(windows: int) -> list[dict]:
     """Every unit of a session from all others, exactly, and in ten groups."""
     session, rows = make_session("one", UNITS, max(windows, 12)), []
-    for preset, changes in (("tinbergen", {}), ("neds", merge(ONE, TABLE))):
+    ways: list[tuple[Preset, dict[str, Any]]] = [("tinbergen", {}), ("neds", merge(ONE, TABLE))]
+    for preset, changes in ways:
         overrides = merge({"modalities": MODALITIES}, changes)
         config = population_config(preset, overrides=overrides)
         corpus = make_corpus([session], config)
