@@ -1,4 +1,13 @@
+from .baselines import baseline_methods as baseline_methods
+from .baselines import procrustes as procrustes
+from .baselines import shared_cca as shared_cca
 from .config import CrossAnimalConfig as CrossAnimalConfig
+from .evaluation import Method as Method
+from .evaluation import evaluate_embeddings as evaluate_embeddings
+from .evaluation_split import FrameSplit as FrameSplit
+from .evaluation_split import split_at_end as split_at_end
+from .evaluation_split import split_by_blocks as split_by_blocks
+from .evaluation_tables import Evaluation as Evaluation
 from .model import CrossAnimal as CrossAnimal
 from .pairs import Animal as Animal
 from .pairs import animals_of as animals_of
