@@ -11,3 +11,5 @@ from .evaluation_tables import Evaluation as Evaluation
 from .model import CrossAnimal as CrossAnimal
 from .pairs import Animal as Animal
 from .pairs import animals_of as animals_of
+from .study import fitted_method as fitted_method
+from .study import training_part as training_part

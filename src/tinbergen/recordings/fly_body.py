@@ -23,7 +23,7 @@ MOVING = tuple(side + column for side in (0, 2 * _POINTS) for column in range(2 
 
 
 def legs_of(pose: np.ndarray) -> np.ndarray:
-    """Return the columns of the legs, ``(time, 76)`` to ``(time, 60)``, and none that stand still."""
+    """Return the columns of the legs alone, ``(time, 76)`` to ``(time, 60)``."""
     return np.asarray(pose)[:, list(MOVING)]
 
 
