@@ -11,5 +11,10 @@ from .evaluation_tables import Evaluation as Evaluation
 from .model import CrossAnimal as CrossAnimal
 from .pairs import Animal as Animal
 from .pairs import animals_of as animals_of
+from .runs import adapt as adapt
+from .runs import embed as embed
+from .runs import evaluate as evaluate
+from .runs import train as train
+from .streams import StreamsConfig as StreamsConfig
 from .study import fitted_method as fitted_method
 from .study import training_part as training_part
