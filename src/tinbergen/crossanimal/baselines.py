@@ -161,16 +161,21 @@ def procrustes(
 def _windows(
     values: ArrayLike, split: FrameSplit, name: str, reach: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the z-scored window of traces, and its whitened principal components."""
+    """Return the z-scored window of traces, and principal components of components in it."""
     x = np.asarray(values, dtype=np.float64)
     x = x.reshape(len(x), -1)
     check_lengths({name: split}, {name: x}, "neural")
-    window = lagged(_z_scored(x, split, f"neural, animal {name!r}"), reach)
-    fit = window[split.train]
-    left, sizes, axes = np.linalg.svd(fit - fit.mean(axis=0), full_matrices=False)
-    kept = min(_LATENTS, int((sizes > 1e-6 * sizes[0]).sum()))
-    scale = sizes[:kept] / np.sqrt(len(left))
-    return window, (window - fit.mean(axis=0)) @ axes[:kept].T / scale
+    z = _z_scored(x, split, f"neural, animal {name!r}")
+    return lagged(z, reach), _whitened(lagged(_whitened(z, split), reach), split)
+
+
+def _whitened(x: np.ndarray, split: FrameSplit) -> np.ndarray:
+    """Return at most 30 principal components of unit variance over the training frames."""
+    centred = x - x[split.train].mean(axis=0)
+    fit = centred[split.train]
+    values, axes = np.linalg.eigh(fit.T @ fit / len(fit))
+    kept = min(_LATENTS, int((values > 1e-9 * values[-1]).sum()))
+    return centred @ axes[:, ::-1][:, :kept] / np.sqrt(values[::-1][:kept])
 
 
 def _pose(values: ArrayLike, split: FrameSplit, name: str, reach: int) -> np.ndarray:

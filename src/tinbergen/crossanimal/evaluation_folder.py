@@ -229,7 +229,7 @@ def embedding_map(
             known = known[np.linspace(0, len(known) - 1, most).astype(int)]
         said = labels.get(each.name)
         action = np.full(len(known), "") if said is None else said[known]
-        rows.append((each.name, known, each.times[known], action))
+        rows.append((each.name, known, each.times[known] - each.times[0], action))
     values = np.concatenate([embedded[name][known] for name, known, _, _ in rows])
     values = values.astype(np.float64) - values.mean(axis=0)
     values /= np.maximum(values.std(axis=0), 1e-9)

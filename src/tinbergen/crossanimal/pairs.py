@@ -117,7 +117,9 @@ class Animal:
                     f"{where}: expected the pose frame of each of {len(times)} neural frames, "
                     f"below {len(pose_times)}; found {len(centre)} up to {centre.max(initial=-1)}."
                 )
-        if paired:
+        if paired and not len(pose_times):
+            centre = np.full(len(times), -1)
+        elif paired:
             same = put["pose_segment"][np.maximum(centre, 0)] == put["segment"]
             centre = np.where(same & (put["segment"] >= 0), centre, -1)
         put["centre"] = centre

@@ -25,8 +25,6 @@ from tinbergen.files import ensure_output_folder, safe_names
 from tinbergen.recordings import Dataset, Series
 from tinbergen.training import RunFolder
 
-_BASELINE_FRAMES = 4000  # an animal: more make the wide baselines slow and hardly better
-
 
 def train(
     data: Any,

@@ -170,7 +170,7 @@ def labels_of(
 
     Returns
     -------
-    Recording -> ``(time,)`` text, of the recordings that have the stream.
+    Recording -> ``(time,)`` names of classes, or stream and number (``reversal 1``), of the recordings that have the stream.
 
     Raises
     ------
@@ -225,5 +225,6 @@ def _names(recording: Recording, stream: str, times: np.ndarray) -> np.ndarray:
     step = float(np.median(np.diff(labels.times))) if len(labels) > 1 else 0.0
     at = nearest(labels.times, times, 0.51 * step)
     return np.array(
-        [str(int(values[i])) if i >= 0 and known[i] else "" for i in at.tolist()], dtype=str
+        [f"{stream} {int(values[i])}" if i >= 0 and known[i] else "" for i in at.tolist()],
+        dtype=str,
     )

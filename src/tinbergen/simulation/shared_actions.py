@@ -22,6 +22,7 @@ from tinbergen.simulation.calcium import Indicator
 CONNECTIVE = Indicator(rise=1 / 7.4, decay=1 / 0.3)
 """Response of calcium in fly descending neurons, ``exp(-0.3 t) - exp(-7.4 t)``, from the code of
 Aymanns et al., eLife 2022, 81527."""
+FAST = Indicator(rise=0.01, decay=0.5)
 ACTIONS = ("left down", "left up", "right down", "right up")
 _TUNING = 0.4  # standard deviation of a bump, in a square of side 2
 _RESPONSE_S = 15.0  # where the kernel is cut off
@@ -45,7 +46,8 @@ class SharedActions:
         Of the pose between animals: 0 none, 1 an offset of half a standard deviation and a gain
         of +-20 % in each column.
     indicator
-        Between activity and trace.
+        Between activity and trace: half a second of decay, or for example :data:`CONNECTIVE`,
+        through which a trace is 3.3 s late on average.
     noise
         Standard deviation of a trace; the activity of a neuron reaches 0.5 to 1.5.
     """
@@ -58,7 +60,7 @@ class SharedActions:
     pose_fps: float = 16.0
     smoothness: float = 3.1
     gap: float = 1.0
-    indicator: Indicator = CONNECTIVE
+    indicator: Indicator = FAST
     noise: float = 0.3
 
     def __post_init__(self) -> None:
