@@ -19,7 +19,7 @@ from tinbergen.crossanimal.tables import Scaling, Tables
 from tinbergen.crossanimal.task import INPUT, CrossAnimalTask
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.files import write_json
-from tinbergen.training import RunFolder, TrainConfig, fit
+from tinbergen.training import FitResult, RunFolder, TrainConfig, fit
 
 _MEASURES = ("mean", "scale", "pose_mean", "pose_scale")
 
@@ -30,7 +30,7 @@ def fit_model(
     validation: Sequence[Animal],
     out: Path | None,
     resume: bool,
-) -> tuple[CrossAnimalNet, Neighbours | None]:
+) -> tuple[FitResult, Neighbours | None]:
     """Train a network on animals; see :meth:`CrossAnimal.fit`."""
     animals = sorted(animals, key=lambda a: a.name)
     validation = sorted(validation, key=lambda a: a.name)
@@ -59,8 +59,7 @@ def fit_model(
         run = RunFolder.start(out, config, seed=config.train.seed, inputs=inputs, resume=resume)
         write_json(run.path / SHAPE_FILE, shape.to_dict())
     result = fit(task, _on_hardware(config, animals), run, resume=resume)
-    assert isinstance(result.model, CrossAnimalNet)
-    return result.model, neighbours
+    return result, neighbours
 
 
 def adapt_model(net: CrossAnimalNet, config: CrossAnimalConfig, animal: Animal) -> CrossAnimalNet:

@@ -132,7 +132,7 @@ class Member(nn.Module):
 
 
 class CrossAnimalNet(nn.Module):
-    """Members that are trained side by side, and how animals are measured."""
+    """Members that are trained in turn, and how animals are measured."""
 
     mean: Tensor
     scale: Tensor
@@ -162,17 +162,20 @@ class CrossAnimalNet(nn.Module):
 
     def forward(
         self,
+        member: int,
         x: Tensor,
         animal: Tensor,
         pose: Tensor | None = None,
         seen: Tensor | None = None,
         donation: Donation | None = None,
         reversal: float = 0.0,
-    ) -> list[Encoded]:
+    ) -> Encoded:
         """Encode a batch of the same number of windows from each of some animals.
 
         Parameters
         ----------
+        member
+            Which encodes; members take turns in training.
         x
             ``(animal, window, time, neuron)`` or images ``(animal, window, time, height, width)``.
         animal
@@ -184,7 +187,7 @@ class CrossAnimalNet(nn.Module):
         reversal
             Weight of the reversed gradient.
         """
-        return [member(x, animal, pose, seen, donation, reversal) for member in self.members]
+        return self.members[member](x, animal, pose, seen, donation, reversal)
 
 
 def _projection(width: int) -> nn.Module:

@@ -41,9 +41,13 @@ _DISCRIMINATOR_ALONE = 0.05  # share of the steps before it pushes the features
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows ``(animal, window)``, the share of training that is done, and images, if it is such."""
+    """Rows ``(animal, window)`` for one member of the network, and images, if it is such.
+
+    ``progress`` is the share of training that is done.
+    """
 
     rows: Tensor
+    member: int
     progress: float
     images: Tensor | None = None
 
@@ -132,7 +136,8 @@ class CrossAnimalTask(Task):
         """Return rows; images are read here, ahead of the loop."""
         rows = torch.from_numpy(np.asarray(indices))
         images = self._images(self._window_rows(self.tables, rows)) if self._of_images else None
-        return Batch(rows, step / self.config.train.steps, images)
+        member = step % self.config.network.members
+        return Batch(rows, member, step / self.config.train.steps, images)
 
     def loss(
         self, model: nn.Module, batch: Batch, generator: torch.Generator
@@ -151,9 +156,8 @@ class CrossAnimalTask(Task):
         reversal = 0.0
         if batch.progress >= _DISCRIMINATOR_ALONE:
             reversal = config.domain.weight * reversal_weight(batch.progress)
-        members = model(x, animal, pose, seen, donation, reversal)
-        each = [self._compared(member, tables, batch.rows, animal) for member in members]
-        return {name: torch.stack([m[name] for m in each]).mean() for name in each[0]}
+        encoded = model(batch.member, x, animal, pose, seen, donation, reversal)
+        return self._compared(encoded, tables, batch.rows, animal)
 
     def validate(self, model: nn.Module) -> dict[str, float] | None:
         """Score windows of the validation frames, the same each time and as they are."""
@@ -161,11 +165,12 @@ class CrossAnimalTask(Task):
             return None
         device = next(model.parameters()).device
         losses = []
+        sampler = AnimalSampler(self.check.rows, 1, _VALIDATION_WINDOWS)
         for step in range(_VALIDATION_ROUNDS * len(self.check.animals)):
-            sampler = AnimalSampler(self.check.rows, 1, _VALIDATION_WINDOWS)
-            batch = to_device(self.check.fetch(sampler.batch(step), 0), device)
-            found = self.check.loss(model, batch, torch.Generator(device))
-            losses.append(float(found["loss"].detach()))
+            for member in range(self.config.network.members):
+                batch = to_device(self.check.fetch(sampler.batch(step), member), device)
+                found = self.check.loss(model, batch, torch.Generator(device))
+                losses.append(float(found["loss"].detach()))
         return {"validation_loss": float(np.mean(losses))}
 
     # --- one side and the other -----------------------------------------------------------
