@@ -31,11 +31,15 @@ class NetworkConfig(Config):
     """Channels a frame after the input layer of traces, or the convolutions of images."""
     hidden: int = Field(default=64, ge=1)
     output: int = Field(default=16, ge=1)
-    """Dimensions of h, and of z."""
-    temporal: Literal["perceptron", "convolution", "recurrent"] = "perceptron"
-    """What sees the frames of a neural window together."""
-    pose: Literal["perceptron", "attention"] = "attention"
+    """Dimensions of h, and of z, of each member."""
+    temporal: Literal["linear", "perceptron", "convolution", "recurrent"] = "linear"
+    """What sees the frames of a neural window together; the more of them there are, the more
+    layers they can teach."""
+    pose: Literal["perceptron", "attention"] = "perceptron"
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    members: int = Field(default=4, ge=1)
+    """Networks that are trained from different starts, in turn, a step of one and then of the
+    next; their features stand side by side. A probe across animals gains by it."""
 
 
 class SwapConfig(Config):
@@ -86,8 +90,8 @@ class DomainConfig(Config):
 
 def _train() -> TrainConfig:
     return TrainConfig(
-        steps=600, batch_size=252, learning_rate=1e-3, weight_decay=1e-2, betas=(0.9, 0.999),
-        workers=0, checkpoint_every=0, validate_every=100, tensorboard=False,
+        steps=1200, batch_size=252, learning_rate=3e-3, weight_decay=1e-2, betas=(0.9, 0.999),
+        grad_clip=0.0, workers=0, checkpoint_every=0, validate_every=100, tensorboard=False,
     )  # fmt: skip
 
 
@@ -98,12 +102,16 @@ class CrossAnimalConfig(Config):
     negatives: Literal["same", "mixed"] = "same"
     """Whether a window is told apart from others of its animal, or of all animals."""
     animals_per_batch: int = Field(default=0, ge=0)
-    """0: one with negatives of the same animal, else up to 16."""
+    """0: up to 8, and up to 16 with mixed negatives or a domain loss."""
     temperature: float = Field(default=0.1, gt=0.0)
     syllables: int = Field(default=12, ge=2)
     """States of the autoregressive hidden Markov model that names syllables of the pose."""
     normalise_pose: Literal["animal", "all"] = "animal"
     """Whose mean and spread each pose column is measured by."""
+    whiten: int = Field(default=0, ge=0)
+    """Principal components of the pose, all of unit variance, that encoders see or predict in the
+    place of its columns; 0: the columns. Where many columns say nearly the same, as the angles
+    along a body do, they would drown the others."""
     windows: WindowConfig = WindowConfig()
     network: NetworkConfig = NetworkConfig()
     swap: SwapConfig = SwapConfig()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tinbergen.crossanimal.config import CrossAnimalConfig
-from tinbergen.crossanimal.network import CrossAnimalNet
+from tinbergen.crossanimal.network import CrossAnimalNet, Member
 from tinbergen.crossanimal.pairs import Animal, segment_bounds, window
 from tinbergen.crossanimal.tables import image_moments, standardised
 from tinbergen.errors import DataError
@@ -21,11 +21,23 @@ _IMAGES = 256
 def embed(
     net: CrossAnimalNet, animal: Animal, config: CrossAnimalConfig, space: Literal["h", "z"]
 ) -> np.ndarray:
-    """Return ``(time, output)`` float32 of one animal, NaN for frames of no segment.
+    """Return ``(time, members * output)`` float32 of one animal, NaN for frames of no segment.
 
     Each frame goes through the input layer once, then its windows are put together.
     """
-    frames = _images(net, animal) if animal.images else _traces(net, animal)
+    read = _images if animal.images else _traces
+    parts = [_of_member(member, read(net, member, animal), animal, config, space)
+             for member in net.members]  # fmt: skip
+    return np.concatenate(parts, axis=1)
+
+
+def _of_member(
+    member: Member,
+    frames: torch.Tensor,
+    animal: Animal,
+    config: CrossAnimalConfig,
+    space: Literal["h", "z"],
+) -> np.ndarray:
     first, last = segment_bounds(animal.segment)
     used = np.flatnonzero(animal.segment >= 0)
     windows = config.windows
@@ -34,12 +46,12 @@ def embed(
         rows = used[start : start + _FRAMES]
         at = window(rows, windows.neural, windows.neural_stride)
         at = np.clip(at, first[rows][:, None], last[rows][:, None])
-        h = net.neural.of_frames(frames[torch.from_numpy(at)])
-        values[rows] = (h if space == "h" else net.head(h)).numpy()
+        h = member.neural.of_frames(frames[torch.from_numpy(at)])
+        values[rows] = (h if space == "h" else member.head(h)).numpy()
     return values
 
 
-def _traces(net: CrossAnimalNet, animal: Animal) -> torch.Tensor:
+def _traces(net: CrossAnimalNet, member: Member, animal: Animal) -> torch.Tensor:
     shape = net.shape
     if animal.name not in shape.names:
         raise DataError(
@@ -54,7 +66,7 @@ def _traces(net: CrossAnimalNet, animal: Animal) -> torch.Tensor:
             f"{neurons}."
         )
     mean, scale = net.mean[i, :neurons].numpy(), net.scale[i, :neurons].numpy()
-    weight = net.neural.input.weight[i, :neurons]
+    weight = member.neural.input.weight[i, :neurons]
     parts = []
     for start in range(0, len(animal), _FRAMES):
         x = standardised(animal.neural[start : start + _FRAMES], mean, scale)
@@ -62,7 +74,7 @@ def _traces(net: CrossAnimalNet, animal: Animal) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def _images(net: CrossAnimalNet, animal: Animal) -> torch.Tensor:
+def _images(net: CrossAnimalNet, member: Member, animal: Animal) -> torch.Tensor:
     """Frames of images; an animal that is new is measured by itself."""
     if max(net.shape.neurons):
         raise DataError(f"Animal {animal.name!r}: expected traces, found images.")
@@ -75,5 +87,5 @@ def _images(net: CrossAnimalNet, animal: Animal) -> torch.Tensor:
     parts = []
     for start in range(0, len(animal), _IMAGES):
         images = (np.asarray(animal.neural[start : start + _IMAGES], np.float32) - mean) / scale
-        parts.append(net.neural.input(torch.from_numpy(np.nan_to_num(images)), nobody))
+        parts.append(member.neural.input(torch.from_numpy(np.nan_to_num(images)), nobody))
     return torch.cat(parts)

@@ -130,6 +130,18 @@ class Perceptron(nn.Module):
         return self.drop(F.gelu(self.layer(x.flatten(1))))
 
 
+class Linear(nn.Module):
+    """All frames of a window side by side, as they are."""
+
+    def __init__(self, dropout: float):
+        super().__init__()
+        self.drop = Dropout(dropout)
+
+    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+        """Map ``(window, time, channel)`` to ``(window, time * channel)``."""
+        return self.drop(x.flatten(1))
+
+
 class NeuralEncoder(nn.Module):
     """An input layer a frame, then what sees the frames of a window together."""
 
@@ -137,7 +149,9 @@ class NeuralEncoder(nn.Module):
         super().__init__()
         width, hidden = network.input, network.hidden
         self.input = TraceInput(animals, neurons, width) if neurons else ImageInput(width)
-        if network.temporal == "perceptron":
+        if network.temporal == "linear":
+            self.body, hidden = Linear(network.dropout), windows.neural * width
+        elif network.temporal == "perceptron":
             self.body = Perceptron(windows.neural, width, hidden, network.dropout)
         else:
             kind = Convolutions if network.temporal == "convolution" else Recurrent

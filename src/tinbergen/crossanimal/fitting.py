@@ -19,9 +19,9 @@ from tinbergen.crossanimal.tables import Scaling, Tables
 from tinbergen.crossanimal.task import INPUT, CrossAnimalTask
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.files import write_json
-from tinbergen.training import RunFolder, TrainConfig, fit
+from tinbergen.training import FitResult, RunFolder, TrainConfig, fit
 
-_OWN = (INPUT, "mean", "scale", "pose_mean", "pose_scale")
+_MEASURES = ("mean", "scale", "pose_mean", "pose_scale")
 
 
 def fit_model(
@@ -30,14 +30,15 @@ def fit_model(
     validation: Sequence[Animal],
     out: Path | None,
     resume: bool,
-) -> tuple[CrossAnimalNet, Neighbours | None]:
+) -> tuple[FitResult, Neighbours | None]:
     """Train a network on animals; see :meth:`CrossAnimal.fit`."""
     animals = sorted(animals, key=lambda a: a.name)
     validation = sorted(validation, key=lambda a: a.name)
     shape = _shape(animals)
     if validation and [a.name for a in validation] != [a.name for a in animals]:
         raise DataError("Expected the same animals to validate with as to train on.")
-    scaling = Scaling.of(animals, config.normalise_pose == "animal")
+    scaling = Scaling.of(animals, config.normalise_pose == "animal", config.whiten)
+    shape = replace(shape, components=scaling.axes.shape[1])
     tables = Tables.of(animals, scaling)
     neighbours = None
     if config.swap.pose or config.swap.neural:
@@ -58,8 +59,7 @@ def fit_model(
         run = RunFolder.start(out, config, seed=config.train.seed, inputs=inputs, resume=resume)
         write_json(run.path / SHAPE_FILE, shape.to_dict())
     result = fit(task, _on_hardware(config, animals), run, resume=resume)
-    assert isinstance(result.model, CrossAnimalNet)
-    return result.model, neighbours
+    return result, neighbours
 
 
 def adapt_model(net: CrossAnimalNet, config: CrossAnimalConfig, animal: Animal) -> CrossAnimalNet:
@@ -78,18 +78,18 @@ def adapt_model(net: CrossAnimalNet, config: CrossAnimalConfig, animal: Animal) 
         animals_per_batch=0, negatives="same",
         domain=config.domain.updated(kind="none"), swap=config.swap.updated(pose=0.0, neural=0.0),
     )  # fmt: skip
-    scaling = Scaling.of([animal])
+    scaling = replace(Scaling.of([animal]), axes=net.scaling.axes)
     if config.normalise_pose == "all":  # in the units of the others
         scaling = replace(
             scaling, pose_mean=net.scaling.pose_mean[:1], pose_scale=net.scaling.pose_scale[:1]
         )
-    shape = replace(new, missing=old.missing)
+    shape = replace(new, missing=old.missing, components=old.components)
     state = net.state_dict()
-    own = {name: torch.from_numpy(values) for name, values in vars(scaling).items()}
+    own = {name: torch.from_numpy(vars(scaling)[name]) for name in _MEASURES}
     if new.neurons[0]:
         shared = {
             name: value for name, value in state.items()
-            if name not in _OWN and not name.startswith("domain.")
+            if name not in _MEASURES and not name.endswith(INPUT) and ".domain." not in name
         }  # fmt: skip
         if config.objective == "syllables":
             raise ConfigError(
@@ -97,7 +97,7 @@ def adapt_model(net: CrossAnimalNet, config: CrossAnimalConfig, animal: Animal) 
             )
         task = CrossAnimalTask(config, shape, [animal], scaling, shared=shared)
         trained = fit(task, _on_hardware(config, [animal])).model
-        own[INPUT] = trained.state_dict()[INPUT]
+        own |= {k: v for k, v in trained.state_dict().items() if k.endswith(INPUT)}
     both = replace(
         old, names=(*old.names, animal.name), subjects=(*old.subjects, animal.subject),
         neurons=(*old.neurons, new.neurons[0]),
@@ -105,7 +105,7 @@ def adapt_model(net: CrossAnimalNet, config: CrossAnimalConfig, animal: Animal) 
     wider = CrossAnimalNet(config, both)
     for name, value in own.items():
         state[name] = _stacked(state[name], value, fill=1.0 if name == "scale" else 0.0)
-    wider.load_state_dict({k: v for k, v in state.items() if not k.startswith("domain.")})
+    wider.load_state_dict({k: v for k, v in state.items() if ".domain." not in k})
     return wider.eval()
 
 
@@ -139,6 +139,7 @@ def _shape(animals: Sequence[Animal]) -> Shape:
         subjects=tuple(a.subject for a in animals),
         neurons=tuple(0 if a.images else a.neural.shape[1] for a in animals),
         columns=columns.pop(),
+        components=0,
         missing=any(not np.isfinite(a.pose).all() for a in animals if a.pose is not None),
     )
 

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 
@@ -59,6 +59,8 @@ class CrossAnimal:
         Names of the animals that there is an input layer for.
     neighbours_
         Table and diagnostics of like poses, if it swapped.
+    metrics_
+        The last losses, ``validation_loss`` among them if there was something to validate with.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class CrossAnimal:
 
     config_: CrossAnimalConfig
     neighbours_: Neighbours | None
+    metrics_: dict[str, float]
 
     def __init__(
         self,
@@ -119,7 +122,9 @@ class CrossAnimal:
         given = self._animals(animals)
         checked = [] if validation is None else self._animals(validation)
         out = None if self.out is None else Path(self.out)
-        self._net, self.neighbours_ = fit_model(config, given, checked, out, resume)
+        result, self.neighbours_ = fit_model(config, given, checked, out, resume)
+        self._net = cast("CrossAnimalNet", result.model)
+        self.metrics_ = result.metrics
         self.config_ = config
         return self
 
@@ -181,6 +186,7 @@ class CrossAnimal:
         )  # fmt: skip
         model._net = adapt_model(net, config, self._animals([animal])[0])
         model.config_, model.neighbours_ = self.config_, self.neighbours_
+        model.metrics_ = self.metrics_
         return model
 
     def save(self, path: str | os.PathLike) -> Path:
@@ -227,7 +233,7 @@ class CrossAnimal:
         shape = Shape.from_dict(json.loads(file.read_text(encoding="utf-8")))
         model._net = CrossAnimalNet(config, shape).eval()
         model._net.load_state_dict(run.load_weights())
-        model.config_, model.neighbours_ = config, None
+        model.config_, model.neighbours_, model.metrics_ = config, None, run.status["metrics"]
         return model
 
     def _settings(self) -> dict[str, Any]:

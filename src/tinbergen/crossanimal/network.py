@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 import torch
@@ -24,8 +24,8 @@ class Shape:
         Of each animal.
     neurons
         Of each animal; 0 for images.
-    columns
-        Of the pose.
+    columns, components
+        Of the pose, and of what it is whitened to; 0 = it is not.
     missing
         Whether parts of poses are missing.
     """
@@ -34,6 +34,7 @@ class Shape:
     subjects: tuple[str, ...]
     neurons: tuple[int, ...]
     columns: int
+    components: int
     missing: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,27 +75,21 @@ class Encoded(NamedTuple):
     domains: Tensor | None
 
 
-class CrossAnimalNet(nn.Module):
-    """Encoders, projections, and what the objective asks for beside them."""
-
-    mean: Tensor
-    scale: Tensor
-    pose_mean: Tensor
-    pose_scale: Tensor
+class Member(nn.Module):
+    """One neural encoder, with what the objective asks for beside it."""
 
     def __init__(self, config: CrossAnimalConfig, shape: Shape):
         super().__init__()
         network, windows, output = config.network, config.windows, config.network.output
-        self.shape = shape
-        animals, neurons = len(shape.names), max(shape.neurons)
-        self.neural = NeuralEncoder(animals, neurons, network, windows)
+        columns = shape.components or shape.columns
+        self.neural = NeuralEncoder(len(shape.names), max(shape.neurons), network, windows)
         self.head = _projection(output)
         self.pose = self.pose_head = self.answer = self.domain = None
         if config.objective == "contrast":
-            self.pose = PoseEncoder(shape.columns, network, windows, shape.missing)
+            self.pose = PoseEncoder(columns, network, windows, shape.missing)
             self.pose_head = _projection(output)
         elif config.objective == "regression":
-            self.answer = nn.Linear(output, windows.pose * shape.columns)
+            self.answer = nn.Linear(output, windows.pose * columns)
         elif config.objective == "syllables":
             self.answer = nn.Linear(output, config.syllables)
         if config.domain.kind == "reversal":
@@ -108,46 +103,17 @@ class CrossAnimalNet(nn.Module):
                 )
                 for _ in range(sides)
             )
-        # How animals are measured is a part of the model, kept with the weights.
-        for name, width in (("", max(neurons, 1)), ("pose_", shape.columns)):
-            self.register_buffer(f"{name}mean", torch.zeros(animals, width))
-            self.register_buffer(f"{name}scale", torch.ones(animals, width))
-
-    @property
-    def scaling(self) -> Scaling:
-        """How animals are measured."""
-        names = ("mean", "scale", "pose_mean", "pose_scale")
-        return Scaling(*(getattr(self, name).cpu().numpy() for name in names))
-
-    def measure_by(self, scaling: Scaling) -> None:
-        """Take over how animals are measured."""
-        for name, values in vars(scaling).items():
-            getattr(self, name).copy_(torch.from_numpy(values))
 
     def forward(
         self,
         x: Tensor,
         animal: Tensor,
-        pose: Tensor | None = None,
-        seen: Tensor | None = None,
-        donation: Donation | None = None,
-        reversal: float = 0.0,
+        pose: Tensor | None,
+        seen: Tensor | None,
+        donation: Donation | None,
+        reversal: float,
     ) -> Encoded:
-        """Encode a batch of the same number of windows from each of some animals.
-
-        Parameters
-        ----------
-        x
-            ``(animal, window, time, neuron)`` or images ``(animal, window, time, height, width)``.
-        animal
-            ``(animal,)`` numbers.
-        pose, seen
-            ``(animal, window, time, column)``; see :class:`PoseEncoder`.
-        donation
-            Features of another animal in the place of some.
-        reversal
-            Weight of the reversed gradient.
-        """
+        """See :meth:`CrossAnimalNet.forward`."""
         frames = self.neural.input(x, animal)
         if donation is not None:
             others = self.neural.input(donation.x, donation.animal)
@@ -163,6 +129,65 @@ class CrossAnimalNet(nn.Module):
             domains = torch.stack([d(reverse_gradient(f, reversal)) for d, f in sides])
         answer = None if self.answer is None else self.answer(h)
         return Encoded(h, self.head(h), pose_h, pose_z, answer, domains)
+
+
+class CrossAnimalNet(nn.Module):
+    """Members that are trained in turn, and how animals are measured."""
+
+    mean: Tensor
+    scale: Tensor
+    pose_mean: Tensor
+    pose_scale: Tensor
+    axes: Tensor
+
+    def __init__(self, config: CrossAnimalConfig, shape: Shape):
+        super().__init__()
+        self.shape = shape
+        self.members = nn.ModuleList(Member(config, shape) for _ in range(config.network.members))
+        # How animals are measured is a part of the model, kept with the weights.
+        for name, width in (("", max(*shape.neurons, 1)), ("pose_", shape.columns)):
+            self.register_buffer(f"{name}mean", torch.zeros(len(shape.names), width))
+            self.register_buffer(f"{name}scale", torch.ones(len(shape.names), width))
+        self.register_buffer("axes", torch.zeros(shape.columns, shape.components))
+
+    @property
+    def scaling(self) -> Scaling:
+        """How animals are measured."""
+        return Scaling(*(getattr(self, f.name).cpu().numpy() for f in fields(Scaling)))
+
+    def measure_by(self, scaling: Scaling) -> None:
+        """Take over how animals are measured."""
+        for name, values in vars(scaling).items():
+            getattr(self, name).copy_(torch.from_numpy(values))
+
+    def forward(
+        self,
+        member: int,
+        x: Tensor,
+        animal: Tensor,
+        pose: Tensor | None = None,
+        seen: Tensor | None = None,
+        donation: Donation | None = None,
+        reversal: float = 0.0,
+    ) -> Encoded:
+        """Encode a batch of the same number of windows from each of some animals.
+
+        Parameters
+        ----------
+        member
+            Which encodes; members take turns in training.
+        x
+            ``(animal, window, time, neuron)`` or images ``(animal, window, time, height, width)``.
+        animal
+            ``(animal,)`` numbers.
+        pose, seen
+            ``(animal, window, time, column)``; see :class:`PoseEncoder`.
+        donation
+            Features of another animal in the place of some.
+        reversal
+            Weight of the reversed gradient.
+        """
+        return self.members[member](x, animal, pose, seen, donation, reversal)
 
 
 def _projection(width: int) -> nn.Module:

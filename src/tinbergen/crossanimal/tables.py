@@ -26,16 +26,24 @@ class Scaling:
         ``(animal, neuron)`` of traces, padded with 0 and 1, or ``(animal, 1)`` of images.
     pose_mean, pose_scale
         ``(animal, column)``.
+    axes
+        ``(column, component)``: what standardised poses are multiplied with to be whitened; no
+        components, if they are not.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     pose_mean: np.ndarray
     pose_scale: np.ndarray
+    axes: np.ndarray
 
     @classmethod
-    def of(cls, animals: Sequence[Animal], by_animal: bool = True) -> Scaling:
-        """Measure animals; ``by_animal``: whether poses are, or all together."""
+    def of(cls, animals: Sequence[Animal], by_animal: bool = True, whiten: int = 0) -> Scaling:
+        """Measure animals.
+
+        ``by_animal``: whether poses are measured by themselves, or all together; ``whiten``: how
+        many principal components, of all together, to whiten.
+        """
         width = 1 if animals[0].images else max(a.neural.shape[1] for a in animals)
         mean = np.zeros((len(animals), width), np.float32)
         scale = np.ones_like(mean)
@@ -43,10 +51,22 @@ class Scaling:
             m, s = image_moments(animal) if animal.images else _moments(_used(animal))
             mean[i, : len(m)], scale[i, : len(m)] = m, s
         poses = [_used_pose(a) for a in animals]
-        if not by_animal:
-            poses = [np.concatenate(poses)] * len(animals)
-        moments = [_moments(pose) for pose in poses]
-        return cls(mean, scale, *(np.stack([each[i] for each in moments]) for i in (0, 1)))
+        measured = poses if by_animal else [np.concatenate(poses)] * len(animals)
+        moments = [_moments(pose) for pose in measured]
+        standard = [(p - m) / s for p, (m, s) in zip(poses, moments, strict=True)]
+        axes = _whitening(np.concatenate(standard), whiten)
+        return cls(mean, scale, *(np.stack([each[i] for each in moments]) for i in (0, 1)), axes)
+
+
+def _whitening(pose: np.ndarray, components: int) -> np.ndarray:
+    """Return axes ``(column, component)`` along which standardised poses have unit variance."""
+    known = np.nan_to_num(pose, nan=0.0).astype(np.float64)
+    if not components:
+        return np.zeros((pose.shape[1], 0), np.float32)
+    values, vectors = np.linalg.eigh(known.T @ known / len(known))
+    order = np.argsort(-values, kind="stable")[:components]
+    order = order[values[order] > _CONSTANT * values.max()]
+    return (vectors[:, order] / np.sqrt(values[order])).astype(np.float32)
 
 
 def _used(animal: Animal) -> np.ndarray:

@@ -33,7 +33,7 @@ from tinbergen.training import Task
 from tinbergen.training.prefetch import to_device
 
 INPUT = "neural.input.weight"
-_MOST_ANIMALS = 16
+_FEW_ANIMALS, _MANY_ANIMALS = 8, 16
 _VALIDATION_WINDOWS = 64
 _VALIDATION_ROUNDS = 4
 _DISCRIMINATOR_ALONE = 0.05  # share of the steps before it pushes the features
@@ -41,9 +41,13 @@ _DISCRIMINATOR_ALONE = 0.05  # share of the steps before it pushes the features
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows ``(animal, window)``, the share of training that is done, and images, if it is such."""
+    """Rows ``(animal, window)`` for one member of the network, and images, if it is such.
+
+    ``progress`` is the share of training that is done.
+    """
 
     rows: Tensor
+    member: int
     progress: float
     images: Tensor | None = None
 
@@ -112,7 +116,7 @@ class CrossAnimalTask(Task):
         if self.shared is not None:
             net.load_state_dict(net.state_dict() | dict(self.shared))
             for name, parameter in net.named_parameters():
-                parameter.requires_grad_(name not in self.shared)
+                parameter.requires_grad_(name.endswith(INPUT))
         return net
 
     def batches(self) -> AnimalSampler:
@@ -126,13 +130,14 @@ class CrossAnimalTask(Task):
         alone = self.config.objective in ("contrast", "simclr") and (
             self.config.negatives == "same" and self.config.domain.kind == "none"
         )
-        return 1 if alone else _MOST_ANIMALS
+        return _FEW_ANIMALS if alone else _MANY_ANIMALS
 
     def fetch(self, indices: np.ndarray, step: int) -> Batch:
         """Return rows; images are read here, ahead of the loop."""
         rows = torch.from_numpy(np.asarray(indices))
         images = self._images(self._window_rows(self.tables, rows)) if self._of_images else None
-        return Batch(rows, step / self.config.train.steps, images)
+        member = step % self.config.network.members
+        return Batch(rows, member, step / self.config.train.steps, images)
 
     def loss(
         self, model: nn.Module, batch: Batch, generator: torch.Generator
@@ -151,7 +156,7 @@ class CrossAnimalTask(Task):
         reversal = 0.0
         if batch.progress >= _DISCRIMINATOR_ALONE:
             reversal = config.domain.weight * reversal_weight(batch.progress)
-        encoded = model(x, animal, pose, seen, donation, reversal)
+        encoded = model(batch.member, x, animal, pose, seen, donation, reversal)
         return self._compared(encoded, tables, batch.rows, animal)
 
     def validate(self, model: nn.Module) -> dict[str, float] | None:
@@ -160,11 +165,12 @@ class CrossAnimalTask(Task):
             return None
         device = next(model.parameters()).device
         losses = []
+        sampler = AnimalSampler(self.check.rows, 1, _VALIDATION_WINDOWS)
         for step in range(_VALIDATION_ROUNDS * len(self.check.animals)):
-            sampler = AnimalSampler(self.check.rows, 1, _VALIDATION_WINDOWS)
-            batch = to_device(self.check.fetch(sampler.batch(step), 0), device)
-            found = self.check.loss(model, batch, torch.Generator(device))
-            losses.append(float(found["loss"].detach()))
+            for member in range(self.config.network.members):
+                batch = to_device(self.check.fetch(sampler.batch(step), member), device)
+                found = self.check.loss(model, batch, torch.Generator(device))
+                losses.append(float(found["loss"].detach()))
         return {"validation_loss": float(np.mean(losses))}
 
     # --- one side and the other -----------------------------------------------------------
@@ -234,9 +240,17 @@ class CrossAnimalTask(Task):
         at = self._pose_rows(tables, rows)
         if config.swap.pose:
             at = self._swapper.swap(at, animal[:, None, None], config.swap.pose, generator)
-        pose = tables.pose[at]
-        seen = tables.seen[at] if tables.seen.shape[1] else None
-        return self._changed_poses(pose, animal, generator), seen
+        pose = self._changed_poses(tables.pose[at], animal, generator)
+        return self._whitened(pose, tables.seen[at] if tables.seen.shape[1] else None)
+
+    def _whitened(self, pose: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return principal components in the place of columns, if asked; missing = the mean."""
+        if not self.shape.components:
+            return pose, seen
+        pose = pose @ torch.from_numpy(self.scaling.axes).to(pose)
+        if seen is not None:
+            seen = seen.any(dim=-1, keepdim=True).expand(pose.shape)
+        return pose, seen
 
     def _changed_poses(self, pose: Tensor, animal: Tensor, generator: torch.Generator) -> Tensor:
         how, space = self.config.augment, self.animals[0].space
@@ -343,12 +357,13 @@ class CrossAnimalTask(Task):
         assert encoded.answer is not None
         if config.objective == "regression":
             at = self._pose_rows(tables, rows)
-            wanted = tables.pose[at].flatten(2)
-            error = (encoded.answer.float() - wanted).square()
-            if tables.seen.shape[1]:
-                seen = tables.seen[at].flatten(2)
-                return {"loss": (error * seen).sum() / seen.sum().clamp_min(1)}
-            return {"loss": error.mean()}
+            seen = tables.seen[at] if tables.seen.shape[1] else None
+            wanted, seen = self._whitened(tables.pose[at], seen)
+            error = (encoded.answer.float() - wanted.flatten(2)).square()
+            if seen is None:
+                return {"loss": error.mean()}
+            known = seen.flatten(2)
+            return {"loss": (error * known).sum() / known.sum().clamp_min(1)}
         assert self.states is not None
         state = self.states.to(rows.device)[tables.centre[rows]]
         loss = F.cross_entropy(
