@@ -10,7 +10,8 @@ import pandas as pd
 from tinbergen.errors import DataError
 from tinbergen.metrics.bootstrap import bootstrap_interval, ratio_intervals
 
-_DOUBTFUL = 0.07  # above chance, mean of a null
+_DOUBTFUL = 0.02  # above chance, mean of a null
+_ERRORS = 3.0  # standard errors of that mean: draws of one probe vary much
 PROTOCOLS = ("single", "leave-one-out", "strict")
 _KEY = ["method", "protocol", "fraction"]
 _COLUMNS = ("balanced_accuracy", "macro_f1", "accuracy", "chance", "majority")
@@ -46,7 +47,8 @@ class Evaluation:
 
         ``low`` and ``high`` are a 95 % interval of balanced accuracy: animals, and seeds where
         there are several, are drawn with replacement. ``rolled`` and ``shuffled`` are the means
-        of the nulls, ``rolled_high`` and ``shuffled_high`` their 97.5 % points over draws.
+        of the nulls, ``rolled_high`` and ``shuffled_high`` their 97.5 % points over draws, and
+        ``rolled_error`` and ``shuffled_error`` the standard errors of those means.
         """
         if not len(self.actions):
             raise DataError(
@@ -74,6 +76,7 @@ class Evaluation:
             each = found.setdefault(key[:-1], {})
             each[key[-1]] = float(draws.mean())
             each[f"{key[-1]}_high"] = float(draws.quantile(0.975))
+            each[f"{key[-1]}_error"] = float(draws.std() / np.sqrt(len(draws)))
         return found
 
     def identity_summary(self) -> pd.DataFrame:
@@ -123,7 +126,8 @@ class Evaluation:
         found = []
         for row in self.summary().to_dict("records"):
             for name in ("rolled", "shuffled"):
-                if row.get(name, 0.0) > row["chance"] + _DOUBTFUL:
+                surely = row.get(name, 0.0) - _ERRORS * row.get(f"{name}_error", np.inf)
+                if surely > row["chance"] + _DOUBTFUL:
                     found.append(
                         f"{row['method']}, {row['protocol']}, labels {row['fraction']:g}: probes "
                         f"of {name} labels score {row[name]:.3f} on average, above chance "
