@@ -38,7 +38,7 @@ def study(strength=1.5, apart=0.0, n=600, width=8, classes=3, seed=0):
     means = rng.standard_normal((classes, width))
     labels, features = {}, {}
     for name in NAMES:
-        codes = np.repeat(rng.integers(0, classes, n // 10), 10)
+        codes = np.repeat(rng.permutation(np.arange(n // 10) % classes), 10)
         labels[name] = np.array(["walk", "rest", "groom"])[codes]
         noise = rng.standard_normal((n, width))
         features[name] = strength * means[codes] + noise + apart * rng.standard_normal(width)
@@ -147,10 +147,20 @@ class TestProtocols:
         for protocol in ("single", "leave-one-out"):
             assert score(result, protocol) > 0.85
             assert score(result, protocol, column="chance") == pytest.approx(1 / 3)
-            for null in ("rolled", "shuffled"):
-                error = score(result, protocol, column=f"{null}_error")
-                assert abs(score(result, protocol, column=null) - 1 / 3) < max(3 * error, 0.05)
+            error = score(result, protocol, column="shuffled_error")
+            assert abs(score(result, protocol, column="shuffled") - 1 / 3) < max(3 * error, 0.05)
+            assert score(result, protocol, column="rolled") < 0.45
         assert not result.warnings()
+
+    def test_shuffled_labels_tell_what_the_share_of_an_action_tells(self):
+        """Animals that do more of one action move the mean of its class; the null says so."""
+        labels, features, splits = study()
+        for name, action in zip(NAMES, ["walk", "rest", "groom"] * 2, strict=True):
+            few = np.flatnonzero((labels[name] != action) & splits[name].train)
+            labels[name][few[: int(0.8 * len(few))]] = ""
+        result = evaluate_embeddings([Method("m", [features])], labels, splits)
+        assert score(result, "leave-one-out", column="shuffled") > 0.6
+        assert any("more of an action than others" in text for text in result.warnings())
 
     @pytest.mark.parametrize("probe", ["discriminant", "logistic"])
     def test_labels_of_the_held_out_animal_never_matter(self, probe):

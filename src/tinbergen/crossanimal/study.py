@@ -99,11 +99,11 @@ def _without(
     adapted = model.adapt(parts[held])
     found = {}
     for each in animals:
-        known = each.name in others or each.name == held
-        one = adapted if each.name == held else model
-        width = model.config_.network.output
-        # Other recordings of the same subject teach nothing here.
-        found[each.name] = one.transform(each) if known else np.full((len(each), width), np.nan)
+        if each.name in others or each.name == held:
+            found[each.name] = np.asarray(adapted.transform(each))
+    width = found[held].shape[1]
+    for each in animals:  # other recordings of the same subject teach nothing here
+        found.setdefault(each.name, np.full((len(each), width), np.nan))
     return found
 
 
