@@ -261,6 +261,26 @@ class TestProtocols:
             )
             assert np.array_equal(a["balanced_accuracy"], b["balanced_accuracy"])
 
+    def test_recordings_of_one_animal_are_left_out_together(self):
+        """Two recordings with the same code for actions, which no other animal shares."""
+        labels, features, splits = study(strength=0.0)
+        rng = np.random.default_rng(5)
+        for name in "ab":
+            for k, action in enumerate(["walk", "rest", "groom"]):
+                features[name][labels[name] == action, k] += 4.0
+        for name in "cdef":
+            features[name] = rng.standard_normal(features[name].shape)
+        method = Method("m", [features])
+        apart = evaluate_embeddings([method], labels, splits, nulls=0)
+        fooled = apart.actions.query("animal == 'a' and protocol == 'leave-one-out'")
+        together = evaluate_embeddings(
+            [method], labels, splits, nulls=0, subjects={"a": "fly1", "b": "fly1"}
+        )
+        honest = together.actions.query("animal == 'a' and protocol == 'leave-one-out'")
+        assert fooled["balanced_accuracy"].mean() > 0.8
+        assert honest["balanced_accuracy"].mean() < 0.55
+        assert together.identity["chance"].iloc[0] == pytest.approx(1 / 5)
+
     def test_seeds_widen_the_interval(self):
         labels, features, splits = study(strength=0.4)
         worse = {

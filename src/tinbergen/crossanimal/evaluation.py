@@ -66,6 +66,7 @@ def evaluate_embeddings(
     per_animal: bool = False,
     nulls: int = 20,
     window: int = 1,
+    subjects: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Probe frozen representations within animals, across animals, and for the animal itself.
@@ -101,6 +102,9 @@ def evaluate_embeddings(
     window
         Frames that the representation of one frame looks at; a split whose gap is shorter is
         refused, as test frames would be seen in training.
+    subjects
+        Recording -> animal, where an animal has several: all of them are left out together, and
+        are one identity. Default: each its own.
     seed
         Of the label fractions and the nulls.
 
@@ -123,7 +127,8 @@ def evaluate_embeddings(
         if each not in PROBES:
             raise ConfigError(f"probe: expected one of {', '.join(PROBES)}; found {each!r}.")
     _check_gaps(splits, window)
-    known = _labelled(labels, splits, seed)
+    owners = {name: (subjects or {}).get(name, name) for name in splits}
+    known = _labelled(labels, splits, owners, seed)
     actions: list[dict] = []
     wrong: list[dict] = []
     identity: list[dict] = []
@@ -131,7 +136,7 @@ def evaluate_embeddings(
         scorer = Scorer(
             known, tuple(fractions), method.probe or probe, per_animal, nulls, method.name
         )
-        many = method.matched and len(splits) > 1
+        many = method.matched and len(set(owners.values())) > 1
         for number, run in enumerate(method.runs):
             view = View.of(run, splits, f"{method.name}, run {number}", method.matched)
             scorer.single(view, number)
@@ -143,7 +148,8 @@ def evaluate_embeddings(
             identity += _identity(view, scorer, number, "z")
         for number, models in enumerate(method.strict):
             for held, run in models.items():
-                view = View.of(run, splits, f"{method.name}, run {number} without {held!r}")
+                shown = {n: s for n, s in splits.items() if np.isfinite(run[n]).any()}
+                view = View.of(run, shown, f"{method.name}, run {number} without {held!r}")
                 scorer.left_out(view, number, "strict", [held])
         actions += scorer.rows
         wrong += scorer.wrong
@@ -167,7 +173,10 @@ def _check_gaps(splits: Mapping[str, FrameSplit], window: int) -> None:
 
 
 def _labelled(
-    labels: Mapping[str, ArrayLike], splits: Mapping[str, FrameSplit], seed: int
+    labels: Mapping[str, ArrayLike],
+    splits: Mapping[str, FrameSplit],
+    subjects: Mapping[str, str],
+    seed: int,
 ) -> Labelled:
     given = {name: np.asarray(labels[name]) for name in splits if name in labels}
     if len({array.dtype.kind in "biuf" for array in given.values()}) > 1:
@@ -184,16 +193,17 @@ def _labelled(
     codes = dict(zip(given, parts, strict=True))
     for name, split in splits.items():
         codes.setdefault(name, np.full(len(split), -1))
-    return Labelled(classes, codes, splits, seed)
+    return Labelled(classes, codes, splits, subjects, seed)
 
 
 def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]:
     scaled = view.scaled(list(view.features), scorer.per_animal)
     found = []
     for kind, probe in (("linear", scorer.probe), ("knn", "knn")):
-        answers = identity_predictions(scaled, view.train, view.test, probe)
-        for place, animal in enumerate(view.features):
-            right = answers[animal] == place
+        subjects = scorer.labelled.subjects
+        told = identity_predictions(scaled, view.train, view.test, subjects, probe)
+        for animal in view.features:
+            right = told[animal] == subjects[animal]
             found.append(
                 {
                     "method": scorer.method,
@@ -202,7 +212,7 @@ def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]
                     "probe": kind,
                     "animal": animal,
                     "recall": float(right.mean()),
-                    "chance": 1 / len(view.features),
+                    "chance": 1 / len({subjects[name] for name in view.features}),
                     "n_test": len(right),
                 }
             )

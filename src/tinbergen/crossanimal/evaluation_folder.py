@@ -16,7 +16,6 @@ from tinbergen.crossanimal.evaluation_tables import Evaluation
 from tinbergen.crossanimal.pairs import Animal
 from tinbergen.errors import OutputError
 from tinbergen.files import atomic_write, ensure_output_folder, write_json
-
 from tinbergen.metrics.score import Baseline, Interval, Score
 from tinbergen.training import RunFolder
 

@@ -183,6 +183,7 @@ def identity_predictions(
     features: Mapping[str, np.ndarray],
     train: Mapping[str, np.ndarray],
     test: Mapping[str, np.ndarray],
+    subjects: Mapping[str, str],
     probe: Probe | Literal["knn"],
 ) -> dict[str, np.ndarray]:
     """Tell whose frame it is.
@@ -190,27 +191,32 @@ def identity_predictions(
     Parameters
     ----------
     features
-        Animal -> ``(time, channel)``, scaled alike for all animals.
+        Recording -> ``(time, channel)``, scaled alike for all.
     train, test
-        Animal -> indices of its training and its test frames.
+        Recording -> indices of its training and its test frames.
+    subjects
+        Recording -> animal.
 
     Returns
     -------
-    Animal -> number of the animal (in the order of ``features``) told for each test frame; for
-    kNN, of at most 250 frames an animal, evenly spaced, out of at most 500 of each.
+    Recording -> animal told for each test frame; for kNN, of at most 250 frames a recording,
+    evenly spaced, out of at most 500 of each.
     """
     names = list(features)
+    animals = np.array(sorted({subjects[name] for name in names}))
+    numbers = np.searchsorted(animals, [subjects[name] for name in names])
     if probe == "knn":
         chosen = {name: spaced(train[name], _KNN_TRAIN) for name in names}
-        codes = np.repeat(np.arange(len(names)), [len(chosen[name]) for name in names])
+        codes = np.repeat(numbers, [len(chosen[name]) for name in names])
         bank = np.concatenate([features[name][chosen[name]] for name in names])
         return {
-            name: knn(bank, codes, features[name][spaced(test[name], _KNN_TEST)]) for name in names
+            name: animals[knn(bank, codes, features[name][spaced(test[name], _KNN_TEST)])]
+            for name in names
         }
-    codes = np.repeat(np.arange(len(names)), [len(train[name]) for name in names])
+    codes = np.repeat(numbers, [len(train[name]) for name in names])
     rows = np.concatenate([features[name][train[name]] for name in names])
     if probe in ("logistic", "wide logistic"):
         fitted = logistic(rows, codes, ALPHA)
     else:
-        fitted = discriminants(Moments.of(rows, codes[None], len(names)))[0]
-    return {name: fitted.predict(features[name][test[name]]) for name in names}
+        fitted = discriminants(Moments.of(rows, codes[None], len(animals)))[0]
+    return {name: animals[fitted.predict(features[name][test[name]])] for name in names}

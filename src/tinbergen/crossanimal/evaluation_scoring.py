@@ -27,11 +27,12 @@ _FEW = 2  # null draws of each kind where a probe is dear
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Labels of all animals as class numbers, -1 = none; and what is training and test."""
+    """Labels of all recordings as class numbers, -1 = none; what is training and test; whose."""
 
     classes: np.ndarray
     codes: Mapping[str, np.ndarray]
     splits: Mapping[str, FrameSplit]
+    subjects: Mapping[str, str]
     seed: int
 
     def rows(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -155,9 +156,10 @@ class Scorer:
                     values = view.features[name][rows[name]] - centre
                     parts[name] = Moments.of(values, codes[name], len(self.labelled.classes))
             for name, test in tests.items():
-                others = [n for n in useful if n != name] if len(useful) > 1 else useful
-                if row["protocol"] != "single" and useful == [name]:
-                    continue
+                others = useful
+                if row["protocol"] != "single":  # nor another recording of the same animal
+                    own = self.labelled.subjects[name]
+                    others = [n for n in useful if self.labelled.subjects[n] != own]
                 if not len(test) or not others:
                     continue
                 if self.probe == "discriminant":

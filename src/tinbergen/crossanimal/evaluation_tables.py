@@ -131,9 +131,9 @@ class Evaluation:
                     found.append(
                         f"{row['method']}, {row['protocol']}, labels {row['fraction']:g}: probes "
                         f"of {name} labels score {row[name]:.3f} on average, above chance "
-                        f"({row['chance']:.3f}). Some animals do more of an action than others, which "
-                        "tells it without a label in its place; or training and test are not "
-                        "apart."
+                        f"({row['chance']:.3f}). Some animals do more of an action than others, "
+                        "which tells it without a label in its place; or training and test are "
+                        "not apart."
                     )
                 elif row.get(f"{name}_high", 0.0) >= row["balanced_accuracy"]:
                     found.append(

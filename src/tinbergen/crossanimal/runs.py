@@ -205,6 +205,7 @@ def evaluate(
         fractions=fractions,
         probe=probe,
         window=max(reach(each.config_) for models in runs.values() for each in models),
+        subjects={each.name: each.subject for each in animals},
         seed=given.seed,
     )
     embedded = {each.name: np.asarray(model.transform(each)) for each in animals}

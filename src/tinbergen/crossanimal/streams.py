@@ -170,7 +170,8 @@ def labels_of(
 
     Returns
     -------
-    Recording -> ``(time,)`` names of classes, or stream and number (``reversal 1``), of the recordings that have the stream.
+    Recording -> ``(time,)`` names of classes, or stream and number (``reversal 1``); of the
+    recordings that have the stream.
 
     Raises
     ------
