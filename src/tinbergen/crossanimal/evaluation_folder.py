@@ -88,7 +88,7 @@ class EvaluationFolder:
         if neighbours is not None:
             tables["across_neighbours"] = pd.DataFrame(
                 {
-                    "animal": sorted(each.name for each in animals)[: len(neighbours.cross)],
+                    "animal": [each.name for each in animals],
                     "cross": neighbours.cross,
                     "within": neighbours.within,
                 }

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from tinbergen.errors import ConfigError, DataError, OutputError
 from tinbergen.files import ensure_output_folder, safe_names
 from tinbergen.recordings import Dataset, Series
 from tinbergen.training import RunFolder
+
+if TYPE_CHECKING:
+    from tinbergen.crossanimal.neighbours import Neighbours
 
 
 def train(
@@ -211,8 +214,30 @@ def evaluate(
     embedded = {each.name: np.asarray(model.transform(each)) for each in animals}
     seconds = time.process_time() - begin
     found = EvaluationFolder(target, result, own, seconds)
-    found.write(folder, animals, embedded, truth, model.neighbours_)
+    parts = [training_part(each, splits[each.name]) for each in animals]
+    found.write(folder, animals, embedded, truth, _neighbours(parts, model.config_))
     return found
+
+
+def _neighbours(parts: Sequence[Animal], config: CrossAnimalConfig) -> Neighbours | None:
+    """Measure how near the poses of other animals are, as swapping would meet them."""
+    from tinbergen.crossanimal.neighbours import find_neighbours
+    from tinbergen.crossanimal.tables import Scaling, Tables
+
+    subjects = [part.subject for part in parts]
+    if len(set(subjects)) < 2:
+        return None
+    tables = Tables.of(parts, Scaling.of(parts, config.normalise_pose == "animal"))
+    pose, segment = tables.poses()
+    return find_neighbours(
+        pose,
+        tables.pose_animal.numpy(),
+        subjects,
+        segment=segment,
+        neighbours=len(parts),
+        half_width=config.swap.half_width,
+        components=config.swap.components,
+    )
 
 
 def _row_name(model: CrossAnimal) -> str:
