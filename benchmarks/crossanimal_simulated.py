@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crossanimal_worms import CONTROL, GAP, ROWS, as_tables, run_rows, score
+from crossanimal_worms import GAP, ROWS, as_tables, run_rows, score
+from tinbergen.configuration import merge
 from tinbergen.crossanimal import Animal, Method, split_at_end
 from tinbergen.crossanimal.baselines import lagged
 from tinbergen.encoding import Ridge
@@ -32,6 +33,7 @@ from tinbergen.files import write_json
 from tinbergen.simulation import CONNECTIVE, SharedActions, simulate_shared_actions
 
 CEILING = "latents known"
+SETTINGS = {"network": {"members": 1, "temporal": "perceptron"}, "train": {"steps": 400}}
 
 
 def main() -> None:
@@ -44,10 +46,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("crossanimal_simulated.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    settings = SharedActions(gap=options.gap)
+    study = SharedActions(gap=options.gap)
     if options.slow:
-        settings = SharedActions(gap=options.gap, indicator=CONNECTIVE, smoothness=12.0)
-    recordings = simulate_shared_actions(settings)
+        study = SharedActions(gap=options.gap, indicator=CONNECTIVE, smoothness=12.0)
+    recordings = simulate_shared_actions(study)
     animals, labels, latents = [], {}, {}
     for each in recordings:
         neural, pose = each["neural"], each["pose"]
@@ -58,7 +60,8 @@ def main() -> None:
     rows = [row for row in options.rows if row != CEILING]
     if CEILING in options.rows:
         _ceiling(animals, labels, latents, options.out)
-    run_rows(animals, labels, rows, options.seeds, options.out, ROWS, (), CONTROL)
+    settings = {name: (kind, merge(SETTINGS, own)) for name, (kind, own) in ROWS.items()}
+    run_rows(animals, labels, rows, options.seeds, options.out, settings)
     print(as_tables(json.loads(options.out.read_text())))
 
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field, model_validator
 
 from tinbergen.configuration import Config
-from tinbergen.training.config import TrainConfig
+from tinbergen.training.config import Fraction, TrainConfig
 
 Objective = Literal["contrast", "simclr", "regression", "syllables"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -30,7 +30,7 @@ class NetworkConfig(Config):
     input: int = Field(default=32, ge=1)
     """Channels a frame after the input layer of traces, or the convolutions of images."""
     hidden: int = Field(default=64, ge=1)
-    output: int = Field(default=16, ge=1)
+    output: int = Field(default=32, ge=1)
     """Dimensions of h, and of z, of each member."""
     temporal: Literal["linear", "perceptron", "convolution", "recurrent"] = "linear"
     """What sees the frames of a neural window together; the more of them there are, the more
@@ -88,11 +88,20 @@ class DomainConfig(Config):
     weight: float = Field(default=1.0, ge=0.0)
 
 
-def _train() -> TrainConfig:
-    return TrainConfig(
-        steps=1200, batch_size=252, learning_rate=3e-3, weight_decay=1e-2, betas=(0.9, 0.999),
-        grad_clip=0.0, workers=0, checkpoint_every=0, validate_every=100, tensorboard=False,
-    )  # fmt: skip
+class TrainingConfig(TrainConfig):
+    """Settings of the loop, with what suits small networks on small tables."""
+
+    steps: int = Field(default=1200, ge=1)
+    """Optimizer steps, of all members together."""
+    batch_size: int = Field(default=252, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0.0)
+    weight_decay: float = Field(default=1e-2, ge=0.0)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    grad_clip: float = Field(default=0.0, ge=0.0)
+    workers: int = Field(default=0, ge=0)
+    checkpoint_every: int = Field(default=0, ge=0)
+    validate_every: int = Field(default=100, ge=0)
+    tensorboard: bool = False
 
 
 class CrossAnimalConfig(Config):
@@ -117,7 +126,7 @@ class CrossAnimalConfig(Config):
     swap: SwapConfig = SwapConfig()
     augment: AugmentConfig = AugmentConfig()
     domain: DomainConfig = DomainConfig()
-    train: TrainConfig = Field(default_factory=_train)
+    train: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
     def _check(self) -> CrossAnimalConfig:

@@ -88,7 +88,7 @@ def evaluate_embeddings(
     fractions
         Shares of the training labels.
     probe
-        ``discriminant`` (closed form, fast) or ``logistic`` (L2, scikit-learn's C = 0.1) for
+        ``discriminant`` (closed form, fast) or ``logistic`` (L2, scikit-learn's C = 0.01) for
         narrow representations; ``ridge`` and ``wide logistic`` choose their penalty on a fifth of
         the training frames, for inputs of many channels. In all every class counts alike.
     per_animal

@@ -21,8 +21,8 @@ from tinbergen.metrics import balanced_accuracy
 Probe = Literal["discriminant", "logistic", "ridge", "wide logistic"]
 PROBES: tuple[Probe, ...] = ("discriminant", "logistic", "ridge", "wide logistic")
 NEIGHBOURS = 15
-ALPHA = 10.0  # of the logistic probe: scikit-learn's C = 0.1
-SHRINKAGE = 0.02  # of the covariance within classes, towards a sphere
+ALPHA = 100.0  # of the logistic probe: scikit-learn's C = 0.01
+SHRINKAGE = 0.1  # of the covariance within classes, towards a sphere
 _ALPHAS = (1e4, 1e3, 1e2, 1e1)  # where they are chosen, the strongest first
 _SHRINKAGES = (0.95, 0.8, 0.5, 0.2, 0.05)
 _HELD_OUT = 5  # one training frame in five of each class, the last ones
