@@ -233,16 +233,8 @@ class CrossAnimal:
         shape = Shape.from_dict(json.loads(file.read_text(encoding="utf-8")))
         model._net = CrossAnimalNet(config, shape).eval()
         model._net.load_state_dict(run.load_weights())
-<<<<<<< HEAD
-        model.config_, model.neighbours_, model.metrics_ = (
-            config,
-            None,
-            run.status.get("metrics") or {},
-        )
-=======
         model.config_, model.neighbours_ = config, None
         model.metrics_ = dict(run.status.get("metrics", {}))
->>>>>>> cross
         return model
 
     def _settings(self) -> dict[str, Any]:
