@@ -93,7 +93,7 @@ def evaluate_embeddings(
         the training frames, for inputs of many channels. In all every class counts alike.
     per_animal
         Scale the channels by the training frames of each animal (its unlabelled data), not by
-        those that the probe learns from.
+        those that the probe learns from. Identity is always probed with one scale for all.
     nulls
         Draws of wrong labels of each kind that the probes are trained on as well, and tested on
         the true ones: the labels of each animal rolled (by half of its training frames, then by
@@ -197,7 +197,8 @@ def _labelled(
 
 
 def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]:
-    scaled = view.scaled(list(view.features), scorer.per_animal)
+    # Scaled alike: what tells the animals apart must not be taken out of the question.
+    scaled = view.scaled(list(view.features), per_animal=False)
     found = []
     for kind, probe in (("linear", scorer.probe), ("knn", "knn")):
         subjects = scorer.labelled.subjects
