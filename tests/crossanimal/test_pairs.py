@@ -44,7 +44,7 @@ def test_no_window_leaves_its_segment(length, stride, seed):
     n = len(segment)
     animal = Animal("a", rng.random((n, 3)), np.arange(n) / 10, rng.random((n, 2)),
                     segment=segment)  # fmt: skip
-    tables = Tables.of([animal, fly(n=10)], Scaling.of([animal, animal]))
+    tables = Tables.of([animal, animal], Scaling.of([animal, animal]))
     import torch
 
     rows = torch.arange(n)

@@ -54,11 +54,10 @@ def noise(x: Tensor, spread: float, generator: torch.Generator) -> Tensor:
     return x + spread * torch.randn(x.shape, generator=generator, device=x.device)
 
 
-def drop_neurons(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Set neurons of ``(..., time, neuron)`` to 0 for a whole window and scale up the rest."""
-    shape = (*x.shape[:-2], 1, x.shape[-1])
-    keep = torch.rand(shape, generator=generator, device=x.device) >= share
-    return x * keep / (1 - share)
+def kept_neurons(shape: tuple[int, ...], share: float, generator: torch.Generator) -> Tensor:
+    """Return factors, 0 for a share that is dropped and ``1 / (1 - share)`` for the rest."""
+    keep = torch.rand(shape, generator=generator, device=generator.device) >= share
+    return keep / (1 - share)
 
 
 def shift_images(x: Tensor, largest: int, generator: torch.Generator) -> Tensor:

@@ -62,7 +62,8 @@ class SwapConfig(Config):
 class AugmentConfig(Config):
     """Random changes of what is seen in training; all of zero mean."""
 
-    neuron_dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    neuron_dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """Of the neurons of each animal, drawn anew for each step."""
     neural_noise: float = Field(default=0.0, ge=0.0)
     """Standard deviations."""
     gain: float = Field(default=0.0, ge=0.0, lt=1.0)

@@ -26,9 +26,15 @@ class TraceInput(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(animals, neurons, channels) / neurons**0.5)
 
-    def forward(self, x: Tensor, animal: Tensor) -> Tensor:
-        """Map ``(animal, ..., neuron)`` of the numbered animals to ``(animal, ..., channel)``."""
-        flat = torch.bmm(x.flatten(1, -2), self.weight[animal])
+    def forward(self, x: Tensor, animal: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Map ``(animal, ..., neuron)`` of the numbered animals to ``(animal, ..., channel)``.
+
+        ``keep`` ``(animal, neuron)``: factor of each neuron.
+        """
+        weight = self.weight[animal]
+        if keep is not None:
+            weight = weight * keep[..., None]
+        flat = torch.bmm(x.flatten(1, -2), weight)
         return flat.view(*x.shape[:-1], -1)
 
 
@@ -55,8 +61,8 @@ class ImageInput(nn.Module):
         self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         self.out = nn.Linear(before, channels)
 
-    def forward(self, x: Tensor, animal: Tensor) -> Tensor:
-        """Map ``(..., height, width)`` to ``(..., channel)``."""
+    def forward(self, x: Tensor, animal: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Map ``(..., height, width)`` to ``(..., channel)``; there are no neurons to keep."""
         frames = x.reshape(-1, 1, *x.shape[-2:]).contiguous(memory_format=torch.channels_last)
         pooled = self.convolutions(frames).mean(dim=(2, 3))
         return self.out(pooled).view(*x.shape[:-2], -1)

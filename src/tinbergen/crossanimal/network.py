@@ -110,11 +110,12 @@ class Member(nn.Module):
         animal: Tensor,
         pose: Tensor | None,
         seen: Tensor | None,
+        keep: Tensor | None,
         donation: Donation | None,
         reversal: float,
     ) -> Encoded:
         """See :meth:`CrossAnimalNet.forward`."""
-        frames = self.neural.input(x, animal)
+        frames = self.neural.input(x, animal, keep)
         if donation is not None:
             others = self.neural.input(donation.x, donation.animal)
             frames = torch.where(donation.taken[..., None], others, frames)
@@ -167,6 +168,7 @@ class CrossAnimalNet(nn.Module):
         animal: Tensor,
         pose: Tensor | None = None,
         seen: Tensor | None = None,
+        keep: Tensor | None = None,
         donation: Donation | None = None,
         reversal: float = 0.0,
     ) -> Encoded:
@@ -182,12 +184,14 @@ class CrossAnimalNet(nn.Module):
             ``(animal,)`` numbers.
         pose, seen
             ``(animal, window, time, column)``; see :class:`PoseEncoder`.
+        keep
+            ``(animal, neuron)`` factor of each neuron.
         donation
             Features of another animal in the place of some.
         reversal
             Weight of the reversed gradient.
         """
-        return self.members[member](x, animal, pose, seen, donation, reversal)
+        return self.members[member](x, animal, pose, seen, keep, donation, reversal)
 
 
 def _projection(width: int) -> nn.Module:

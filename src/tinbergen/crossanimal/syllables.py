@@ -15,6 +15,7 @@ _COMPONENTS = 8
 _ITERATIONS = 30
 _RIDGE = 1e-2  # of the regression of a frame on the one before, in frames
 _STAY = 0.9  # at the start
+_BLOCK = 12  # frames that start in one state
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ class Syllables:
         lengths = [len(s) - 1 for s in x]
         stay = np.full((states, states), (1 - _STAY) / (states - 1))
         np.fill_diagonal(stay, _STAY)
-        both = np.concatenate([after, after - before[:, :-1]], axis=1)
-        _, label = kmeans2(both / both.std(axis=0), states, minit="++", seed=seed)
+        label = _first_labels(before[:, :-1], after, lengths, states, seed)
         model = cls(mean, axes, *_dynamics(before, after, np.eye(states)[label]),
                     np.full(states, 1 / states), stay)  # fmt: skip
         for _ in range(_ITERATIONS):
@@ -114,6 +114,24 @@ def _dynamics(
         dynamics.append(solution)
         factors.append(np.linalg.cholesky(scatter / (weight.sum() + 1 + size)))
     return np.stack(dynamics), np.stack(factors)
+
+
+def _first_labels(
+    before: np.ndarray, after: np.ndarray, lengths: list[int], states: int, seed: int
+) -> np.ndarray:
+    """Cluster short blocks by where they are and how they change there."""
+    change = after - before
+    moments = (change[:, :, None] * before[:, None, :]).reshape(len(before), -1)
+    features = np.concatenate([before, change, moments], axis=1)
+    within = np.concatenate([np.arange(n) // _BLOCK for n in lengths])
+    sequence = np.repeat(np.arange(len(lengths)), lengths)
+    _, block = np.unique(np.stack([sequence, within]), axis=1, return_inverse=True)
+    block = block.ravel()
+    sums = np.zeros((block.max() + 1, features.shape[1]))
+    np.add.at(sums, block, features)
+    means = sums / np.bincount(block)[:, None]
+    _, label = kmeans2(means / (means.std(axis=0) + 1e-9), states, minit="++", seed=seed)
+    return label[block]
 
 
 def _with_one(x: np.ndarray) -> np.ndarray:

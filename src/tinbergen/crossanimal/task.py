@@ -149,14 +149,25 @@ class CrossAnimalTask(Task):
         if clean is None:
             clean = tables.neural[self._window_rows(tables, batch.rows)]
         x = self._seen_neurally(tables, batch.rows, clean, generator)
+        views = 1
         if config.objective == "simclr":
-            x = torch.cat([x, self._seen_neurally(tables, batch.rows, clean, generator)], dim=1)
+            views = 2
+            x = torch.cat([x, self._seen_neurally(tables, batch.rows, clean, generator)])
+        keep = None
+        if config.augment.neuron_dropout and not self._of_images:
+            # Of all windows of an animal alike: a factor of weights costs nothing.
+            shape = (len(x), x.shape[-1])
+            keep = augment.kept_neurons(shape, config.augment.neuron_dropout, generator)
         pose, seen = self._poses(tables, batch.rows, animal, generator)
         donation = self._donation(tables, batch.rows, animal, generator)
         reversal = 0.0
         if batch.progress >= _DISCRIMINATOR_ALONE:
             reversal = config.domain.weight * reversal_weight(batch.progress)
-        encoded = model(batch.member, x, animal, pose, seen, donation, reversal)
+        encoded = model(
+            batch.member, x, animal.repeat(views), pose, seen, keep, donation, reversal
+        )
+        if views == 2:
+            encoded = _side_by_side(encoded)
         return self._compared(encoded, tables, batch.rows, animal)
 
     def validate(self, model: nn.Module) -> dict[str, float] | None:
@@ -227,9 +238,9 @@ class CrossAnimalTask(Task):
             x = augment.gain(x, how.gain, generator)
         if how.neural_noise:
             x = augment.noise(x, how.neural_noise, generator)
-        if self._of_images:
-            return augment.shift_images(x, how.shift, generator) if how.shift else x
-        return augment.drop_neurons(x, how.neuron_dropout, generator) if how.neuron_dropout else x
+        if how.shift and self._of_images:
+            x = augment.shift_images(x, how.shift, generator)
+        return x
 
     def _poses(
         self, tables: Tables, rows: Tensor, animal: Tensor, generator: torch.Generator
@@ -304,11 +315,10 @@ class CrossAnimalTask(Task):
         noise = torch.rand(at.shape, generator=generator, device=rows.device)
         own = tables.pose_animal[drawn] != donor[:, None, None]
         taken = (noise < probability) & (centre >= 0) & (donor_rows >= 0) & ~own
-        if self.config.objective == "simclr":
-            taken = torch.cat([taken, torch.zeros_like(taken)], dim=1)
         x = self._frames(tables, torch.where(donor_rows >= 0, donor_rows, at))
-        if self.config.objective == "simclr":
-            x = torch.cat([x, x], dim=1)
+        if self.config.objective == "simclr":  # of one view alone
+            taken = torch.cat([taken, torch.zeros_like(taken)])
+            x, donor = torch.cat([x, x]), donor.repeat(2)
         return Donation(x, donor, taken)
 
     # --- losses ---------------------------------------------------------------------------
@@ -370,3 +380,12 @@ class CrossAnimalTask(Task):
             encoded.answer.float().flatten(0, 1), state.flatten(), ignore_index=-1, reduction="sum"
         )
         return {"loss": loss / (state >= 0).sum().clamp_min(1)}
+
+
+def _side_by_side(encoded: Encoded) -> Encoded:
+    """Put two views that stand below each other side by side, as windows of one animal."""
+    domains = encoded.domains
+    if domains is not None:
+        domains = torch.cat(domains.chunk(2, dim=1), dim=2)
+    h, z = (torch.cat(values.chunk(2), dim=1) for values in (encoded.h, encoded.z))
+    return encoded._replace(h=h, z=z, domains=domains)
