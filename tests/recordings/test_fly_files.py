@@ -197,7 +197,7 @@ class TestMC2P:
         trial = read_mc2p(other)
         assert np.array_equal(trial.recording["pose"].positions.reshape(60, 76), pose)
         assert trial.recording["pose"].times[1] == pytest.approx(1 / 30)
-        assert np.array_equal(trial.images, images)
+        assert trial.images is not None and np.array_equal(trial.images, images)
         assert trial.recording["angles"].values.shape == (60, 42)
 
     def test_what_was_cut_off_is_named(self, mc2p):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -200,7 +201,9 @@ def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]
     # Scaled alike: what tells the animals apart must not be taken out of the question.
     scaled = view.scaled(list(view.features), per_animal=False)
     found = []
-    for kind, probe in (("linear", scorer.probe), ("knn", "knn")):
+    probes: tuple[tuple[str, Probe | Literal["knn"]], ...]
+    probes = (("linear", scorer.probe), ("knn", "knn"))
+    for kind, probe in probes:
         subjects = scorer.labelled.subjects
         told = identity_predictions(scaled, view.train, view.test, subjects, probe)
         for animal in view.features:

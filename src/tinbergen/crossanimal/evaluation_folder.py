@@ -226,8 +226,8 @@ def embedding_map(
         most = max(_POINTS // len(animals), 1)
         if len(known) > most:
             known = known[np.linspace(0, len(known) - 1, most).astype(int)]
-        said = labels.get(each.name)
-        action = np.full(len(known), "") if said is None else said[known]
+        names = labels.get(each.name)
+        action = np.full(len(known), "") if names is None else names[known]
         rows.append((each.name, known, each.times[known] - each.times[0], action))
     values = np.concatenate([embedded[name][known] for name, known, _, _ in rows])
     values = values.astype(np.float64) - values.mean(axis=0)
@@ -236,15 +236,14 @@ def embedding_map(
     place = values @ axes[:, ::-1][:, :2]
     if place.shape[1] < 2:
         place = np.column_stack([place, np.zeros(len(place))])
+    said = [name or "unlabelled" for _, _, _, action in rows for name in action]
     return pd.DataFrame(
         {
             "x": place[:, 0],
             "y": place[:, 1],
             "recording": np.repeat([r[0] for r in rows], [len(r[1]) for r in rows]),
             "time": np.concatenate([r[2] for r in rows]),
-            "action": np.where(
-                (said := np.concatenate([r[3] for r in rows])) == "", "unlabelled", said
-            ),
+            "action": said,
         }
     )
 

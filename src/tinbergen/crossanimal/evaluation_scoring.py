@@ -95,8 +95,9 @@ class View:
         """Return mean and deviation of each channel over the training frames of ``names``."""
         rows = [self.features[name][self.train[name]] for name in names]
         n = sum(map(len, rows))
-        mean = sum(each.sum(axis=0) for each in rows) / n
-        deviation = np.sqrt(sum(((each - mean) ** 2).sum(axis=0) for each in rows) / n)
+        mean = np.sum([each.sum(axis=0) for each in rows], axis=0) / n
+        power = np.sum([((each - mean) ** 2).sum(axis=0) for each in rows], axis=0) / n
+        deviation = np.sqrt(power)
         # A channel that does not vary says nothing, and must not divide by rounding errors.
         return mean, np.where(deviation > 1e-9 * (1 + np.abs(mean)), deviation, np.inf)
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tinbergen.errors import DataError
 from tinbergen.metrics.bootstrap import bootstrap_interval, ratio_intervals
+from tinbergen.metrics.score import Interval
 
 _DOUBTFUL = 0.02  # above chance, mean of a null
 _ERRORS = 3.0  # standard errors of that mean: draws of one probe vary much
@@ -164,10 +165,10 @@ class Evaluation:
         return "\n".join([*lines, *(f"warning: {each}" for each in self.warnings())])
 
 
-def _interval(part: pd.DataFrame, column: str) -> tuple[float, float]:
+def _interval(part: pd.DataFrame, column: str) -> Interval:
     """Bootstrap animals and seeds, each on its own: all animals share the luck of a seed."""
     wide = part.pivot(index="seed", columns="animal", values=column).dropna(axis=1)
     values = wide.to_numpy()
     if len(values) < 2 or values.shape[1] < 2:
-        return tuple(bootstrap_interval(part[column], part["animal"]))
-    return tuple(ratio_intervals(values, np.ones_like(values)).population)
+        return bootstrap_interval(part[column], part["animal"])
+    return ratio_intervals(values, np.ones_like(values)).population

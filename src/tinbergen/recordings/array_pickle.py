@@ -123,6 +123,8 @@ def _frame(tree: Any, path: Path) -> pd.DataFrame:
         raise DataError("expected a pandas table")
     state = tree.state
     manager = state.get("_mgr", state.get("_data")) if isinstance(state, dict) else state
+    if not isinstance(manager, Unread):
+        raise DataError("expected the blocks of a pandas table")
     axes, blocks = _blocks(manager)
     columns, rows = _index(axes[0])[0], _index(axes[1])
     table: dict[str, np.ndarray] = {f"{name}": np.empty(0) for name in columns[1]}
