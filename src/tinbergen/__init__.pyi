@@ -1,5 +1,6 @@
 from . import actions as actions
 from . import beast as beast
+from . import crossanimal as crossanimal
 from . import encoding as encoding
 from . import metrics as metrics
 from . import nn as nn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -88,3 +88,55 @@ def infonce(
         odds = partner.sum(dim=1) / (~hidden).sum(dim=1).clamp_min(1)
         chance = (odds * asks).sum() / n_queries
     return InfoNCE(loss, top1, chance)
+
+
+class PairedInfoNCE(NamedTuple):
+    """Losses in nats of both directions, and the share of first items whose partner is best.
+
+    ``from_first``: each first item asks among the second ones (softmax over rows of the
+    similarities); ``from_second``: the reverse (columns); ``loss`` is their sum.
+    """
+
+    loss: Tensor
+    from_first: Tensor
+    from_second: Tensor
+    top1: Tensor
+
+
+def paired_infonce(
+    first: Tensor,
+    second: Tensor,
+    temperature: float | Tensor = 0.1,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> PairedInfoNCE:
+    """Contrast each item with its partner of the other modality and with the other pairs.
+
+    van den Oord et al., arXiv 1807.03748, eq. 4, on cosines, in both directions as in Zhang et
+    al. (ConVIRT), arXiv 2010.00747, eqs. 2-4, with equal weights. The partner stands in the
+    denominator, so neither term is below 0.
+
+    Parameters
+    ----------
+    first, second
+        ``(..., N, D)``, any length; normalised here, in float32. Pairs of one batch entry are the
+        others' negatives: with a leading axis of animals, negatives are of the same animal.
+    temperature
+        Divides the cosines.
+    reduction
+        Over pairs.
+
+    Examples
+    --------
+    >>> round(paired_infonce(torch.eye(4), torch.eye(4), 1.0).from_first.item(), 6)
+    0.743668
+    """
+    a, b = F.normalize(first.float(), dim=-1), F.normalize(second.float(), dim=-1)
+    logits = a @ b.mT / temperature
+    partner = logits.diagonal(dim1=-2, dim2=-1)
+    rows = logits.logsumexp(dim=-1) - partner
+    columns = logits.logsumexp(dim=-2) - partner
+    total = torch.mean if reduction == "mean" else torch.sum
+    with torch.no_grad():
+        top1 = (partner >= logits.amax(dim=-1)).float().mean()
+    return PairedInfoNCE(total(rows) + total(columns), total(rows), total(columns), top1)

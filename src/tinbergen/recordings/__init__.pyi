@@ -1,6 +1,9 @@
 from .alf import read_alf as read_alf
+from .anipose import read_anipose as read_anipose
 from .array_files import list_arrays as list_arrays
 from .array_files import read_array as read_array
+from .array_pickle import read_array_pickle as read_array_pickle
+from .array_pickle import read_frame_pickle as read_frame_pickle
 from .arrays import read_array_series as read_array_series
 from .arrays import read_array_spikes as read_array_spikes
 from .arrays import read_array_trials as read_array_trials
@@ -16,10 +19,17 @@ from .counts_build import build_counts_cache as build_counts_cache
 from .counts_cache import CountsCache as CountsCache
 from .counts_cache import CountsConfig as CountsConfig
 from .dataset import Dataset as Dataset
+from .deepfly3d import read_deepfly3d as read_deepfly3d
+from .deepfly3d import read_deepfly3d_cameras as read_deepfly3d_cameras
 from .deeplabcut import read_dlc_csv as read_dlc_csv
 from .deeplabcut import write_dlc_csv as write_dlc_csv
 from .deeplabcut_h5 import read_dlc_h5 as read_dlc_h5
 from .deeplabcut_h5 import write_dlc_h5 as write_dlc_h5
+from .descending import read_descending_neurons as read_descending_neurons
+from .fly_body import FLY_KEYPOINTS as FLY_KEYPOINTS
+from .fly_body import from_leg_roots as from_leg_roots
+from .fly_body import legs_of as legs_of
+from .fly_body import whole_of as whole_of
 from .following import AnimalView as AnimalView
 from .frames import FrameBatch as FrameBatch
 from .frames import FrameSource as FrameSource
@@ -46,6 +56,9 @@ from .labels import LabelRow as LabelRow
 from .labels import Labels as Labels
 from .left_out import LeftOut as LeftOut
 from .lightning_pose import read_lightning_pose_csv as read_lightning_pose_csv
+from .mc2p import MC2PTrial as MC2PTrial
+from .mc2p import read_mc2p as read_mc2p
+from .mc2p import read_mc2p_annotations as read_mc2p_annotations
 from .nwb import read_nwb as read_nwb
 from .nwb_export import write_nwb as write_nwb
 from .pulses import align_clocks as align_clocks

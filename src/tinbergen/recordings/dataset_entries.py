@@ -136,6 +136,12 @@ class SessionEntry(Config):
     streams: dict[str, str] | tuple[str, ...] | None = None
 
 
+class FlyEntry(SessionEntry):
+    """A folder of an MC2P or descending-neuron trial, or a result of DeepFly3D."""
+
+    fps: float | None = None  # of the behaviour cameras, Hz
+
+
 _ENTRIES: dict[str, type[Config]] = {
     "video": VideoEntry,
     "images": VideoEntry,
@@ -149,6 +155,9 @@ _ENTRIES: dict[str, type[Config]] = {
     "kilosort": KilosortEntry,
     "nwb": SessionEntry,
     "alf": SessionEntry,
+    "mc2p": FlyEntry,
+    "deepfly3d": FlyEntry,
+    "descending-neurons": FlyEntry,
 }
 
 
@@ -380,6 +389,22 @@ def _read_session(entry: SessionEntry, folder: Path, _: Mapping[str, Any]) -> Re
     return read_alf(folder / entry.file)
 
 
+def _read_fly(entry: FlyEntry, folder: Path, _: Mapping[str, Any]) -> Recording:
+    path = folder / entry.file
+    if entry.kind == "mc2p":
+        from tinbergen.recordings.mc2p import read_mc2p
+
+        return read_mc2p(path, fps=entry.fps).recording
+    known = {} if entry.fps is None else {"fps": entry.fps}
+    if entry.kind == "deepfly3d":
+        from tinbergen.recordings.deepfly3d import read_deepfly3d
+
+        return read_deepfly3d(path, **known)
+    from tinbergen.recordings.descending import read_descending_neurons
+
+    return read_descending_neurons(path, **known)
+
+
 _READERS: dict[str, Callable[[Any, Path, Mapping[str, Any]], Any]] = {
     "video": _read_frames,
     "images": _read_frames,
@@ -393,4 +418,7 @@ _READERS: dict[str, Callable[[Any, Path, Mapping[str, Any]], Any]] = {
     "kilosort": _read_kilosort,
     "nwb": _read_session,
     "alf": _read_session,
+    "mc2p": _read_fly,
+    "deepfly3d": _read_fly,
+    "descending-neurons": _read_fly,
 }

@@ -1,6 +1,7 @@
 """Plain values out of a pickle without running it: nothing is imported, nothing is called.
 
-For column names in pandas' HDF5 files, and for the settings that suite2p stores.
+For column names in pandas' HDF5 files, for the settings that suite2p stores, and (see
+:mod:`~tinbergen.recordings.array_pickle`) for arrays.
 """
 
 from __future__ import annotations
@@ -154,6 +155,16 @@ def plain_number(value: Any) -> float | None:
         code, order = str(dtype.arguments[0]), str(dtype.state[1])
         if code[0] not in "biuf":
             return None
-        data = data.encode("latin1") if isinstance(data, str) else data
+        data = plain_bytes(data)
         return float(np.frombuffer(data, np.dtype(order.replace("|", "") + code))[0])
     return float(value) if isinstance(value, int | float) else None
+
+
+def plain_bytes(data: Any) -> bytes:
+    """Return bytes out of :func:`read_plain_pickle`; the oldest protocols keep them as text."""
+    if isinstance(data, Unread) and data.name == "_codecs encode":
+        text, codec = data.arguments
+        return text.encode(codec)
+    if isinstance(data, Unread):  # empty ones, as a call of bytes()
+        return b""
+    return data.encode("latin1") if isinstance(data, str) else bytes(data)

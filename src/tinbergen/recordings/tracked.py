@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tinbergen.errors import DataError
+from tinbergen.recordings.anipose import is_anipose, read_anipose
 from tinbergen.recordings.deeplabcut import read_dlc_csv
 from tinbergen.recordings.deeplabcut_h5 import read_dlc_h5
 from tinbergen.recordings.frames import FrameSource
@@ -21,13 +22,13 @@ def read_keypoints(
     *,
     fps: float | None = None,
 ) -> Keypoints:
-    """Read tracked keypoints from DeepLabCut, Lightning Pose or SLEAP.
+    """Read tracked keypoints from DeepLabCut, Lightning Pose, SLEAP or Anipose.
 
     Parameters
     ----------
     path
         ``.csv`` and ``.h5`` of DeepLabCut (several animals too), ``.csv`` of Lightning Pose,
-        ``.slp`` of SLEAP and its analysis ``.h5``.
+        ``.slp`` of SLEAP and its analysis ``.h5``, ``.csv`` of Anipose (in space).
     times, fps
         See :func:`~tinbergen.recordings.read_dlc_csv`.
 
@@ -44,6 +45,8 @@ def read_keypoints(
         read = read_sleap_analysis if _is_analysis(path) else read_dlc_h5
         return read(path, times, fps=fps)
     if kind == ".csv":
+        if path.is_file() and is_anipose(path):
+            return read_anipose(path, times, fps=fps)
         return read_dlc_csv(path, times, fps=fps)
     raise DataError(
         f"{path}: expected keypoints as .csv, .h5 or .slp, found {kind or 'no ending'!r}."

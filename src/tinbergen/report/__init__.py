@@ -103,6 +103,17 @@ and their order are those of the caption of ``confusion``, target ``behaviour``.
     ``row, label, seconds``; ``row, source, target, n``.
 ``onsets.csv``, ``onset_errors.csv``
     ``row, label, feature, lag`` (s), ``mean``; ``label, n, onset, offset, bias`` (s).
+
+**There too, of a run across animals.**
+
+``across_actions.csv``
+    A row a method, protocol (single, leave-one-out, strict) and share of the labels: ``method,
+    protocol, fraction, balanced_accuracy, low, high, chance``, ``n_animals``, and optionally
+    ``rolled, shuffled`` (the same with wrong labels).
+``across_identity.csv``
+    ``method, space, probe, accuracy, low, high, chance``: how often the animal is told.
+``across_neighbours.csv``
+    ``animal, cross, within``: distance to the nearest pose of another animal, and of its own.
 """
 
 from tinbergen._lazy import attach

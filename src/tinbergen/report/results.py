@@ -44,6 +44,25 @@ _TEXT_COLUMNS = {
 }
 
 
+_ACROSS = {
+    "actions": (
+        ("protocol", "method"),
+        ("fraction", "balanced_accuracy", "low", "high", "chance"),
+    ),
+    "identity": (("method", "space", "probe"), ("accuracy", "low", "high", "chance")),
+    "neighbours": (("animal",), ("cross", "within")),
+}
+
+
+@dataclass(frozen=True)
+class AcrossResults:
+    """Tables ``diagnostics/across_*.csv`` of a run across animals; None where there is none."""
+
+    actions: pd.DataFrame | None
+    identity: pd.DataFrame | None
+    neighbours: pd.DataFrame | None
+
+
 @dataclass(frozen=True)
 class RunResults:
     """The content of a run folder; what is absent is empty or None.
@@ -77,6 +96,8 @@ class RunResults:
         What a run wrote that predicts spikes, or predicts from them.
     behaviour
         What a run wrote that names behaviours.
+    across
+        What a run across animals wrote.
     """
 
     path: Path
@@ -97,6 +118,7 @@ class RunResults:
     lineage: pd.DataFrame | None
     neural: NeuralResults
     behaviour: BehaviourResults
+    across: AcrossResults
 
 
 def read_results(run: str | os.PathLike) -> RunResults:
@@ -146,6 +168,12 @@ def read_results(run: str | os.PathLike) -> RunResults:
         lineage=read_table(figures / "lineage.csv", _LINEAGE_COLUMNS, {"method"}),
         neural=read_neural_results(figures),
         behaviour=read_behaviour_results(figures),
+        across=AcrossResults(
+            **{
+                name: read_table(figures / f"across_{name}.csv", (*texts, *numbers), set(texts))
+                for name, (texts, numbers) in _ACROSS.items()
+            }
+        ),
     )
 
 

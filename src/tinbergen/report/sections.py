@@ -12,6 +12,7 @@ import numpy as np
 from tinbergen.metrics.score import Score
 from tinbergen.report import (
     behaviour_sections,
+    crossanimal_sections,
     figures,
     neural_sections,
     parts,
@@ -313,6 +314,9 @@ def _ranges(text: str) -> Iterable[tuple[float, float]]:
 SECTIONS: tuple[Callable[[RunResults, Payload], Section | None], ...] = (
     quality,
     scores,
+    crossanimal_sections.actions,
+    crossanimal_sections.identity,
+    crossanimal_sections.neighbours,
     population_sections.tasks,
     population_sections.scaling,
     population_sections.transfer,

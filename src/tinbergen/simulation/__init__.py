@@ -5,7 +5,9 @@
 :class:`Subject` (:func:`articulate`), the :class:`Rig` with its :class:`Camera`, and the
 :class:`Renderer`. Neurons follow the latents, a task or the frames of a video
 (:class:`Population`, :func:`simulate_task`, :func:`visual_cells`); :func:`draw_spikes` and
-:func:`simulate_calcium` make recordings of them whose ceiling is known. See :doc:`/simulation`.
+:func:`simulate_calcium` make recordings of them whose ceiling is known.
+:func:`simulate_shared_actions` draws animals that act alike and share no neuron. See
+:doc:`/simulation`.
 """
 
 from tinbergen._lazy import attach

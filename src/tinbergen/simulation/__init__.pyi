@@ -23,6 +23,9 @@ from .render import Renderer as Renderer
 from .scene import Camera as Camera
 from .scene import Rig as Rig
 from .scene import random_rig as random_rig
+from .shared_actions import CONNECTIVE as CONNECTIVE
+from .shared_actions import SharedActions as SharedActions
+from .shared_actions import simulate_shared_actions as simulate_shared_actions
 from .study import Session as Session
 from .study import frame_times as frame_times
 from .study import simulate as simulate

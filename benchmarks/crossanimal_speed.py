@@ -1,0 +1,91 @@
+"""CPU-seconds of models across animals: steps, and tables of neighbours. JSON on standard output.
+
+    OMP_NUM_THREADS=1 python benchmarks/crossanimal_speed.py [steps] [--frames 90000]
+
+Cases: ``trace`` is the default model on 8 animals of 140 neurons (batch 252); ``cebra shape`` has
+what CEBRA was timed with: one animal, 8000 frames of 100 neurons, 10-frame windows, 32 hidden
+units, 8 outputs, batch 512; ``swap`` adds pose swapping. ``neighbours`` is the table of 8 animals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+
+import numpy as np
+import torch
+
+from tinbergen.crossanimal import Animal, CrossAnimal
+from tinbergen.crossanimal.neighbours import find_neighbours
+
+
+def animals(n: int, frames: int, neurons: int, pose: int) -> list[Animal]:
+    """Return animals of smooth poses that share a two-dimensional latent."""
+    made = []
+    shared = np.random.default_rng(0).standard_normal((2, pose))
+    for i in range(n):
+        rng = np.random.default_rng(i)
+        latent = np.sin(np.cumsum(rng.standard_normal((frames, 2)) * 0.1, axis=0))
+        body = np.tanh(latent @ shared) + 0.05 * rng.standard_normal((frames, pose))
+        traces = latent @ rng.standard_normal((2, neurons)) + rng.standard_normal(
+            (frames, neurons)
+        )
+        made.append(Animal(f"a{i}", traces.astype(np.float32), np.arange(frames) / 16,
+                           body.astype(np.float32), np.arange(frames) / 16))  # fmt: skip
+    return made
+
+
+def step_seconds(data: list[Animal], steps: int, settings: dict) -> float:
+    """Return CPU-seconds of 1000 steps: of so many more, so that the start does not count."""
+    spent = []
+    for n in (20, 20 + steps):
+        train = {**settings.get("train", {}), "steps": n, "device": "cpu"}
+        model = CrossAnimal(settings={**settings, "train": train})
+        start = time.process_time()
+        model.fit(data)
+        spent.append(time.process_time() - start)
+    return 1000 * (spent[1] - spent[0]) / steps
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("steps", type=int, nargs="?", default=500)
+    parser.add_argument("--frames", type=int, default=90_000)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    step_seconds(animals(2, 500, 20, 6), 20, {})  # first use
+    eight = animals(8, 2000, 140, 20)
+    cebra = {
+        "windows": {"neural": 10, "pose": 1},
+        "network": {"input": 32, "hidden": 32, "output": 8, "members": 1},
+        "train": {"batch_size": 512},
+    }
+    found: dict[str, float] = {
+        "trace": step_seconds(eight, args.steps, {}),
+        "trace perceptron": step_seconds(
+            eight, args.steps, {"network": {"temporal": "perceptron"}}
+        ),
+        "trace swap": step_seconds(eight, args.steps, {"swap": {"pose": 0.5}}),
+        "cebra shape": step_seconds(animals(1, 8000, 100, 2), args.steps, cebra),
+    }
+    result: dict[str, object] = {
+        "cpu_s_per_1000_steps": {k: round(v, 2) for k, v in found.items()}
+    }
+    for frames in (args.frames // 4, args.frames):
+        many = [a.pose for a in animals(8, frames, 1, 60) if a.pose is not None]
+        pose, owner = np.concatenate(many), np.repeat(np.arange(8), frames)
+        start = time.process_time()
+        table = find_neighbours(pose, owner, list("abcdefgh"))
+        result[f"neighbours 8 x {frames}"] = {
+            "cpu_s": round(time.process_time() - start, 1),
+            "table_mb": round((table.rows.nbytes + table.log_weights.nbytes) / 1e6),
+            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+        }
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Judge neural representations of several animals: the action, the animal, and what chance says.
+
+Everything here works on arrays: embeddings ``(time, channel)`` of each animal, its labels, and
+its :class:`FrameSplit`. Of an animal that is left out, the labels of its test frames are compared
+with the answers, and no other label of it is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from tinbergen.crossanimal.evaluation_probes import PROBES, Probe, identity_predictions
+from tinbergen.crossanimal.evaluation_scoring import Labelled, Scorer, View
+from tinbergen.crossanimal.evaluation_split import FrameSplit, check_lengths
+from tinbergen.crossanimal.evaluation_tables import Evaluation
+from tinbergen.encoding.logistic import encode_labels
+from tinbergen.errors import ConfigError, DataError
+
+Embeddings = Mapping[str, np.ndarray]
+"""Animal -> ``(time, channel)``; NaN rows are left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """What one method made of all animals, a run a seed.
+
+    Attributes
+    ----------
+    name
+        Of the row in the tables.
+    runs
+        A seed each: animal -> ``(time, channel)`` representation h. Of a method that has seen the
+        held-out animal without labels (transductive), or needs no training.
+    strict
+        A seed each: held-out animal -> embeddings by a model that never saw it (of all animals,
+        the held-out one among them).
+    projected
+        A seed each: the projection z, of which the identity probe is reported too.
+    matched
+        Whether channels mean the same in every animal. Raw traces of other neurons do not: no
+        probe can be carried over.
+    probe
+        Another probe than that of the evaluation.
+    """
+
+    name: str
+    runs: Sequence[Embeddings]
+    strict: Sequence[Mapping[str, Embeddings]] = ()
+    projected: Sequence[Embeddings] = ()
+    matched: bool = True
+    probe: Probe | None = None
+
+
+def evaluate_embeddings(
+    methods: Sequence[Method],
+    labels: Mapping[str, ArrayLike],
+    splits: Mapping[str, FrameSplit],
+    *,
+    fractions: Sequence[float] = (0.5, 1.0),
+    probe: Probe = "discriminant",
+    per_animal: bool = False,
+    nulls: int = 20,
+    window: int = 1,
+    subjects: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Probe frozen representations within animals, across animals, and for the animal itself.
+
+    *single*: a linear probe learns from the labelled training frames of an animal and is tested
+    on its test frames. *leave-one-out*: it learns from those of all other animals. *strict*: the
+    same, of representations by a model that never saw the animal (:attr:`Method.strict`).
+    *identity*: linear and nearest-neighbour probes are asked whose frame it is.
+
+    Parameters
+    ----------
+    methods
+        What is compared.
+    labels
+        Animal -> ``(time,)`` classes as text or numbers; empty text, NaN and None are no label.
+        Animals without labels still count for the identity probes.
+    splits
+        Animal -> its frames for training and test; the animals of all tables.
+    fractions
+        Shares of the training labels.
+    probe
+        ``discriminant`` (closed form, fast) or ``logistic`` (L2, scikit-learn's C = 0.01) for
+        narrow representations; ``ridge`` and ``wide logistic`` choose their penalty on a fifth of
+        the training frames, for inputs of many channels. In all every class counts alike.
+    per_animal
+        Scale the channels by the training frames of each animal (its unlabelled data), not by
+        those that the probe learns from. Identity is always probed with one scale for all.
+    nulls
+        Draws of wrong labels of each kind that the probes are trained on as well, and tested on
+        the true ones: the labels of each animal rolled (by half of its training frames, then by
+        random shifts), and shuffled. What they score is chance of this very probe on these data.
+        Probes other than the discriminant, which cost more, take two of each kind at most.
+    window
+        Frames that the representation of one frame looks at; a split whose gap is shorter is
+        refused, as test frames would be seen in training.
+    subjects
+        Recording -> animal, where an animal has several: all of them are left out together, and
+        are one identity. Default: each its own.
+    seed
+        Of the label fractions and the nulls.
+
+    Raises
+    ------
+    DataError
+        Naming the animal whose labels, split or embedding cannot be used.
+    ConfigError
+        For an unknown probe, or a method that stands twice.
+
+    References
+    ----------
+    Günel et al., "Overcoming the domain gap in neural action representations", IJCV 2022, for
+    the protocols.
+    """
+    names = [method.name for method in methods]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"methods: {twice[0]!r} stands twice; give each row its own name.")
+    for each in (probe, *(method.probe for method in methods if method.probe)):
+        if each not in PROBES:
+            raise ConfigError(f"probe: expected one of {', '.join(PROBES)}; found {each!r}.")
+    _check_gaps(splits, window)
+    owners = {name: (subjects or {}).get(name, name) for name in splits}
+    known = _labelled(labels, splits, owners, seed)
+    actions: list[dict] = []
+    wrong: list[dict] = []
+    identity: list[dict] = []
+    for method in methods:
+        scorer = Scorer(
+            known, tuple(fractions), method.probe or probe, per_animal, nulls, method.name
+        )
+        many = method.matched and len(set(owners.values())) > 1
+        for number, run in enumerate(method.runs):
+            view = View.of(run, splits, f"{method.name}, run {number}", method.matched)
+            scorer.single(view, number)
+            if many:
+                scorer.left_out(view, number, "leave-one-out", list(splits))
+                identity += _identity(view, scorer, number, "h")
+        for number, run in enumerate(method.projected):
+            view = View.of(run, splits, f"{method.name}, projection of run {number}")
+            identity += _identity(view, scorer, number, "z")
+        for number, models in enumerate(method.strict):
+            for held, run in models.items():
+                shown = {n: s for n, s in splits.items() if np.isfinite(run[n]).any()}
+                view = View.of(run, shown, f"{method.name}, run {number} without {held!r}")
+                scorer.left_out(view, number, "strict", [held])
+        actions += scorer.rows
+        wrong += scorer.wrong
+    return Evaluation(
+        pd.DataFrame(actions),
+        pd.DataFrame(wrong),
+        pd.DataFrame(identity),
+        tuple(map(str, known.classes)),
+    )
+
+
+def _check_gaps(splits: Mapping[str, FrameSplit], window: int) -> None:
+    if not splits:
+        raise DataError("splits: expected at least one animal, found none.")
+    for name, split in splits.items():
+        if split.gap + 1 < window:
+            raise DataError(
+                f"split of animal {name!r}: {split.gap} frames lie between training and test, but "
+                f"a representation looks at {window} frames; leave a gap of {window - 1}."
+            )
+
+
+def _labelled(
+    labels: Mapping[str, ArrayLike],
+    splits: Mapping[str, FrameSplit],
+    subjects: Mapping[str, str],
+    seed: int,
+) -> Labelled:
+    given = {name: np.asarray(labels[name]) for name in splits if name in labels}
+    if len({array.dtype.kind in "biuf" for array in given.values()}) > 1:
+        raise DataError("labels: some animals have names of actions, others numbers; use one.")
+    check_lengths({name: splits[name] for name in given}, given, "labels")
+    classes, numbers = encode_labels(np.concatenate([*given.values()]) if given else np.zeros(0))
+    if len(classes) < 2:
+        raise DataError(
+            f"labels: expected at least two actions over all animals, found {list(classes)}. Were "
+            "labels given for the animals of the splits?"
+        )
+    filled = np.where(np.isnan(numbers), -1, numbers).astype(int)
+    parts = np.split(filled, np.cumsum([len(array) for array in given.values()])[:-1])
+    codes = dict(zip(given, parts, strict=True))
+    for name, split in splits.items():
+        codes.setdefault(name, np.full(len(split), -1))
+    return Labelled(classes, codes, splits, subjects, seed)
+
+
+def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]:
+    # Scaled alike: what tells the animals apart must not be taken out of the question.
+    scaled = view.scaled(list(view.features), per_animal=False)
+    found = []
+    probes: tuple[tuple[str, Probe | Literal["knn"]], ...]
+    probes = (("linear", scorer.probe), ("knn", "knn"))
+    for kind, probe in probes:
+        subjects = scorer.labelled.subjects
+        told = identity_predictions(scaled, view.train, view.test, subjects, probe)
+        for animal in view.features:
+            right = told[animal] == subjects[animal]
+            found.append(
+                {
+                    "method": scorer.method,
+                    "seed": number,
+                    "space": space,
+                    "probe": kind,
+                    "animal": animal,
+                    "recall": float(right.mean()),
+                    "chance": 1 / len({subjects[name] for name in view.features}),
+                    "n_test": len(right),
+                }
+            )
+    return found

@@ -1,0 +1,245 @@
+"""The estimator: what it may see, what it must not depend on, what it keeps."""
+
+import numpy as np
+import pytest
+import torch
+from small_animals import FAST, make_animals
+
+from tinbergen.configuration import merge
+from tinbergen.crossanimal import Animal, CrossAnimal
+from tinbergen.errors import ConfigError, DataError, NotFittedError, OutputError
+from tinbergen.recordings import Recording, Series
+
+
+def model(objective="contrast", **settings):
+    return CrossAnimal(objective, settings=merge(FAST, settings), random_state=3)
+
+
+@pytest.fixture(scope="module")
+def animals():
+    return make_animals(3, neurons=9)[0]
+
+
+@pytest.fixture(scope="module")
+def fitted(animals):
+    return model().fit(animals)
+
+
+OBJECTIVES = ["contrast", "simclr", "regression", "syllables"]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("domain", ["none", "mmd", "reversal"])
+def test_every_objective_with_every_domain_loss(animals, objective, domain):
+    made = model(objective, domain={"kind": domain}, train={"steps": 4}).fit(animals)
+    for space in ("h", "z"):
+        values = made.transform(animals[1], space)
+        assert values.shape == (200, 8)
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+        assert values.std(axis=0).min() > 0
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("swap", [{"pose": 0.5}, {"neural": 0.5}, {"pose": 1.0, "half_width": 2}])
+def test_every_objective_swaps(animals, objective, swap):
+    made = model(objective, swap=swap, train={"steps": 3}).fit(animals)
+    assert made.neighbours_ is not None
+    assert np.isfinite(made.transform(animals[0])).all()
+
+
+@pytest.mark.parametrize("temporal", ["linear", "perceptron", "convolution", "recurrent"])
+@pytest.mark.parametrize("pose", ["perceptron", "attention"])
+def test_every_encoder(animals, temporal, pose):
+    network = {"temporal": temporal, "pose": pose, "members": 2}
+    made = model(network=network, whiten=3, train={"steps": 4}).fit(animals)
+    assert made.transform(animals[0]).shape == (200, 16)
+
+
+def test_every_augmentation_at_once(animals):
+    how = {"neuron_dropout": 0.2, "neural_noise": 0.1, "gain": 0.2, "calcium": 0.5,
+           "pose_noise": 0.1, "pose_scale": 0.1, "pose_mask": 2}  # fmt: skip
+    assert np.isfinite(
+        model(augment=how, train={"steps": 4}).fit(animals).transform(animals[0])
+    ).all()
+    with pytest.raises(ConfigError, match="keypoints"):
+        model(augment={"pose_rotation": 10.0}).fit(animals)
+
+
+def test_learns(animals):
+    losses = []
+    for steps in (2, 150):
+        made = model(train={"steps": steps}).fit(animals, validation=animals)
+        task_loss = made.metrics_["validation_loss"]
+        losses.append(task_loss)
+    assert losses[1] < losses[0] - 0.5
+
+
+def test_same_seed_same_features(animals, fitted):
+    again = model().fit(animals)
+    np.testing.assert_array_equal(again.transform(animals[0]), fitted.transform(animals[0]))
+    other = CrossAnimal(settings=FAST, random_state=4).fit(animals)
+    assert not np.array_equal(other.transform(animals[0]), fitted.transform(animals[0]))
+
+
+def test_order_of_animals_does_not_matter(animals, fitted):
+    again = model().fit(animals[::-1])
+    np.testing.assert_array_equal(again.transform(animals[0]), fitted.transform(animals[0]))
+
+
+def test_features_are_of_one_animal_alone(animals, fitted):
+    alone = fitted.transform(animals[1])
+    fitted.transform(animals[0])
+    np.testing.assert_array_equal(fitted.transform(animals[1]), alone)
+    stranger = Animal(animals[1].name, animals[1].neural, animals[1].times)  # no pose
+    np.testing.assert_array_equal(fitted.transform(stranger), alone)
+
+
+def test_order_of_neurons_does_not_matter_once_trained(animals, fitted):
+    order = np.random.default_rng(0).permutation(9)
+    net = fitted._net
+    i = net.shape.names.index(animals[0].name)
+    weight = net.members[0].neural.input.weight
+    kept = weight.detach().clone(), net.mean.clone(), net.scale.clone()
+    before = fitted.transform(animals[0])
+    with torch.no_grad():
+        weight[i], net.mean[i], net.scale[i] = (
+            kept[0][i, order], kept[1][i, order], kept[2][i, order],
+        )  # fmt: skip
+        shuffled = Animal(animals[0].name, animals[0].neural[:, order], animals[0].times)
+        found = fitted.transform(shuffled)
+        weight[:], net.mean[:], net.scale[:] = kept
+    np.testing.assert_allclose(found, before, atol=1e-5)
+
+
+def test_nothing_outside_the_training_frames_is_seen(animals):
+    cut = [a.between(0, 120) for a in animals]
+    clean = model().fit(cut).transform(cut[0])
+    poisoned = []
+    for a in animals:
+        neural, pose = a.neural.copy(), a.pose.copy()
+        neural[120:], pose[120:] = 1e6, -1e6
+        poisoned.append(Animal(a.name, neural, a.times, pose, a.times).between(0, 120))
+    np.testing.assert_array_equal(model().fit(poisoned).transform(cut[0]), clean)
+
+
+def test_features_near_a_border_do_not_look_across(animals, fitted):
+    segment = np.repeat([0, 1], 100)
+    one = Animal(animals[0].name, animals[0].neural, animals[0].times, segment=segment)
+    changed = animals[0].neural.copy()
+    changed[100:] += 50
+    two = Animal(animals[0].name, changed, animals[0].times, segment=segment)
+    np.testing.assert_array_equal(fitted.transform(one)[:100], fitted.transform(two)[:100])
+    unused = Animal(animals[0].name, changed, animals[0].times, segment=np.repeat([0, -1], 100))
+    values = fitted.transform(unused)
+    assert np.isnan(values[100:]).all()
+    np.testing.assert_array_equal(values[:100], fitted.transform(one)[:100])
+
+
+@pytest.mark.filterwarnings("ignore:The nearest pose")
+def test_missing_values_are_borne(animals):
+    rng = np.random.default_rng(0)
+    holed = []
+    for a in animals:
+        neural, pose = a.neural.copy(), a.pose.copy()
+        neural[rng.random(neural.shape) < 0.1] = np.nan
+        pose[rng.random(pose.shape) < 0.1] = np.nan
+        pose[20:30] = np.nan
+        holed.append(Animal(a.name, neural, a.times, pose, a.times))
+    for settings in ({}, {"whiten": 2}, {"swap": {"pose": 0.5}},
+                     {"network": {"pose": "attention"}}):  # fmt: skip
+        made = model(train={"steps": 4}, **settings).fit(holed)
+        assert np.isfinite(made.transform(holed[0])).all()
+    for objective in ("regression", "syllables"):
+        made = model(objective, train={"steps": 4}).fit(holed)
+        assert np.isfinite(made.transform(holed[0])).all()
+
+
+def test_adapting_changes_the_newcomer_alone(animals):
+    known, new = animals[:2], make_animals(3, neurons=14, seed=1)[0][2]
+    base = model().fit(known)
+    with pytest.raises(DataError, match="adapt"):
+        base.transform(new)
+    wider = base.adapt(new)
+    assert wider.animals_ == (*base.animals_, new.name)
+    assert base.animals_ == tuple(a.name for a in known)
+    np.testing.assert_allclose(wider.transform(known[0]), base.transform(known[0]), atol=1e-6)
+    assert np.isfinite(wider.transform(new)).all()
+    old, now = base._net.state_dict(), wider._net.state_dict()
+    for name, value in old.items():
+        if value.shape == now[name].shape:
+            assert torch.equal(value, now[name]), name
+    with pytest.raises(DataError, match="already"):
+        wider.adapt(new)
+
+
+def test_saved_and_loaded(animals, fitted, tmp_path):
+    path = fitted.save(tmp_path / "model")
+    again = CrossAnimal.load(path)
+    np.testing.assert_array_equal(again.transform(animals[2]), fitted.transform(animals[2]))
+    assert again.objective == "contrast"
+    with pytest.raises(OutputError):
+        fitted.save(path)
+    with pytest.raises(NotFittedError):
+        CrossAnimal().transform(animals[0])
+
+
+def test_run_folder_is_the_model(animals, fitted, tmp_path):
+    made = CrossAnimal(settings=FAST, random_state=3, out=tmp_path / "run").fit(animals)
+    np.testing.assert_array_equal(made.transform(animals[0]), fitted.transform(animals[0]))
+    again = CrossAnimal.load(tmp_path / "run")
+    np.testing.assert_array_equal(again.transform(animals[0]), fitted.transform(animals[0]))
+
+
+def test_recordings_go_in_and_series_come_out(animals):
+    recordings = [
+        Recording(a.name, {"neural": Series(a.times, a.neural), "pose": Series(a.times, a.pose)})
+        for a in animals
+    ]
+    made = model(train={"steps": 3}).fit(recordings)
+    found = made.transform(recordings[0])
+    assert isinstance(found, Series)
+    np.testing.assert_array_equal(found.times, animals[0].times)
+
+
+def test_animals_that_do_not_fit_are_refused(animals):
+    odd = Animal("odd", animals[0].neural, animals[0].times, np.zeros((200, 9)), animals[0].times)
+    with pytest.raises(DataError, match="columns"):
+        model().fit([*animals, odd])
+    with pytest.raises(DataError, match="one name"):
+        model().fit([animals[0], animals[0]])
+    mute = Animal("mute", animals[0].neural, animals[0].times, animals[0].pose,
+                  animals[0].times + 1e4)  # fmt: skip
+    with pytest.raises(DataError, match="one clock"):
+        model().fit([*animals, mute])
+    with pytest.raises(ConfigError, match="objective"):
+        CrossAnimal("contrast", settings={"objective": "simclr"}).fit(animals)
+
+
+def images(n=2, frames=40, size=16, folder=None):
+    made = []
+    for i in range(n):
+        rng = np.random.default_rng(i)
+        pose = np.cumsum(rng.standard_normal((frames, 3)), axis=0).astype(np.float32)
+        pixels = rng.standard_normal((frames, size, size)).astype(np.float32)
+        pixels += np.clip(pose[:, :1, None], -2, 2)
+        if folder is not None:
+            path = folder / f"{i}.dat"
+            pixels.tofile(path)
+            pixels = np.memmap(path, np.float32, "r", shape=pixels.shape)
+        made.append(
+            Animal(f"fly{i}", pixels, np.arange(frames) / 16, pose, np.arange(frames) / 16)
+        )
+    return made
+
+
+@pytest.mark.parametrize("objective", ["contrast", "simclr"])
+@pytest.mark.filterwarnings("ignore:The nearest pose")
+def test_images_need_no_layer_of_their_own(objective, tmp_path):
+    flies = images(3, folder=tmp_path)
+    how, train = {"shift": 1, "calcium": 0.3}, {"steps": 3, "batch_size": 12}
+    made = model(objective, train=train, augment=how, swap={"neural": 0.3}).fit(flies[:2])
+    assert np.isfinite(made.transform(flies[0])).all()
+    strict = made.transform(flies[2])
+    assert np.isfinite(strict).all()
+    np.testing.assert_allclose(made.adapt(flies[2]).transform(flies[2]), strict, atol=1e-5)
