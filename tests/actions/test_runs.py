@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +31,7 @@ from tinbergen.errors import (
     TinbergenError,
 )
 from tinbergen.recordings import (
+    ArrayVideo,
     Dataset,
     Intervals,
     Keypoints,
@@ -39,6 +41,7 @@ from tinbergen.recordings import (
     read_labels,
 )
 from tinbergen.recordings.splits import WHOLE
+from tinbergen.report import write_report
 from tinbergen.training import RunFolder
 
 CLASSES = ("rest", "run", "turn")
@@ -103,6 +106,28 @@ def test_the_test_part_is_scored_and_was_learned(finished):
     times = result.predictions[0].times
     found = np.array(bouts.classes)[bouts.codes(times)]
     assert_array_equal(found, np.array(CLASSES)[result.predictions[0].codes])
+
+
+def test_predicted_bouts_are_shown_where_there_is_a_video(finished):
+    folder, run = finished
+    with h5py.File(folder / "day4.h5", "w") as file:
+        file["video"] = np.full((800, 48, 64), 90, np.uint8)
+    video = ArrayVideo(folder / "day4.h5", fps=FPS)
+    filmed = recording("day4", 4)
+    filmed = Recording("day4", {**filmed.streams, "video": video})
+    unseen = Dataset([filmed, recording("day5", 5)])
+    out = folder / "filmed"
+    result = evaluate(run, unseen, part="all", out=out)
+    table = pd.read_csv(out / "diagnostics" / "movies.csv", dtype={"file": str})
+    predicted = result.predictions[0].bouts()["label"].value_counts()
+    assert dict(zip(table["label"], table["bouts"], strict=True)) == {
+        name: min(n, 9) for name, n in predicted.items()
+    }
+    page = write_report(out).read_text()
+    assert page.count('<video src="data:video/mp4;base64,') == len(table) > 0
+    evaluate(run, study(), out=out)  # without a video none is left over
+    assert not (out / "diagnostics" / "movies").exists()
+    assert "<video" not in write_report(out).read_text()
 
 
 def test_all_recordings_have_been_seen_and_other_parts_can_be_named(finished):
@@ -313,6 +338,7 @@ def test_going_on_with_other_labels_is_refused(tmp_path):
         ({"decoder": {"path": "sticky", "stay": 0.2}}, "stay: expected a probability from 1/3"),
         ({"decoder": {"gap": 3}}, "Name the background class"),
         ({"model": "trees", "labels": {"stream": "behaviour", "weak": "rules"}}, "does not learn"),
+        ({"model": "mstcn", "labels": {"stream": "behaviour", "weak": "rules"}}, "does not learn"),
         ({"labels": {"stream": "behaviour", "weak": "rules"}}, "no training recording .* 'rules'"),
     ],
 )

@@ -153,7 +153,7 @@ class FoldEnsemble(_Fitted):
                 f"and {self.folds}. Fit the segmenter itself, or cut the recording in two."
             )
         weak, folder, resume = self._given
-        if weak is not None and not segmenter_class(self.member).resumable:
+        if weak is not None and not segmenter_class(self.member).takes_weak:
             raise ConfigError(f"{self.member!r} does not learn from weak labels; a tcn does.")
         labelled = np.array([(each != UNLABELLED).any() for each in codes])
         n = min(self.folds, int(labelled.sum()))

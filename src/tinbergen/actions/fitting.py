@@ -218,7 +218,7 @@ def _check(
                 f"{', '.join(part.classes) or 'any class'}."
             )
     if training.weak is not None:
-        if not kind.resumable:
+        if not kind.takes_weak:
             raise ConfigError(f"labels.weak: {config.model!r} does not learn from weak labels.")
         if not any((codes >= 0).any() for codes in training.weak):
             raise ConfigError(

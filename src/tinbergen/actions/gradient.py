@@ -40,6 +40,7 @@ class _Fitted(Segmenter):
     best_epoch_: float | None
     score_: float | None
     resumable: ClassVar[bool] = True
+    takes_weak: ClassVar[bool] = True
     _parts: ClassVar[Mapping[str, type[Saved]]] = {"scaler_": Scaler}
 
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 
+from tinbergen.actions.model import Prediction
 from tinbergen.errors import DataError
-from tinbergen.recordings import FrameSource, Keypoints, Labels, nearest, write_video
+from tinbergen.recordings import (
+    FrameSource,
+    Keypoints,
+    Labels,
+    Recording,
+    nearest,
+    write_video,
+)
 
 _MOST_FPS = 30.0
 _BODY = 1.5  # side of a crop, in lengths of the animal with its tail
 _BORDER = 3  # px, white while the behaviour holds
+_REPORTED, _REPORTED_SIZE = 9, 120  # bouts and px of a movie that goes into a report
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,48 @@ def behaviour_movie(
 
     write_video(path, grid(), fps)
     return len(cells)
+
+
+def predicted_movies(
+    folder: Path, predictions: Sequence[Prediction], recordings: Mapping[str, Recording]
+) -> pd.DataFrame:
+    """Write a :func:`behaviour_movie` of predicted bouts for each class, small, for the report.
+
+    Parameters
+    ----------
+    folder
+        Of the files.
+    predictions
+        Of recordings.
+    recordings
+        Name -> recording; of each its first video is shown, around its animals where it has
+        keypoints in one stream.
+
+    Returns
+    -------
+    DataFrame
+        ``label, file, bouts`` (their number in it); no row of a class that is never predicted in
+        a recording with a video, none at all without videos.
+    """
+    own = {each.recording: recordings[each.recording] for each in predictions}
+    videos = {name: next(iter(r.videos.values())) for name, r in own.items() if r.videos}
+    labels = {each.recording: each.labels() for each in predictions if each.recording in videos}
+    found = {row.label for each in labels.values() for row in each.rows}
+    poses = {}
+    for name in videos:
+        seen = [each for each in own[name].streams.values() if isinstance(each, Keypoints)]
+        if len(seen) == 1:
+            (poses[name],) = seen
+    rows = []
+    for label in predictions[0].classes if labels else ():
+        if label not in found:
+            continue
+        file = f"{len(rows)}.mp4"
+        n = behaviour_movie(
+            folder / file, label, labels, videos, keypoints=poses, n=_REPORTED, size=_REPORTED_SIZE
+        )
+        rows.append((label, file, n))
+    return pd.DataFrame(rows, columns=["label", "file", "bouts"])
 
 
 def _cell(
