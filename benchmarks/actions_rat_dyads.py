@@ -34,7 +34,7 @@ TRAIN = (1, 5, 8, 12, 24, 25, 27, 35, 40, 42, 43)
 TEST = (46, 51, 53, 54, 58)
 FPS = 20.0  # 12,000 scored frames of a ten-minute session
 SETTINGS = {"features": {"front": "top", "middle": "body", "back": "tail"}}
-SEEDS = {"tcn": (0, 1, 2)}
+SEEDS = {"tcn": (0, 1, 2), "mixture": (0, 1, 2)}
 SCORES = ("macro_f1", "f1_10", "f1_25", "f1_50", "edit", "kappa", "calibration_error")
 PEERS = {
     "lightning-action TCN, 3 seeds": (0.687, 0.286, 0.242, 0.153, 0.215),
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--models", nargs="+", default=list(SEGMENTERS))
-    parser.add_argument("--seeds", nargs="+", type=int, help="default: 0 1 2 of the tcn, else 0")
+    parser.add_argument("--seeds", nargs="+", type=int, help="default: 0 1 2 of the tcn and the mixture, else 0")
     parser.add_argument("--out", type=Path, default=Path("actions_rat_dyads.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)

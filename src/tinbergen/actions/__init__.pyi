@@ -21,6 +21,7 @@ from .heuristics import Rule as Rule
 from .heuristics import label_by_rules as label_by_rules
 from .heuristics import normalise as normalise
 from .hmm import HMM as HMM
+from .mixture import Mixture as Mixture
 from .model import ActionModel as ActionModel
 from .model import Prediction as Prediction
 from .movies import behaviour_movie as behaviour_movie
