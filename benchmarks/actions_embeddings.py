@@ -2,8 +2,8 @@
 
 Six virtual animals filmed from above, and six pairs. BEAST learns from the videos of all of them,
 without labels; then TCNs learn the labels of four and name behaviours of the other two, three
-times, so that each is named once. Features are the true keypoints, the CLS token of a frame, or its
-patch tokens, pooled by attention. Of a pair, what is named is how many of the two walk.
+times, so that each is named once. Features are the true keypoints, the CLS token of a frame, or
+its patch tokens, pooled by attention. Of a pair, what is named is how many of the two walk.
 
     python benchmarks/actions_embeddings.py --out benchmarks/results/actions_embeddings.json
 """
@@ -109,7 +109,9 @@ def targets(data: Dataset, individuals: int) -> tuple[list[np.ndarray], list[str
         classes = list(streams[0][0].classes)
         return [labels.codes(times) for labels, times in streams], classes
     walk = [
-        sum(labels.intervals("walk", who).contains(times).astype(int) for who in labels.individuals)
+        sum(
+            labels.intervals("walk", who).contains(times).astype(int) for who in labels.individuals
+        )
         for labels, times in streams
     ]
     return walk, list(COUNTS)

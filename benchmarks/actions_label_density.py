@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from machine import describe_machine
 from tinbergen.actions import (
@@ -122,6 +123,56 @@ def main() -> None:
             done["rows"].append(row)
             write_json(arguments.out, done)
             print(json.dumps(row), flush=True)
+    scored = pd.DataFrame([row for row in done["rows"] if row["held"] == "test"])
+    if len(scored):
+        print(as_table(scored))
+        if arguments.figure is not None:
+            draw(scored, arguments.figure)
+
+
+def as_table(rows: pd.DataFrame) -> str:
+    """Return a Markdown table: mean macro F1 and its deviation over draws, decoded."""
+    rows = rows.assign(score=[each["macro_f1"] for each in rows["decoded"]])
+    found = rows.groupby(["features", "goal", "model"])["score"].agg(["mean", "std", "count"])
+    models = [name for name in MODELS if name in set(rows["model"])]
+    lines = [f"| features | frames a class | {' | '.join(models)} |"]
+    lines.append("|---" * (2 + len(models)) + "|")
+    for features in [name for name in FEATURES if name in set(rows["features"])]:
+        for goal in sorted(set(rows["goal"])):
+            keys = [(features, goal, model) for model in models]
+            cells = [
+                f"{found.loc[key, 'mean']:.3f} ({found.loc[key, 'std']:.3f}, "
+                f"{found.loc[key, 'count']:.0f})"
+                if key in found.index
+                else ""
+                for key in keys
+            ]
+            if any(cells):
+                lines.append(f"| {features} | {goal or 'all'} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(rows: pd.DataFrame, path: Path) -> None:
+    """Draw a panel for each kind of features: macro F1 against labelled frames a class."""
+    import matplotlib.pyplot as plt
+
+    rows = rows[rows["goal"] > 0]
+    rows = rows.assign(score=[each["macro_f1"] for each in rows["decoded"]])
+    panels = [name for name in FEATURES if name in set(rows["features"])]
+    size = (3.4 * len(panels), 3.0)
+    figure, axes = plt.subplots(1, len(panels), sharey=True, squeeze=False, figsize=size)
+    for axis, features in zip(axes[0], panels, strict=True):
+        for model in MODELS:
+            own = rows[(rows["features"] == features) & (rows["model"] == model)]
+            if own.empty:
+                continue
+            found = own.groupby("goal")["score"].agg(["mean", "std"])
+            axis.errorbar(found.index, found["mean"], found["std"], label=model, capsize=2)
+        axis.set(title=features, xscale="log", xlabel="labelled frames a class")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("macro F1, test recordings")
+    axes[0][0].legend(frameon=False)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
 def parse() -> argparse.Namespace:
@@ -132,6 +183,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--goals", nargs="+", type=int, default=GOALS, help="0 = all labels")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training frames")
+    parser.add_argument("--figure", type=Path, help="PNG of the curves")
     parser.add_argument("--held", choices=("test", "validation"), default="test")
     parser.add_argument("--draws", nargs="+", type=int, default=range(len(SEEDS)))
     return parser.parse_args()

@@ -408,7 +408,7 @@ def test_models_are_compared_in_one_table(tmp_path):
     assert set(table["left_out"]) == {0}
     assert pd.read_csv(tmp_path / "comparison.csv")["model"].tolist() == table["model"].tolist()
     with pytest.raises(ConfigError, match="settings are those of one model"):
-        compare(study(), tmp_path, ["logistic"], overrides={"settings": {"lags": 1}})
+        compare(study(), tmp_path, ["logistic", "trees"], overrides={"settings": {"lags": 1}})
 
 
 def test_shuffled_bouts_are_the_same_bouts():

@@ -30,7 +30,9 @@ def test_a_network_finds_the_token_that_says_it(tmp_path):
     for _ in range(4):
         codes = np.repeat(rng.integers(0, 2, 20), 20)
         tokens = rng.normal(0, 1, (400, 9, 3))
-        place = np.repeat(rng.integers(0, 9, 20), 20)  # marked by its first number, signed by class
+        place = np.repeat(
+            rng.integers(0, 9, 20), 20
+        )  # marked by its first number, signed by class
         tokens[np.arange(400), place] = np.stack([np.full(400, 6.0), 3.0 - 6.0 * codes, codes], 1)
         x.append(tokens.reshape(400, -1))
         y.append(codes)
