@@ -197,6 +197,15 @@ def test_labels_that_say_two_things_or_unknown_ones_are_refused(table, settings,
         labelled_sequences(Dataset([with_labels(table), recording("day1", 1)]), config)
 
 
+def test_frames_without_a_label_are_counted():
+    half = Dataset([with_labels([(0, 10, "rest")]), recording("day1", 1)])
+    found = labelled_sequences(half, ActionConfig())
+    assert found.notes == (
+        "600 of 1,600 frames have no label, or one that means unscored: neither learned nor "
+        "scored. The largest share is that of day0: 600 of 800.",
+    )
+
+
 def test_unscored_classes_and_background_become_codes():
     table = [(0, 5, "run"), (5, 8, "base"), (10, 12, "rest")]
     config = ActionConfig.model_validate({"labels": {"unscored": ["base"]}})

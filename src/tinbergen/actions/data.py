@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +125,7 @@ def labelled_sequences(
     if not found:
         raise DataError("No recording could be used:\n  " + "\n  ".join(lost))
     features, codes, weak = zip(*found.values(), strict=True)
+    notes += _unlabelled(dict(zip(found, codes, strict=True)))
     return Sequences(
         tuple(found),
         features,
@@ -134,6 +135,20 @@ def labelled_sequences(
         tuple(notes),
         tuple(lost),
     )
+
+
+def _unlabelled(codes: Mapping[str, np.ndarray]) -> list[str]:
+    """Say how many frames nobody labelled, and in which recording most."""
+    missing = {name: int((each == UNLABELLED).sum()) for name, each in codes.items()}
+    if not any(missing.values()):
+        return []
+    most = max(missing, key=lambda name: missing[name] / len(codes[name]))
+    total = sum(map(len, codes.values()))
+    return [
+        f"{sum(missing.values()):,} of {total:,} frames have no label, or one that means unscored: "
+        f"neither learned nor scored. The largest share is that of {most}: {missing[most]:,} of "
+        f"{len(codes[most]):,}."
+    ]
 
 
 def codes_of(
@@ -164,7 +179,10 @@ def codes_of(
     try:
         own = everything.codes(times, config.individual, background)
     except DataError as error:
-        raise DataError(f"Recording {recording!r}: {error}") from None
+        raise DataError(
+            f"Recording {recording!r}: {error} A frame has one behaviour here: correct the labels, "
+            "or choose whose they are with labels.individual."
+        ) from None
     place = {name: i for i, name in enumerate(classes)}
     codes = np.array([*(place.get(name, UNLABELLED) for name in everything.classes), UNLABELLED])
     return codes[own]
