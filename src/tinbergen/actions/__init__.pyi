@@ -31,6 +31,7 @@ from .recurrent import LSTM as LSTM
 from .recurrent import TemporalMLP as TemporalMLP
 from .registry import SEGMENTERS as SEGMENTERS
 from .registry import segmenter_class as segmenter_class
+from .rule_smoothing import smooth_codes as smooth_codes
 from .s3lds import S3LDS as S3LDS
 from .scaling import Scaler as Scaler
 from .segmenter import Segmenter as Segmenter
