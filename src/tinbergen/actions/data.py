@@ -145,9 +145,9 @@ def _unlabelled(codes: Mapping[str, np.ndarray]) -> list[str]:
     most = max(missing, key=lambda name: missing[name] / len(codes[name]))
     total = sum(map(len, codes.values()))
     return [
-        f"{sum(missing.values()):,} of {total:,} frames have no label, or one that means unscored: "
-        f"neither learned nor scored. The largest share is that of {most}: {missing[most]:,} of "
-        f"{len(codes[most]):,}."
+        f"{sum(missing.values()):,} of {total:,} frames have no label, or one that means "
+        f"unscored: neither learned nor scored. The largest share is that of {most}: "
+        f"{missing[most]:,} of {len(codes[most]):,}."
     ]
 
 
@@ -180,8 +180,8 @@ def codes_of(
         own = everything.codes(times, config.individual, background)
     except DataError as error:
         raise DataError(
-            f"Recording {recording!r}: {error} A frame has one behaviour here: correct the labels, "
-            "or choose whose they are with labels.individual."
+            f"Recording {recording!r}: {error} A frame has one behaviour here: correct the "
+            "labels, or choose whose they are with labels.individual."
         ) from None
     place = {name: i for i, name in enumerate(classes)}
     codes = np.array([*(place.get(name, UNLABELLED) for name in everything.classes), UNLABELLED])

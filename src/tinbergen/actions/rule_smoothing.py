@@ -54,7 +54,7 @@ def smooth_codes(
     """
     said = [np.asarray(each, dtype=np.int64) for each in codes]
     for i, each in enumerate(said):
-        if len(each) and not (-1 <= each.min() and each.max() < n_classes):
+        if len(each) and not (each.min() >= -1 and each.max() < n_classes):
             raise DataError(f"recording {i}: expected codes from -1 to {n_classes - 1}.")
     some = [np.where(each < 0, n_classes, each) for each in said if len(each)]
     if not some:
