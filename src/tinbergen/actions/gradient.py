@@ -247,6 +247,12 @@ class GradientSegmenter(_Fitted):
         return model
 
 
+def check_stride(stride: int) -> None:
+    """See that so many frames can be condensed to one."""
+    if stride < 1 or (stride > 1 and stride % 2):
+        raise ConfigError(f"stride: expected 1 or an even number, found {stride}.")
+
+
 class SegmentationTask(Task):
     """Train the network of a segmenter.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from tinbergen.actions.gradient import GradientSegmenter
+from tinbergen.actions.gradient import GradientSegmenter, check_stride
 from tinbergen.actions.networks import FrameNetwork, NextFrame, PooledTokens
 from tinbergen.actions.scaling import Scaling
 from tinbergen.actions.segmenter import check_least
@@ -69,8 +69,7 @@ class TCN(GradientSegmenter):
     def check_parameters(self) -> None:
         """See that the parameters are of use; see :class:`Segmenter`."""
         super().check_parameters()
-        if self.stride < 1 or (self.stride > 1 and self.stride % 2):
-            raise ConfigError(f"stride: expected 1 or an even number, found {self.stride}.")
+        check_stride(self.stride)
         check_least(self, tokens=1)
 
     def _network(self, *, weak: bool) -> nn.Module:
