@@ -73,7 +73,8 @@ def smooth_codes(
             np.add.at(counts, each, states)
         emission = _shares(counts.T + _SEEN * _mostly(_RIGHT, n))
         transitions = _shares(found.pairs + _SEEN * _mostly(_STAY, n))
-        initial = _shares(sum(states[0] for states in found.states) + _SEEN / n)
+        firsts = np.sum([states[0] for states in found.states], axis=0)
+        initial = _shares(firsts + _SEEN / n)
     paths = iter(viterbi([np.log(emission.T)[each] for each in some], initial, transitions)[0])
     smooth = [next(paths) if len(each) else each for each in said]
     return [np.where(each == n_classes, -1, each) for each in smooth]

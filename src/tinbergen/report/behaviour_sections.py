@@ -37,7 +37,7 @@ def ethograms(results: RunResults, payload: Payload) -> Section | None:
 
 def movies(results: RunResults, payload: Payload) -> Section | None:
     """Show bouts of each class side by side, all beginning at once."""
-    table = results.behaviour.movies
+    table: Any = results.behaviour.movies
     if table is None or table.empty:
         return None
     folder = results.path / "diagnostics" / "movies"
