@@ -26,6 +26,18 @@ def test_flicker_goes_and_bouts_stay(seed):
         assert len(bouts(f).codes) < 1.5 * len(bouts(t).codes)
 
 
+def test_a_state_never_comes_to_mean_another_class():
+    # Three kinds of behaviour, in all of which rules waver. Unless a rule has to be right in half
+    # of the frames of its state, that of class 0 comes to hold twice as many frames of class 1.
+    rng = np.random.default_rng(5)
+    kinds = np.repeat(rng.integers(0, 3, 60), rng.integers(10, 60, 60))
+    shares = np.array([[0.0, 0.1, 0.8, 0.1], [0.1, 0.55, 0.35, 0.0], [0.05, 0.3, 0.65, 0.0]])
+    said = np.array([rng.choice(4, p=shares[k]) - 1 for k in kinds])
+    (found,) = smooth_codes([said], 3)
+    for code in np.unique(found):
+        assert (said[found == code] == code).mean() > 0.4
+
+
 def test_recordings_are_apart_and_empty_ones_stay():
     _, said = noisy(0)
     both = smooth_codes([said, said[:0], said], 3)

@@ -11,6 +11,7 @@ from tinbergen.statespace.chains import forward_backward, viterbi
 
 _STAY, _RIGHT = 0.95, 0.8  # to begin with: chance to go on, and that a rule is right
 _SEEN = 1.0  # frames of each kind that are credited beforehand: nothing becomes impossible
+_LEAST = 0.5  # chance that a rule is right, at least: else a state could come to mean another one
 
 
 def smooth_codes(
@@ -19,8 +20,8 @@ def smooth_codes(
     """Return the most probable behaviours behind what rules said.
 
     A chain of states, one a class and one for frames in which no rule holds; rules name the wrong
-    one at times. How often, and how long states last, is learned from the codes themselves, by
-    expectation maximisation from rules that are mostly right.
+    one at times, but not in more than half of a state's frames. How often, and how long states
+    last, is learned from the codes themselves, by expectation maximisation.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def smooth_codes(
         counts = np.zeros((n, n))  # (symbol, state)
         for each, states in zip(some, found.states, strict=True):
             np.add.at(counts, each, states)
-        emission = _shares(counts.T + _SEEN * _mostly(_RIGHT, n))
+        emission = _mostly_right(_shares(counts.T + _SEEN * _mostly(_RIGHT, n)))
         transitions = _shares(found.pairs + _SEEN * _mostly(_STAY, n))
         firsts = np.sum([states[0] for states in found.states], axis=0)
         initial = _shares(firsts + _SEEN / n)
@@ -84,6 +85,14 @@ def _mostly(share: float, n: int) -> np.ndarray:
     """Return ``(n, n)`` with ``share`` on the diagonal, the rest spread evenly; rows sum to 1."""
     rest = (1 - share) / max(n - 1, 1)
     return np.full((n, n), rest) + np.eye(n) * (share - rest)
+
+
+def _mostly_right(emission: np.ndarray) -> np.ndarray:
+    """Return what is most likely of emissions whose diagonal is at least ``_LEAST``."""
+    right = np.maximum(np.diagonal(emission), _LEAST)
+    wrong = emission * (1 - np.eye(len(emission)))
+    wrong *= ((1 - right) / np.maximum(wrong.sum(axis=1), 1e-300))[:, None]
+    return wrong + np.diag(right)
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
