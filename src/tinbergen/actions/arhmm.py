@@ -117,8 +117,11 @@ class ARHMM(_Fitted):
             raise ConfigError(
                 f"covariance: expected 'full' or 'diagonal', found {self.covariance!r}."
             )
-        if self.freedom is not None and self.freedom <= 0:
-            raise ConfigError(f"freedom: expected above 0, found {self.freedom}.")
+        if self.freedom is not None and not 0 < self.freedom < float("inf"):
+            raise ConfigError(
+                f"freedom: expected a number above 0, or None for Gaussian noise, found "
+                f"{self.freedom}."
+            )
 
     def _densities(self, x: np.ndarray) -> np.ndarray:
         return log_densities(x, self.weights_, self.noise_, self.lags, self.freedom)
