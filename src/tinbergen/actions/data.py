@@ -161,13 +161,7 @@ def codes_of(
     DataError
         If labels name a class that is not asked for, or two classes hold at once.
     """
-    known = {*classes, *config.unscored}
-    if unknown := sorted(set(labels.table["label"]) - known):
-        raise DataError(
-            f"Recording {recording!r} has labels of {', '.join(map(repr, unknown))}, which are "
-            f"not among the classes {', '.join(classes)}. Name them in labels.classes, or in "
-            "labels.unscored."
-        )
+    known = _check_known(labels, classes, config, recording)
     background = config.background
     if background is not None and background not in classes:
         raise ConfigError(
@@ -186,6 +180,31 @@ def codes_of(
     place = {name: i for i, name in enumerate(classes)}
     codes = np.array([*(place.get(name, UNLABELLED) for name in everything.classes), UNLABELLED])
     return codes[own]
+
+
+def check_classes(dataset: Dataset, classes: Sequence[str], config: LabelConfig) -> None:
+    """See that the labels of recordings name no other classes; nothing else is read of them.
+
+    Raises
+    ------
+    DataError
+    """
+    for name, recording in dataset.items():
+        if _has_labels(recording, config):
+            _check_known(_stream(recording, config), classes, config, name)
+
+
+def _check_known(
+    labels: Labels, classes: Sequence[str], config: LabelConfig, recording: str
+) -> set[str]:
+    known = {*classes, *config.unscored}
+    if unknown := sorted(set(labels.table["label"]) - known):
+        raise DataError(
+            f"Recording {recording!r} has labels of {', '.join(map(repr, unknown))}, which are "
+            f"not among the classes {', '.join(classes)}. Name them in labels.classes, or in "
+            "labels.unscored."
+        )
+    return known
 
 
 def _has_labels(recording: Recording, config: LabelConfig) -> bool:

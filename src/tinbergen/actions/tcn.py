@@ -11,7 +11,7 @@ from tinbergen.actions.networks import FrameNetwork, NextFrame, PooledTokens
 from tinbergen.actions.scaling import Scaling
 from tinbergen.actions.segmenter import check_least
 from tinbergen.errors import ConfigError
-from tinbergen.nn.attention_pool import AttentionPool
+from tinbergen.nn.attention_pool import HEADS, AttentionPool
 from tinbergen.nn.temporal import CoarseConvolutions, TemporalConvolutions
 
 
@@ -71,6 +71,11 @@ class TCN(GradientSegmenter):
         super().check_parameters()
         check_stride(self.stride)
         check_least(self, tokens=1)
+        if self.tokens > 1 and self.width % HEADS:
+            raise ConfigError(
+                f"width: expected a multiple of {HEADS}, so many heads pool the tokens, found "
+                f"{self.width}."
+            )
 
     def _network(self, *, weak: bool) -> nn.Module:
         pooled = self.tokens > 1

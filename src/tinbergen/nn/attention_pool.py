@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+HEADS = 4
+"""Heads, if nothing else is said."""
+
 
 class AttentionPool(nn.Module):
     """Pool the tokens of each frame by attention with learned questions.
@@ -33,7 +36,7 @@ class AttentionPool(nn.Module):
     torch.Size([2, 4, 10])
     """
 
-    def __init__(self, tokens: int, inputs: int, width: int, heads: int = 4):
+    def __init__(self, tokens: int, inputs: int, width: int, heads: int = HEADS):
         super().__init__()
         self.tokens, self.heads = tokens, heads
         self.score = nn.Linear(inputs, heads)
