@@ -58,7 +58,8 @@ def choose_decoder(
         ``(time,)`` of each, -1 = not scored.
     training
         Codes of the training recordings, from which bout durations and order are learned;
-        default: those of the validation recordings, of all but the one that is decoded.
+        default: those of the validation recordings, of all but the one that is decoded (of a
+        single one its own).
     candidates
         Decoders to choose from; default: means of 1 to 61 frames, sticky and semi-Markov paths,
         at the temperature at which the labels are most likely.
