@@ -47,7 +47,7 @@ FEATURES: dict[str, dict[str, Any]] = {"keypoints": {}, "cls": {}, "patch": {"to
 
 def main() -> None:
     """Simulate, learn, score; print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--views", nargs="+", default=["single", "pair"])
@@ -92,7 +92,9 @@ def prepare(folder: Path, individuals: int):
     begin = time.process_time()
     found = tb.beast.embed(run, data, folder / "embeddings", tokens=("cls", "patch"))
     seconds["embedding"] = time.process_time() - begin
-    config = FeatureConfig(**BODY) if individuals == 1 else FeatureConfig(**BODY, sets=("social",))
+    config = FeatureConfig.model_validate(
+        BODY | ({"sets": ("social",)} if individuals > 1 else {})
+    )
     features = {
         "keypoints": [features_of(each, config).series.values for each in data.values()],
         "cls": [found[name].series("cls").values for name in data],
@@ -109,8 +111,8 @@ def targets(data: Dataset, individuals: int) -> tuple[list[np.ndarray], list[str
         classes = list(streams[0][0].classes)
         return [labels.codes(times) for labels, times in streams], classes
     walk = [
-        sum(
-            labels.intervals("walk", who).contains(times).astype(int) for who in labels.individuals
+        np.sum(
+            [labels.intervals("walk", who).contains(times) for who in labels.individuals], axis=0
         )
         for labels, times in streams
     ]

@@ -6,9 +6,9 @@ number of passes over the same frames, without a validation, and is decoded by a
 
     python benchmarks/actions_label_density.py shared/data/actions/rat-dyads --out density.json
 
-Rows that the file already holds are not computed again, so it can be stopped and grown. How many
-passes are enough was looked up with ``--held validation``, which scores three of the training
-recordings instead, left out of the training.
+Rows that the file already holds are not computed again, so it can be stopped and grown. With
+``--held validation`` three of the training recordings are scored instead, left out of the
+training: to look up how many passes are enough.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def main() -> None:
             fitted.fit(x, codes, classes=CLASSES)
             seconds = time.process_time() - begin
             found = fitted.predict_proba(held_x)
-            row = dict(zip(keys, (features, model, goal, draw, epochs, held), strict=True))
+            values = (features, model, goal, draw, epochs, held)
+            row: dict[str, Any] = dict(zip(keys, values, strict=True))
             row["labelled"] = [
                 int(sum((c == k).sum() for c in codes)) for k in range(len(CLASSES))
             ]
@@ -127,7 +128,7 @@ def main() -> None:
     if len(scored):
         print(as_table(scored))
         if arguments.figure is not None:
-            draw(scored, arguments.figure)
+            plot(scored, arguments.figure)
 
 
 def as_table(rows: pd.DataFrame) -> str:
@@ -152,11 +153,11 @@ def as_table(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def draw(rows: pd.DataFrame, path: Path) -> None:
+def plot(scored: pd.DataFrame, path: Path) -> None:
     """Draw a panel for each kind of features: macro F1 against labelled frames a class."""
     import matplotlib.pyplot as plt
 
-    rows = rows[rows["goal"] > 0]
+    rows: Any = scored[scored["goal"] > 0]
     rows = rows.assign(score=[each["macro_f1"] for each in rows["decoded"]])
     panels = [name for name in FEATURES if name in set(rows["features"])]
     size = (3.4 * len(panels), 3.0)
@@ -182,7 +183,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--features", nargs="+", choices=FEATURES, default=list(FEATURES)[:2])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--goals", nargs="+", type=int, default=GOALS, help="0 = all labels")
-    parser.add_argument("--epochs", type=int, default=4, help="passes over the training frames")
+    parser.add_argument("--epochs", type=int, default=12, help="passes over the training frames")
     parser.add_argument("--figure", type=Path, help="PNG of the curves")
     parser.add_argument("--held", choices=("test", "validation"), default="test")
     parser.add_argument("--draws", nargs="+", type=int, default=range(len(SEEDS)))
