@@ -66,7 +66,8 @@ def test_density_is_that_of_a_multivariate_t(lags):
     for t in range(lags, 6):
         r = lagged(x, lags)[t - lags]
         for k in range(2):
-            expected = multivariate_t(weights[k] @ r, scale[k], 3.5).logpdf(x[t])
+            t_noise = multivariate_t(weights[k] @ r, scale[k], 3.5)  # type: ignore[arg-type]
+            expected = t_noise.logpdf(x[t])
             np.testing.assert_allclose(found[t, k], expected, rtol=1e-10)
 
 
