@@ -6,7 +6,9 @@ number of passes over the same frames, without a validation, and is decoded by a
 
     python benchmarks/actions_label_density.py shared/data/actions/rat-dyads --out density.json
 
-Rows that the file already holds are not computed again, so it can be stopped and grown.
+Rows that the file already holds are not computed again, so it can be stopped and grown. With
+``--held validation`` three of the training recordings are scored instead, left out of the
+training: to look up how many passes are enough.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from machine import describe_machine
 from tinbergen.actions import (
@@ -44,6 +47,7 @@ from tinbergen.recordings.label_files import read_labels
 
 TRAIN = (1, 5, 8, 12, 24, 25, 27, 35, 40, 42, 43)
 TEST = (46, 51, 53, 54, 58)
+VALIDATION = (35, 42, 43)
 CLASSES = ("nonsocial", "social", "aggression")
 FPS = 20.0
 FEATURES = {
@@ -56,7 +60,6 @@ MODELS: dict[str, tuple[type[TCN], dict[str, Any]]] = {
     "tcn": (TCN, {}),
     "pseudo-labels": (TCN, {"pseudo": 0.9}),
     "s3lds": (S3LDS, {}),
-    "s3lds without bound": (S3LDS, {"generative": 0.0}),
 }
 
 
@@ -83,27 +86,32 @@ def main() -> None:
     done: dict[str, Any] = {"machine": describe_machine(), "rows": []}
     if arguments.out.exists():
         done = json.loads(arguments.out.read_text("utf-8"))
-    keys = ("features", "model", "goal", "draw")
+    keys = ("features", "model", "goal", "draw", "epochs", "held")
+    held, epochs = arguments.held, arguments.epochs
+    sessions = {"test": TEST, "validation": VALIDATION}[held]
+    training = [n for n in TRAIN if n not in sessions]
     have = {tuple(row[key] for key in keys) for row in done["rows"]}
     for features in arguments.features:
         wanted = [
             (goal, draw, model)
             for draw, goal, model in product(arguments.draws, arguments.goals, arguments.models)
-            if (features, model, goal, draw) not in have
+            if (features, model, goal, draw, epochs, held) not in have
         ]
         if not wanted:
             continue
-        x, y = load(arguments.data, TRAIN, FEATURES[features])
-        held_x, held_y = load(arguments.data, TEST, FEATURES[features])
+        x, y = load(arguments.data, training, FEATURES[features])
+        held_x, held_y = load(arguments.data, sessions, FEATURES[features])
         for goal, draw, model in wanted:
             thin = thin_labels(y, len(CLASSES), goal, seed=SEEDS[draw]) if goal else None
             codes = y if thin is None else thin.codes
             begin = time.process_time()
             kind, settings = MODELS[model]
-            fitted = kind(**settings, random_state=draw).fit(x, codes, classes=CLASSES)
+            fitted = kind(**settings, epochs=epochs, random_state=draw)
+            fitted.fit(x, codes, classes=CLASSES)
             seconds = time.process_time() - begin
             found = fitted.predict_proba(held_x)
-            row = {"features": features, "model": model, "goal": goal, "draw": draw}
+            values = (features, model, goal, draw, epochs, held)
+            row: dict[str, Any] = dict(zip(keys, values, strict=True))
             row["labelled"] = [
                 int(sum((c == k).sum() for c in codes)) for k in range(len(CLASSES))
             ]
@@ -116,6 +124,56 @@ def main() -> None:
             done["rows"].append(row)
             write_json(arguments.out, done)
             print(json.dumps(row), flush=True)
+    scored = pd.DataFrame([row for row in done["rows"] if row["held"] == "test"])
+    if len(scored):
+        print(as_table(scored))
+        if arguments.figure is not None:
+            plot(scored, arguments.figure)
+
+
+def as_table(rows: pd.DataFrame) -> str:
+    """Return a Markdown table: mean macro F1 and its deviation over draws, decoded."""
+    rows = rows.assign(score=[each["macro_f1"] for each in rows["decoded"]])
+    found = rows.groupby(["features", "goal", "model"])["score"].agg(["mean", "std", "count"])
+    models = [name for name in MODELS if name in set(rows["model"])]
+    lines = [f"| features | frames a class | {' | '.join(models)} |"]
+    lines.append("|---" * (2 + len(models)) + "|")
+    for features in [name for name in FEATURES if name in set(rows["features"])]:
+        for goal in sorted(set(rows["goal"])):
+            keys = [(features, goal, model) for model in models]
+            cells = [
+                f"{found.loc[key, 'mean']:.3f} ({found.loc[key, 'std']:.3f}, "
+                f"{found.loc[key, 'count']:.0f})"
+                if key in found.index
+                else ""
+                for key in keys
+            ]
+            if any(cells):
+                lines.append(f"| {features} | {goal or 'all'} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot(scored: pd.DataFrame, path: Path) -> None:
+    """Draw a panel for each kind of features: macro F1 against labelled frames a class."""
+    import matplotlib.pyplot as plt
+
+    rows: Any = scored[scored["goal"] > 0]
+    rows = rows.assign(score=[each["macro_f1"] for each in rows["decoded"]])
+    panels = [name for name in FEATURES if name in set(rows["features"])]
+    size = (3.4 * len(panels), 3.0)
+    figure, axes = plt.subplots(1, len(panels), sharey=True, squeeze=False, figsize=size)
+    for axis, features in zip(axes[0], panels, strict=True):
+        for model in MODELS:
+            own = rows[(rows["features"] == features) & (rows["model"] == model)]
+            if own.empty:
+                continue
+            found = own.groupby("goal")["score"].agg(["mean", "std"])
+            axis.errorbar(found.index, found["mean"], found["std"], label=model, capsize=2)
+        axis.set(title=features, xscale="log", xlabel="labelled frames a class")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("macro F1, test recordings")
+    axes[0][0].legend(frameon=False)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
 def parse() -> argparse.Namespace:
@@ -125,6 +183,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--features", nargs="+", choices=FEATURES, default=list(FEATURES)[:2])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--goals", nargs="+", type=int, default=GOALS, help="0 = all labels")
+    parser.add_argument("--epochs", type=int, default=12, help="passes over the training frames")
+    parser.add_argument("--figure", type=Path, help="PNG of the curves")
+    parser.add_argument("--held", choices=("test", "validation"), default="test")
     parser.add_argument("--draws", nargs="+", type=int, default=range(len(SEEDS)))
     return parser.parse_args()
 

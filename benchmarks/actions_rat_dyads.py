@@ -34,7 +34,10 @@ TRAIN = (1, 5, 8, 12, 24, 25, 27, 35, 40, 42, 43)
 TEST = (46, 51, 53, 54, 58)
 FPS = 20.0  # 12,000 scored frames of a ten-minute session
 SETTINGS = {"features": {"front": "top", "middle": "body", "back": "tail"}}
-SEEDS = {"tcn": (0, 1, 2)}
+SEEDS = {"tcn": (0, 1, 2), "mixture": (0, 1, 2)}
+_STATES = {"settings": {"n_components": 10, "max_iterations": 30}, "folds": 2}
+OWN = {"hmm": _STATES, "arhmm": _STATES, "slds": _STATES}
+"""What is not a default: models of states see ten principal components, in two folds."""
 SCORES = ("macro_f1", "f1_10", "f1_25", "f1_50", "edit", "kappa", "calibration_error")
 PEERS = {
     "lightning-action TCN, 3 seeds": (0.687, 0.286, 0.242, 0.153, 0.215),
@@ -52,7 +55,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--models", nargs="+", default=list(SEGMENTERS))
-    parser.add_argument("--seeds", nargs="+", type=int, help="default: 0 1 2 of the tcn, else 0")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, help="default: 0 1 2 of the tcn and the mixture, else 0"
+    )
     parser.add_argument("--out", type=Path, default=Path("actions_rat_dyads.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -65,9 +70,8 @@ def main() -> None:
             if key in result["rows"]:
                 continue
             with tempfile.TemporaryDirectory() as folder:
-                table = compare(
-                    dataset, folder, [model], split="dyads", overrides={**SETTINGS, "seed": seed}
-                )
+                overrides = {**SETTINGS, **OWN.get(model, {}), "seed": seed}
+                table = compare(dataset, folder, [model], split="dyads", overrides=overrides)
             row = table.iloc[0].drop("model").astype(float).round(4)
             result["rows"][key] = {k: None if np.isnan(v) else v for k, v in row.items()}
             write_json(options.out, result)

@@ -17,7 +17,7 @@ from tinbergen.actions.decoding import (
     without_short_bouts,
 )
 from tinbergen.errors import ConfigError, DataError
-from tinbergen.metrics import bouts
+from tinbergen.metrics import bouts, segment_scores
 from tinbergen.statespace.chains import viterbi
 
 CODES = st.lists(st.integers(-1, 2), min_size=1, max_size=25).map(np.array)
@@ -171,3 +171,20 @@ def test_the_decoder_is_chosen_by_its_scores_on_validation():
 def test_settings_that_mean_nothing_are_refused(settings, text):
     with pytest.raises(ConfigError, match=text):
         Decoder(**settings).fit([np.array([0, 1])], 2).decode([np.full((5, 2), 0.5)])
+
+
+def test_durations_are_never_those_of_the_recording_that_is_scored():
+    # One recording has bouts of 5 frames, the other of 50; each is decoded as if by the other's.
+    rng = np.random.default_rng(0)
+    codes = [np.tile(np.repeat([0, 1], length), 300 // length) for length in (5, 50)]
+    unsure = [np.where(each[:, None] == [0, 1], 0.7, 0.3) for each in codes]
+    unsure = [p + rng.normal(0, 0.05, (600, 1)) * [1, -1] for p in unsure]
+    candidate = Decoder("semi_markov", weight=0.3)
+    row = choose_decoder(unsure, codes, candidates=[candidate]).table.iloc[0]
+    crossed = [
+        Decoder("semi_markov", weight=0.3).fit([codes[1 - i]], 2).decode([unsure[i]])[0]
+        for i in (0, 1)
+    ]
+    assert row["edit"] == segment_scores(codes, crossed, 2).edit
+    own = Decoder("semi_markov", weight=0.3).fit(codes, 2).decode(unsure)
+    assert row["edit"] != segment_scores(codes, own, 2).edit

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinbergen.actions import FoldEnsemble, combined, entropy
+from tinbergen.actions import HMM, FoldEnsemble, LogisticFrames, Mixture, combined, entropy
 from tinbergen.errors import ConfigError, DataError
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -77,3 +77,32 @@ def test_what_cannot_be_an_ensemble_is_refused():
         FoldEnsemble(member="logistic").fit(x, y, weak=y)
     with pytest.raises(ConfigError, match="expected mean or entropy"):
         combined([np.ones((2, 1))], "median")  # type: ignore[arg-type]
+
+
+def test_a_mixture_is_the_mean_of_its_kinds_also_in_folds_and_after_saving(tmp_path):
+    x, y = animals()
+    settings = {"hmm": {"n_states": 3}}
+    model = Mixture(kinds=["logistic", "hmm"], settings=settings, random_state=4).fit(x, y)
+    alone = [LogisticFrames(random_state=4), HMM(3, random_state=4)]
+    each = [member.fit(x, y).predict_proba(x)[0] for member in alone]
+    assert_allclose(model.predict_proba(x)[0], np.mean(each, axis=0))
+    of_folds = {"kinds": ["logistic", "hmm"], "settings": settings}
+    folds = FoldEnsemble(member="mixture", settings=of_folds, folds=2).fit(x, y)
+    folds.save(tmp_path)
+    again = FoldEnsemble.load(tmp_path)
+    assert_array_equal(again.predict_proba(x)[0], folds.predict_proba(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"kinds": ["tcn", "mixture"]}, "none of them a mixture"),
+        ({"kinds": "tcn"}, "kinds"),
+        ({"kinds": ["tcn", "fly"]}, "no segmenter 'fly'"),
+        ({"settings": {"trees": {}}}, "'trees' is none of the kinds"),
+        ({"settings": {"mlp": {"taps": 4}}}, "taps: expected an odd number"),
+    ],
+)
+def test_a_mixture_of_what_cannot_be_mixed_is_refused(parameters, text):
+    with pytest.raises(ConfigError, match=text):
+        Mixture(**parameters).check_parameters()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, multivariate_t
 
 from tinbergen.actions.arhmm import ARHMM
 from tinbergen.actions.hmm import HMM
@@ -56,6 +56,37 @@ def test_density_is_that_of_a_multivariate_normal(lags):
             np.testing.assert_allclose(found[t, k], expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("lags", [0, 1])
+def test_density_is_that_of_a_multivariate_t(lags):
+    rng = np.random.default_rng(lags)
+    x, weights = rng.normal(size=(6, 3)), rng.normal(size=(2, 3, 3 * lags + 1))
+    root = rng.normal(size=(2, 3, 3))
+    scale = root @ root.swapaxes(1, 2) + np.eye(3)
+    found = log_densities(x, weights, scale, lags, 3.5)
+    for t in range(lags, 6):
+        r = lagged(x, lags)[t - lags]
+        for k in range(2):
+            t_noise = multivariate_t(weights[k] @ r, scale[k], 3.5)  # type: ignore[arg-type]
+            expected = t_noise.logpdf(x[t])
+            np.testing.assert_allclose(found[t, k], expected, rtol=1e-10)
+
+
+def test_with_t_noise_jumps_count_little():
+    x, _ = simulated(0)
+    jumpy = x.copy()
+    jumpy[::25] += np.random.default_rng(1).normal(0, 30, jumpy[::25].shape)
+    plain = HMM(1, covariance="full").fit([x], [np.full(len(x), -1)])
+    away = {}
+    for freedom in (None, 2.0):
+        model = HMM(1, covariance="full", freedom=freedom)
+        model.fit([jumpy], [np.full(len(x), -1)])
+        scale = model.noise_[0] * np.outer(model.scaler_.deviation_, model.scaler_.deviation_)
+        true = plain.noise_[0] * np.outer(plain.scaler_.deviation_, plain.scaler_.deviation_)
+        away[freedom] = np.trace(scale) / np.trace(true)
+    assert away[None] > 4
+    assert 0.3 < away[2.0] < 1
+
+
 def simulated(seed: int, frames: int = 300, channels: int = 2):
     """Return a sequence of two autoregressive states, and the states."""
     rng = np.random.default_rng(seed)
@@ -73,13 +104,14 @@ def simulated(seed: int, frames: int = 300, channels: int = 2):
     st.sampled_from(["full", "diagonal"]),
     st.sampled_from([0.0, 0.1, 1.0]),
     st.sampled_from([0.0, 20.0]),
+    st.sampled_from([None, 1.0, 5.0]),
 )
-def test_objective_never_falls(seed, lags, covariance, labelled, stickiness):
+def test_objective_never_falls(seed, lags, covariance, labelled, stickiness, freedom):
     rng = np.random.default_rng(seed)
     some = [simulated(seed + i, frames) for i, frames in enumerate((80, 3, 50))]
     codes = [np.where(rng.random(len(y)) < labelled, y, -1) for _, y in some]
     model = ARHMM(
-        4, lags, covariance, stickiness=stickiness, max_iterations=15, tolerance=0.0
+        4, lags, covariance, freedom, stickiness=stickiness, max_iterations=15, tolerance=0.0
     ).fit([x for x, _ in some], codes)
     assert len(model.objectives_) > 1
     assert np.diff(model.objectives_).min() > -1e-7 * abs(model.objectives_[0])

@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,15 +31,18 @@ from tinbergen.errors import (
     TinbergenError,
 )
 from tinbergen.recordings import (
+    ArrayVideo,
     Dataset,
     Intervals,
     Keypoints,
     Labels,
     Recording,
+    Series,
     Split,
     read_labels,
 )
 from tinbergen.recordings.splits import WHOLE
+from tinbergen.report import write_report
 from tinbergen.training import RunFolder
 
 CLASSES = ("rest", "run", "turn")
@@ -103,6 +107,30 @@ def test_the_test_part_is_scored_and_was_learned(finished):
     times = result.predictions[0].times
     found = np.array(bouts.classes)[bouts.codes(times)]
     assert_array_equal(found, np.array(CLASSES)[result.predictions[0].codes])
+
+
+def test_predicted_bouts_are_shown_where_there_is_a_video(finished, capsys):
+    folder, run = finished
+    with h5py.File(folder / "day4.h5", "w") as file:
+        file["video"] = np.full((800, 48, 64), 90, np.uint8)
+    video = ArrayVideo(folder / "day4.h5", fps=FPS)
+    filmed = recording("day4", 4)
+    filmed = Recording("day4", {**filmed.streams, "video": video})
+    unseen = Dataset([filmed, recording("day5", 5)])
+    out = folder / "filmed"
+    result = evaluate(run, unseen, part="all", out=out)
+    table = pd.read_csv(out / "diagnostics" / "movies.csv", dtype={"file": str})
+    predicted = result.predictions[0].bouts()["label"].value_counts()
+    assert dict(zip(table["label"], table["bouts"], strict=True)) == {
+        name: min(n, 9) for name, n in predicted.items()
+    }
+    page = write_report(out).read_text()
+    assert page.count('<video src="data:video/mp4;base64,') == len(table) > 0
+    (folder / "day4.h5").unlink()  # then none is left over, and nothing else is lost
+    evaluate(run, unseen, part="all", out=out)
+    assert "no movies of recording 'day4': " in capsys.readouterr().err
+    assert not (out / "diagnostics" / "movies").exists()
+    assert "<video" not in write_report(out).read_text()
 
 
 def test_all_recordings_have_been_seen_and_other_parts_can_be_named(finished):
@@ -170,6 +198,15 @@ def test_labels_that_say_two_things_or_unknown_ones_are_refused(table, settings,
     config = ActionConfig.model_validate({"labels": settings})
     with pytest.raises(TinbergenError, match=text):
         labelled_sequences(Dataset([with_labels(table), recording("day1", 1)]), config)
+
+
+def test_frames_without_a_label_are_counted():
+    half = Dataset([with_labels([(0, 10, "rest")]), recording("day1", 1)])
+    found = labelled_sequences(half, ActionConfig())
+    assert found.notes == (
+        "600 of 1,600 frames have no label, or one that means unscored: neither learned nor "
+        "scored. The largest share is that of day0: 600 of 800.",
+    )
 
 
 def test_unscored_classes_and_background_become_codes():
@@ -313,7 +350,10 @@ def test_going_on_with_other_labels_is_refused(tmp_path):
         ({"decoder": {"path": "sticky", "stay": 0.2}}, "stay: expected a probability from 1/3"),
         ({"decoder": {"gap": 3}}, "Name the background class"),
         ({"model": "trees", "labels": {"stream": "behaviour", "weak": "rules"}}, "does not learn"),
+        ({"model": "mstcn", "labels": {"stream": "behaviour", "weak": "rules"}}, "does not learn"),
         ({"labels": {"stream": "behaviour", "weak": "rules"}}, "no training recording .* 'rules'"),
+        ({"settings": {"tokens": 2}}, "all features have to be tokens, and 'ego head x'"),
+        ({"settings": {"tokens": 2, "width": 30}}, "width: expected a multiple of 4"),
     ],
 )
 def test_settings_of_no_use_are_refused_before_anything_is_written(settings, text, tmp_path):
@@ -321,6 +361,41 @@ def test_settings_of_no_use_are_refused_before_anything_is_written(settings, tex
     with pytest.raises(ConfigError, match=text):
         train(data, tmp_path / "run", overrides=settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_class_that_only_the_test_part_has_is_refused_before_training(tmp_path):
+    parts = {"train": {"day1": WHOLE, "day2": WHOLE}, "test": {"day0": WHOLE}}
+    seen = [recording("day1", 1), recording("day2", 2)]
+    data = Dataset([with_labels([(0, 5, "jump")]), *seen], {"days": Split(parts)})
+    with pytest.raises(DataError, match="'day0' has labels of 'jump', .* labels.classes"):
+        train(data, tmp_path / "run", split="days", overrides=QUICK)
+    assert not (tmp_path / "run").exists()
+    train(data, tmp_path / "run", split="days", overrides=QUICK, skip_bad=True)
+
+
+def tokens(name, seed, n=3):
+    """A recording with ``n`` tokens of two numbers a frame beside its keypoints."""
+    made = recording(name, seed)
+    pose = made["pose"]
+    values = np.tile(pose.positions[:, 0, 0], n)
+    series = Series(pose.times, values, tuple(f"{i}" for i in range(values.shape[1])))
+    return Recording(name, {**made.streams, "patch": series})
+
+
+def test_patch_tokens_are_the_only_features_if_there_are_to_be_any(tmp_path):
+    data = Dataset([tokens(f"day{i}", i) for i in range(2)])
+    features = {"series": ["patch"], "sets": [], "velocity": False}
+    settings = {"model": "tcn", "settings": {"tokens": 4, "epochs": 1, "blocks": 1}, "folds": 0}
+    with pytest.raises(ConfigError, match="6 features are not 4 tokens"):
+        train(data, tmp_path / "run", overrides={**settings, "features": features})
+    changes = {**features, "velocity": True}
+    with pytest.raises(ConfigError, match="'change of patch:0' is none"):
+        train(data, tmp_path / "run", overrides={**settings, "features": changes})
+    settings["settings"]["tokens"] = 3
+    run = train(data, tmp_path / "run", overrides={**settings, "features": features})
+    assert len(evaluate(run, data, part="all", out=False).predictions) == 2
+    with pytest.raises(DataError, match="there are no features"):
+        train(data, tmp_path / "none", overrides={"features": {"sets": []}})
 
 
 def test_recordings_without_a_labelled_frame_teach_nothing(tmp_path):
@@ -382,7 +457,7 @@ def test_models_are_compared_in_one_table(tmp_path):
     assert set(table["left_out"]) == {0}
     assert pd.read_csv(tmp_path / "comparison.csv")["model"].tolist() == table["model"].tolist()
     with pytest.raises(ConfigError, match="settings are those of one model"):
-        compare(study(), tmp_path, ["logistic"], overrides={"settings": {"lags": 1}})
+        compare(study(), tmp_path, ["logistic", "trees"], overrides={"settings": {"lags": 1}})
 
 
 def test_shuffled_bouts_are_the_same_bouts():

@@ -155,3 +155,31 @@ def test_more_latents_than_features_are_refused():
     x, y, _ = turning(0)
     with pytest.raises(ConfigError, match="n_latents: expected 1 to 6, found 7"):
         SLDS(2, 7).fit([x], [y])
+
+
+def race(frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return ten channels of two latents on a track of two bends and two straights, and where.
+
+    After Linderman et al. 2017, "Bayesian learning and inference in recurrent switching linear
+    dynamical systems", section 6.1 ("NASCAR").
+    """
+    rng = np.random.default_rng(seed)
+    turn, centre = 2 * np.pi / 48, np.array([2.0, 0.0])
+    bend = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    dynamics = [bend, bend, np.eye(2), np.eye(2)]
+    offsets = [centre - bend @ centre, bend @ centre - centre, [-0.12, 0], [0.12, 0]]
+    z, y = np.zeros((frames, 2)), np.full(frames, 3)
+    z[0] = 0, -1
+    for t in range(1, frames):
+        along, side = z[t - 1]
+        y[t] = 0 if along > 2 else 1 if along < -2 else 2 if side > 0 else 3
+        z[t] = dynamics[y[t]] @ z[t - 1] + offsets[y[t]] + rng.normal(0, 0.01, 2)
+    loading = np.random.default_rng(0).normal(size=(10, 2))
+    return z @ loading.T + rng.normal(0, 0.05, (frames, 10)), y
+
+
+def test_bends_and_straights_of_a_race_are_told_apart_without_labels():
+    x, y = zip(*(race(1500, seed) for seed in range(3)), strict=True)
+    model = SLDS(4, n_latents=2, stickiness=50, labels="one to one", n_init=2)
+    model.fit(x[:2], y[:2])  # labels only say afterwards which state is which
+    assert model.score(x[2:], y[2:]) > 0.95

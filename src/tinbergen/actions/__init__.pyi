@@ -21,6 +21,7 @@ from .heuristics import Rule as Rule
 from .heuristics import label_by_rules as label_by_rules
 from .heuristics import normalise as normalise
 from .hmm import HMM as HMM
+from .mixture import Mixture as Mixture
 from .model import ActionModel as ActionModel
 from .model import Prediction as Prediction
 from .movies import behaviour_movie as behaviour_movie
@@ -30,6 +31,7 @@ from .recurrent import LSTM as LSTM
 from .recurrent import TemporalMLP as TemporalMLP
 from .registry import SEGMENTERS as SEGMENTERS
 from .registry import segmenter_class as segmenter_class
+from .rule_smoothing import smooth_codes as smooth_codes
 from .s3lds import S3LDS as S3LDS
 from .scaling import Scaler as Scaler
 from .segmenter import Segmenter as Segmenter

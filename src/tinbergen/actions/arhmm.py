@@ -12,6 +12,7 @@ from tinbergen.actions.regression import (
     Moments,
     Prior,
     default_prior,
+    emphasis,
     log_densities,
     log_prior,
     moments,
@@ -52,6 +53,9 @@ class ARHMM(_Fitted):
         Frames that a frame depends on; the first ``lags`` of a sequence say nothing of states.
     covariance
         Of the noise: ``"full"``, or ``"diagonal"``.
+    freedom
+        Degrees of freedom of the noise, Student's t: the fewer, the less a jump of the tracker
+        counts; None = Gaussian.
     labels
         ``"clamp"``: a labelled frame can only be in a state of its class, the others are free
         (semi-supervised); ``"one to one"``: states are found without labels and then stand for one
@@ -73,11 +77,12 @@ class ARHMM(_Fitted):
     weights_
         ``(state, channel, lags * channel + 1)``: dynamics, nearest frame first, and the offset.
     noise_
-        ``(state, channel, channel)`` covariance.
+        ``(state, channel, channel)`` covariance (with ``freedom`` the scale of the t).
 
     References
     ----------
-    Wiltschko et al., "Mapping sub-second structure in mouse behavior", Neuron 88, 2015.
+    Wiltschko et al., "Mapping sub-second structure in mouse behavior", Neuron 88, 2015. EM of t:
+    Liu & Rubin, "ML estimation of the t distribution using EM", Statistica Sinica 5, 1995.
 
     Examples
     --------
@@ -93,6 +98,7 @@ class ARHMM(_Fitted):
 
     lags: int = 1
     covariance: Covariance = "full"
+    freedom: float | None = None
 
     def most_probable_states(self, features: Sequence[Any]) -> list[np.ndarray]:
         """Return the most probable path of states (Viterbi), ``(time,)`` int of each sequence."""
@@ -111,9 +117,14 @@ class ARHMM(_Fitted):
             raise ConfigError(
                 f"covariance: expected 'full' or 'diagonal', found {self.covariance!r}."
             )
+        if self.freedom is not None and not 0 < self.freedom < float("inf"):
+            raise ConfigError(
+                f"freedom: expected a number above 0, or None for Gaussian noise, found "
+                f"{self.freedom}."
+            )
 
     def _densities(self, x: np.ndarray) -> np.ndarray:
-        return log_densities(x, self.weights_, self.noise_, self.lags)
+        return log_densities(x, self.weights_, self.noise_, self.lags, self.freedom)
 
     def _start(
         self, x: list[np.ndarray], states: list[np.ndarray], allowed: list[np.ndarray]
@@ -121,7 +132,7 @@ class ARHMM(_Fitted):
         pooled = moments(x, [np.ones((len(each), 1)) for each in x], self.lags)
         prior = default_prior(pooled, self.prior_frames, self.lags)
         self.prior_mean_, self.prior_scatter_ = prior.mean, prior.scatter
-        self._maximise(x, Expected(states, np.empty(0), 0.0))
+        self._regress(moments(x, states, self.lags))
 
     @property
     def _prior(self) -> Prior:
@@ -135,7 +146,13 @@ class ARHMM(_Fitted):
         return Expected(found.states, found.pairs, float(found.log_likelihoods.sum()))
 
     def _maximise(self, x: list[np.ndarray], found: Expected) -> None:
-        sums: Moments = moments(x, found.states, self.lags)
+        counts = None
+        if self.freedom is not None:
+            fit = (self.weights_, self.noise_, self.lags, self.freedom)
+            counts = [emphasis(each, *fit) for each in x]
+        self._regress(moments(x, found.states, self.lags, counts))
+
+    def _regress(self, sums: Moments) -> None:
         diagonal = self.covariance == "diagonal"
         self.weights_, self.noise_ = most_likely(sums, self._prior, diagonal)
 

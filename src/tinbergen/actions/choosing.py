@@ -58,7 +58,8 @@ def choose_decoder(
         ``(time,)`` of each, -1 = not scored.
     training
         Codes of the training recordings, from which bout durations and order are learned;
-        default: those of the validation recordings.
+        default: those of the validation recordings, of all but the one that is decoded (of a
+        single one its own).
     candidates
         Decoders to choose from; default: means of 1 to 61 frames, sticky and semi-Markov paths,
         at the temperature at which the labels are most likely.
@@ -76,8 +77,10 @@ def choose_decoder(
     scored = [i for i, each in enumerate(codes) if (np.asarray(each) >= 0).any()]
     rows, fitted, each_recording = [], [], []
     for candidate in candidates:
-        decoder = type(candidate)(**candidate.parameters).fit(training or codes, classes)
+        decoder = _fitted(candidate, training or codes, classes)
         found = decoder.decode(probabilities)
+        if training is None and candidate.path == "semi_markov" and len(scored) > 1:
+            found = _decoded_by_others(candidate, probabilities, codes, classes)
         scores = decoding_scores(codes, found, classes)
         of_bouts = bout_statistics(found, classes, [np.asarray(each) >= 0 for each in codes])
         row = {**candidate.parameters, **scores, "score": np.mean(list(scores.values()))}
@@ -96,6 +99,24 @@ def choose_decoder(
     best = int(table["bouts"].where(as_good, -1).argmax())
     table["chosen"] = np.arange(len(table)) == best
     return Choice(fitted[best], table)
+
+
+def _fitted(candidate: Decoder, codes: Sequence[np.ndarray], classes: int) -> Decoder:
+    return type(candidate)(**candidate.parameters).fit(codes, classes)
+
+
+def _decoded_by_others(
+    candidate: Decoder,
+    probabilities: Sequence[np.ndarray],
+    codes: Sequence[np.ndarray],
+    classes: int,
+) -> list[np.ndarray]:
+    """Decode each recording with what the labels of the others say, never its own."""
+    found = []
+    for i, each in enumerate(probabilities):
+        others = [own for j, own in enumerate(codes) if j != i]
+        found += _fitted(candidate, others, classes).decode([each])
+    return found
 
 
 def decoding_scores(

@@ -44,7 +44,7 @@ def compare(
     Parameters
     ----------
     data, split, overrides, resume, skip_bad
-        As :func:`~tinbergen.actions.train` takes them; ``settings`` cannot be meant for all.
+        As :func:`~tinbergen.actions.train` takes them; ``settings`` cannot be meant for several.
     out
         Folder: a run a model, and ``comparison.csv``.
     models
@@ -61,11 +61,11 @@ def compare(
     Raises
     ------
     ConfigError
-        If a model is not known, ``settings`` are given, or nothing is left to score on.
+        If a model is not known, ``settings`` are given for several, or nothing is left to score.
     """
     for name in models:
         segmenter_class(name)
-    if (overrides or {}).get("settings"):
+    if len(models) > 1 and (overrides or {}).get("settings"):
         raise ConfigError("settings are those of one model; compare several without them.")
     dataset = Dataset.open(data)
     parts = dataset.split(split) if split is not None else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +125,7 @@ def labelled_sequences(
     if not found:
         raise DataError("No recording could be used:\n  " + "\n  ".join(lost))
     features, codes, weak = zip(*found.values(), strict=True)
+    notes += _unlabelled(dict(zip(found, codes, strict=True)))
     return Sequences(
         tuple(found),
         features,
@@ -134,6 +135,20 @@ def labelled_sequences(
         tuple(notes),
         tuple(lost),
     )
+
+
+def _unlabelled(codes: Mapping[str, np.ndarray]) -> list[str]:
+    """Say how many frames nobody labelled, and in which recording most."""
+    missing = {name: int((each == UNLABELLED).sum()) for name, each in codes.items()}
+    if not any(missing.values()):
+        return []
+    most = max(missing, key=lambda name: missing[name] / len(codes[name]))
+    total = sum(map(len, codes.values()))
+    return [
+        f"{sum(missing.values()):,} of {total:,} frames have no label, or one that means "
+        f"unscored: neither learned nor scored. The largest share is that of {most}: "
+        f"{missing[most]:,} of {len(codes[most]):,}."
+    ]
 
 
 def codes_of(
@@ -146,13 +161,7 @@ def codes_of(
     DataError
         If labels name a class that is not asked for, or two classes hold at once.
     """
-    known = {*classes, *config.unscored}
-    if unknown := sorted(set(labels.table["label"]) - known):
-        raise DataError(
-            f"Recording {recording!r} has labels of {', '.join(map(repr, unknown))}, which are "
-            f"not among the classes {', '.join(classes)}. Name them in labels.classes, or in "
-            "labels.unscored."
-        )
+    known = _check_known(labels, classes, config, recording)
     background = config.background
     if background is not None and background not in classes:
         raise ConfigError(
@@ -164,10 +173,38 @@ def codes_of(
     try:
         own = everything.codes(times, config.individual, background)
     except DataError as error:
-        raise DataError(f"Recording {recording!r}: {error}") from None
+        raise DataError(
+            f"Recording {recording!r}: {error} A frame has one behaviour here: correct the "
+            "labels, or choose whose they are with labels.individual."
+        ) from None
     place = {name: i for i, name in enumerate(classes)}
     codes = np.array([*(place.get(name, UNLABELLED) for name in everything.classes), UNLABELLED])
     return codes[own]
+
+
+def check_classes(dataset: Dataset, classes: Sequence[str], config: LabelConfig) -> None:
+    """See that the labels of recordings name no other classes; nothing else is read of them.
+
+    Raises
+    ------
+    DataError
+    """
+    for name, recording in dataset.items():
+        if _has_labels(recording, config):
+            _check_known(_stream(recording, config), classes, config, name)
+
+
+def _check_known(
+    labels: Labels, classes: Sequence[str], config: LabelConfig, recording: str
+) -> set[str]:
+    known = {*classes, *config.unscored}
+    if unknown := sorted(set(labels.table["label"]) - known):
+        raise DataError(
+            f"Recording {recording!r} has labels of {', '.join(map(repr, unknown))}, which are "
+            f"not among the classes {', '.join(classes)}. Name them in labels.classes, or in "
+            "labels.unscored."
+        )
+    return known
 
 
 def _has_labels(recording: Recording, config: LabelConfig) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,10 +69,49 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     return -(safe * np.log(safe)).sum(axis=-1)
 
 
-class _Fitted(Segmenter):
-    """Fitted attributes, which are no parameters."""
+class Members(Segmenter):
+    """A segmenter made of others, which are saved with it; a subclass says of which kinds."""
 
     members_: list[Segmenter]
+
+    @classmethod
+    @abstractmethod
+    def _kinds(cls, parameters: Mapping[str, Any], n: int) -> list[str]:
+        """Return the name of each of the ``n`` members' kinds, by the parameters."""
+
+    def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        arrays: dict[str, np.ndarray] = {}
+        fitted: dict[str, Any] = {
+            name: getattr(self, name) for name in ("classes_", "absent_", "n_features_")
+        }
+        fitted["members_"] = []
+        for i, member in enumerate(self.members_):
+            own, rest = member._state()
+            arrays |= {f"members_.{i}.{name}": value for name, value in own.items()}
+            fitted["members_"].append({"parameters": member.parameters, "fitted": rest})
+        return arrays, fitted
+
+    @classmethod
+    def _restored(
+        cls, parameters: Mapping[str, Any], arrays: Mapping[str, Any], fitted: Mapping[str, Any]
+    ) -> Self:
+        rest = dict(fitted)
+        states = rest.pop("members_")
+        model = super()._restored(parameters, arrays, rest)
+        model.members_ = []
+        for i, (kind, state) in enumerate(
+            zip(cls._kinds(parameters, len(states)), states, strict=True)
+        ):
+            prefix = f"members_.{i}."
+            own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+            member = segmenter_class(kind)._restored(state["parameters"], own, state["fitted"])
+            model.members_.append(member)
+        return model
+
+
+class _Fitted(Members):
+    """Fitted attributes, which are no parameters."""
+
     folds_: np.ndarray
 
 
@@ -153,7 +193,7 @@ class FoldEnsemble(_Fitted):
                 f"and {self.folds}. Fit the segmenter itself, or cut the recording in two."
             )
         weak, folder, resume = self._given
-        if weak is not None and not segmenter_class(self.member).resumable:
+        if weak is not None and not segmenter_class(self.member).takes_weak:
             raise ConfigError(f"{self.member!r} does not learn from weak labels; a tcn does.")
         labelled = np.array([(each != UNLABELLED).any() for each in codes])
         n = min(self.folds, int(labelled.sum()))
@@ -209,32 +249,12 @@ class FoldEnsemble(_Fitted):
         return [found.probabilities for found in self.agreement(features)]
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        members = self.members_
-        arrays: dict[str, np.ndarray] = {"folds_": self.folds_}
-        fitted: dict[str, Any] = {
-            name: getattr(self, name) for name in ("classes_", "absent_", "n_features_")
-        }
-        fitted["members_"] = []
-        for i, member in enumerate(members):
-            own, rest = member._state()
-            arrays |= {f"members_.{i}.{name}": value for name, value in own.items()}
-            fitted["members_"].append({"parameters": member.parameters, "fitted": rest})
-        return arrays, fitted
+        arrays, fitted = super()._state()
+        return {**arrays, "folds_": self.folds_}, fitted
 
     @classmethod
-    def _restored(
-        cls, parameters: Mapping[str, Any], arrays: Mapping[str, Any], fitted: Mapping[str, Any]
-    ) -> Self:
-        rest = dict(fitted)
-        states = rest.pop("members_")
-        model = super()._restored(parameters, arrays, rest)
-        kind = segmenter_class(parameters["member"])
-        model.members_ = []
-        for i, state in enumerate(states):
-            prefix = f"members_.{i}."
-            own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-            model.members_.append(kind._restored(state["parameters"], own, state["fitted"]))
-        return model
+    def _kinds(cls, parameters: Mapping[str, Any], n: int) -> list[str]:
+        return [parameters["member"]] * n
 
 
 class _MemberConfig(Config):

@@ -118,7 +118,7 @@ def evaluate(
     if out is not False:
         from tinbergen.actions.evaluation_folder import write_evaluation
 
-        write_evaluation(result, run, Path(run.path if out is None else out))
+        write_evaluation(result, run, Path(run.path if out is None else out), chosen)
     return result
 
 

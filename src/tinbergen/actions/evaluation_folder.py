@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.actions.evaluation import ActionEvaluation
+from tinbergen.actions.movies import predicted_movies
 from tinbergen.files import atomic_write, ensure_output_folder, safe_names, write_json
 from tinbergen.metrics import bout_errors, bout_statistics, calibration_scores, frame_scores
+from tinbergen.recordings import Recording
 from tinbergen.training import RunFolder
 
 _CURVE = 200  # points of a precision-recall curve
@@ -19,10 +23,16 @@ _SHOWN = 8  # recordings, and features around onsets
 _AROUND = 2.0  # s
 
 
-def write_evaluation(result: ActionEvaluation, run: RunFolder, target: Path) -> None:
-    """Write ``summary.json``, ``scores.csv``, ``predictions/`` and ``diagnostics/``."""
+def write_evaluation(
+    result: ActionEvaluation, run: RunFolder, target: Path, recordings: Mapping[str, Recording]
+) -> None:
+    """Write ``summary.json``, ``scores.csv``, ``predictions/`` and ``diagnostics/``.
+
+    ``recordings`` are those that were scored; where they have videos, bouts are shown.
+    """
     ensure_output_folder(target)
     folder = ensure_output_folder(target / "diagnostics")
+    shutil.rmtree(folder / "movies", ignore_errors=True)
     names = safe_names(each.recording for each in result.predictions)
     for each in result.predictions:
         each.write(target / "predictions", names[each.recording])
@@ -37,6 +47,7 @@ def write_evaluation(result: ActionEvaluation, run: RunFolder, target: Path) -> 
         "transitions": transitions(result),
         "onsets": onsets(result),
         "onset_errors": onset_errors(result),
+        "movies": predicted_movies(folder / "movies", result.predictions, recordings),
     }
     for name, table in tables.items():
         _write(folder / f"{name}.csv", table)

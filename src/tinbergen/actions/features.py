@@ -58,7 +58,8 @@ class FeatureConfig(Config):
     its keypoints; ``angles`` along ``chain``; ``speed`` of each keypoint; ``heading``: steps ahead
     and aside, turning; ``energy``: absolute change of the positions; ``missing``: share of the
     keypoints that were not seen; ``social`` and ``social_motion``: of two animals, whichever is
-    which. Default: for two animals the last two, else ego, distances, speed, heading, missing."""
+    which. Default: for two animals the last two, else ego, distances, speed, heading, missing.
+    Empty: only the ``series``."""
     individuals: tuple[str, ...] | None = None
     """Which animals; default: all."""
     front: str | None = None
@@ -142,10 +143,12 @@ def features_of(recording: Recording, config: FeatureConfig | None = None) -> Fe
     if keypoints is not None:
         computed, notes = _of_keypoints(recording.name, keypoints, config, rate)
         names += computed
-        blocks += [np.stack(list(computed.values()), axis=1)]
+        blocks += [each[:, None] for each in computed.values()]
     for name, source in sources.items():
         names += [f"{name}:{channel}" for channel in source.channels]
         blocks.append(on_times(source, times))
+    if not blocks:
+        raise DataError("features.sets is empty and features.series too: there are no features.")
     values = np.concatenate(blocks, axis=1)
     names, values = _with_changes(names, values, config, rate)
     valid = keypoints.valid if keypoints is not None else next(iter(sources.values())).valid
@@ -218,7 +221,7 @@ def _of_keypoints(
         for k, part in enumerate(stream.keypoints)
         if not seen[:, i, k].any()
     ]
-    sets = config.sets or (_TWO if len(who) == 2 else _ONE)
+    sets = (_TWO if len(who) == 2 else _ONE) if config.sets is None else config.sets
     animals = _Animals(filled, seen, tuple(chosen), stream.keypoints, config)
     computed: dict[str, np.ndarray] = {}
     for name in sets:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from tinbergen.actions.choosing import Choice, choose_decoder
 from tinbergen.actions.config import ActionConfig, DecoderConfig
-from tinbergen.actions.data import Sequences, labelled_sequences
+from tinbergen.actions.data import Sequences, check_classes, labelled_sequences
 from tinbergen.actions.decoder import Decoder
 from tinbergen.actions.ensembles import FoldEnsemble
 from tinbergen.actions.model import ActionModel
@@ -51,7 +51,8 @@ def train(
         The run folder to make.
     split
         Name of a split of the dataset: its parts ``train`` and, to choose the decoder without
-        folds, ``validation``; other parts are left alone. Default: all recordings train.
+        folds, ``validation``; other parts are left alone, but ``test`` must not have classes that
+        are unknown (unless ``skip_bad``). Default: all recordings train.
     overrides
         Nested settings of :class:`~tinbergen.actions.config.ActionConfig`.
     resume
@@ -88,6 +89,8 @@ def train(
             skip_bad=skip_bad,
         )
     _check(config, kind, training, validation)
+    if "test" in parts and not skip_bad:
+        check_classes(parts["test"], training.classes, config.labels)
     if config.folds >= 2 and len(training.names) < 2:
         raise DataError(
             f"folds={config.folds} needs two training recordings or more, found one "
@@ -218,7 +221,7 @@ def _check(
                 f"{', '.join(part.classes) or 'any class'}."
             )
     if training.weak is not None:
-        if not kind.resumable:
+        if not kind.takes_weak:
             raise ConfigError(f"labels.weak: {config.model!r} does not learn from weak labels.")
         if not any((codes >= 0).any() for codes in training.weak):
             raise ConfigError(
@@ -227,9 +230,28 @@ def _check(
     segmenter = _segmenter(config)
     if isinstance(segmenter, FoldEnsemble):
         segmenter.new_member(0)
+    _check_tokens(config, training.channels)
     if config.decoder is not None:
         decoder = _asked_decoder(config.decoder, config, training)
         decoder.decode([np.full((2, len(training.classes)), 1 / len(training.classes))])
+
+
+def _check_tokens(config: ActionConfig, channels: tuple[str, ...]) -> None:
+    """See that features are tokens where the model takes them for such."""
+    tokens = config.settings.get("tokens", 1)
+    if tokens == 1:
+        return
+    others = [name for name in channels if name.partition(":")[0] not in config.features.series]
+    if others:
+        raise ConfigError(
+            f"settings.tokens: all features have to be tokens, and {others[0]!r} is none. Name "
+            "the tokens in features.series; set features.velocity to false, features.windows and "
+            "features.sets to []."
+        )
+    if len(channels) % tokens:
+        raise ConfigError(
+            f"settings.tokens: {len(channels)} features are not {tokens} tokens of one width."
+        )
 
 
 def _hash(sequences: Sequences) -> str:

@@ -40,6 +40,7 @@ class _Fitted(Segmenter):
     best_epoch_: float | None
     score_: float | None
     resumable: ClassVar[bool] = True
+    takes_weak: ClassVar[bool] = True
     _parts: ClassVar[Mapping[str, type[Saved]]] = {"scaler_": Scaler}
 
 
@@ -244,6 +245,12 @@ class GradientSegmenter(_Fitted):
             }
         )
         return model
+
+
+def check_stride(stride: int) -> None:
+    """See that so many frames can be condensed to one."""
+    if stride < 1 or (stride > 1 and stride % 2):
+        raise ConfigError(f"stride: expected 1 or an even number, found {stride}.")
 
 
 class SegmentationTask(Task):

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 
-from tinbergen.errors import DataError
-from tinbergen.recordings import FrameSource, Keypoints, Labels, nearest, write_video
+from tinbergen.actions.model import Prediction
+from tinbergen.errors import DataError, TinbergenError
+from tinbergen.recordings import (
+    FrameSource,
+    Keypoints,
+    Labels,
+    Recording,
+    nearest,
+    write_video,
+)
 
 _MOST_FPS = 30.0
 _BODY = 1.5  # side of a crop, in lengths of the animal with its tail
+_AT_ONCE = 16  # frames that are held whole
 _BORDER = 3  # px, white while the behaviour holds
+_REPORTED, _REPORTED_SIZE = 9, 120  # bouts and px of a movie that goes into a report
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,62 @@ def behaviour_movie(
     return len(cells)
 
 
+def predicted_movies(
+    folder: Path, predictions: Sequence[Prediction], recordings: Mapping[str, Recording]
+) -> pd.DataFrame:
+    """Write a :func:`behaviour_movie` of predicted bouts for each class, small, for the report.
+
+    Parameters
+    ----------
+    folder
+        Of the files.
+    predictions
+        Of recordings.
+    recordings
+        Name -> recording; of each its first video is shown, around its animals where that is its
+        only one and the keypoints are in one stream, in pixels. A video that cannot be read is
+        said on stderr and left out.
+
+    Returns
+    -------
+    DataFrame
+        ``label, file, bouts`` (their number in it); no row of a class that is never predicted in
+        a recording with a video, none at all without videos.
+    """
+    own = {each.recording: recordings[each.recording] for each in predictions}
+    videos = {name: found for name, each in own.items() if (found := _readable(each)) is not None}
+    labels = {each.recording: each.labels() for each in predictions if each.recording in videos}
+    found = {row.label for each in labels.values() for row in each.rows}
+    poses = {}
+    for name in videos:
+        seen = [each for each in own[name].streams.values() if isinstance(each, Keypoints)]
+        if len(seen) == len(own[name].videos) == 1 and seen[0].unit == "px":
+            poses[name] = seen[0]
+    rows = []
+    for label in predictions[0].classes if labels else ():
+        if label not in found:
+            continue
+        file = f"{len(rows)}.mp4"
+        n = behaviour_movie(
+            folder / file, label, labels, videos, keypoints=poses, n=_REPORTED, size=_REPORTED_SIZE
+        )
+        rows.append((label, file, n))
+    return pd.DataFrame(rows, columns=["label", "file", "bouts"])
+
+
+def _readable(recording: Recording) -> FrameSource | None:
+    """Return the first video; None if there is none, or its first frame cannot be read."""
+    video = next(iter(recording.videos.values()), None)
+    if video is None:
+        return None
+    try:
+        video.frames([0])
+    except (TinbergenError, OSError, IndexError) as error:
+        print(f"warning: no movies of recording {recording.name!r}: {error}", file=sys.stderr)
+        return None
+    return video
+
+
 def _cell(
     bout: _Bout, video: FrameSource, pose: Keypoints | None, offsets: np.ndarray, size: int
 ) -> Iterator[np.ndarray]:
@@ -117,12 +186,16 @@ def _cell(
     times = bout.start + offsets
     index = nearest(colour.times, times, 1 / (colour.fps or 1.0))
     known = np.unique(index[index >= 0])
-    batch = colour.frames(known)
-    images = {i: f for i, f, ok in zip(known, batch.frames, batch.ok, strict=True) if ok}
     box = None if pose is None else _box(pose, bout)
+    images: dict[int, np.ndarray] = {}
+    for first in range(0, len(known), _AT_ONCE):
+        batch = colour.frames(known[first : first + _AT_ONCE])
+        for i, frame, ok in zip(batch.indices, batch.frames, batch.ok, strict=True):
+            if ok:
+                images[int(i)] = _crop(frame, box, size)
     for time, at in zip(times, index, strict=True):
-        image = images.get(at)
-        cell = np.zeros((size, size, 3), np.uint8) if image is None else _crop(image, box, size)
+        image = images.get(int(at))
+        cell = np.zeros((size, size, 3), np.uint8) if image is None else image.copy()
         if bout.start <= time < bout.stop:
             cv2.rectangle(cell, (0, 0), (size - 1, size - 1), (255, 255, 255), _BORDER)
         yield cell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -33,6 +34,8 @@ class MultiStageTCN(GradientSegmenter):
     Farha & Gall 2019, "MS-TCN: multi-stage temporal convolutional network for action
     segmentation"; with two convolutions a block, as in :class:`~tinbergen.actions.TCN`.
     """
+
+    takes_weak: ClassVar[bool] = False
 
     stages: int = 3
     blocks: int = 5

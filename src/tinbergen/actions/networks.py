@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from tinbergen.nn.attention_pool import AttentionPool
 from tinbergen.nn.temporal import TemporalConvolutions
 
 
@@ -61,6 +62,19 @@ class FrameNetwork(nn.Module):
         if self.ahead is not None and self.training:
             out["ahead"] = self.ahead(hidden, inside)
         return out
+
+
+class PooledTokens(nn.Module):
+    """A trunk on tokens that are pooled by attention, frame by frame."""
+
+    def __init__(self, pool: AttentionPool, trunk: nn.Module):
+        super().__init__()
+        self.pool, self.trunk = pool, trunk
+        self.reach, self.stride = trunk.reach, getattr(trunk, "stride", 1)
+
+    def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        """Return what the trunk does with ``(batch, tokens * channel, time)``."""
+        return self.trunk(self.pool(x), inside)
 
 
 class NextFrame(nn.Module):

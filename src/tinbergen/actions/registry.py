@@ -27,6 +27,7 @@ SEGMENTERS: dict[str, tuple[str, str]] = {
     "arhmm": ("arhmm", "ARHMM"),
     "slds": ("slds", "SLDS"),
     "s3lds": ("s3lds", "S3LDS"),
+    "mixture": ("mixture", "Mixture"),
 }
 """Name -> module of this package and class in it; imported when asked for."""
 

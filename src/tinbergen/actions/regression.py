@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import gammaln
 
 
 class Moments(NamedTuple):
@@ -52,14 +53,25 @@ def lagged(x: np.ndarray, lags: int) -> np.ndarray:
     return np.concatenate([*before, np.ones((frames, 1))], axis=1)
 
 
-def moments(sequences: Sequence[np.ndarray], states: Sequence[np.ndarray], lags: int) -> Moments:
-    """Return the weighted sums of all sequences; frames before ``lags`` are only regressors."""
+def moments(
+    sequences: Sequence[np.ndarray],
+    states: Sequence[np.ndarray],
+    lags: int,
+    emphasis: Sequence[np.ndarray] | None = None,
+) -> Moments:
+    """Return the weighted sums of all sequences; frames before ``lags`` are only regressors.
+
+    ``emphasis`` ``(time, state)`` of each weighs the products as well, but not the ``frames``.
+    """
     r = np.concatenate([lagged(x, lags) for x in sequences])
     y = np.concatenate([x[lags:] for x in sequences])
     weight = np.concatenate([each[lags:] for each in states])
     both = np.concatenate([r, y], axis=1)
     n = r.shape[1]
-    square = np.stack([(both * w[:, None]).T @ both for w in weight.T])
+    products = weight
+    if emphasis is not None:
+        products = weight * np.concatenate([each[lags:] for each in emphasis])
+    square = np.stack([(both * w[:, None]).T @ both for w in products.T])
     return Moments(weight.sum(axis=0), square[:, :n, :n], square[:, :n, n:], square[:, n:, n:])
 
 
@@ -103,10 +115,13 @@ def log_prior(weights: np.ndarray, noise: np.ndarray, prior: Prior) -> float:
     return float(-0.5 * (prior.frames * np.linalg.slogdet(noise)[1] + trace).sum())
 
 
-def log_densities(x: np.ndarray, weights: np.ndarray, noise: np.ndarray, lags: int) -> np.ndarray:
+def log_densities(
+    x: np.ndarray, weights: np.ndarray, noise: np.ndarray, lags: int, freedom: float | None = None
+) -> np.ndarray:
     """Return the log density of each frame given those before it, ``(time, state)``.
 
-    It is 0 for the first ``lags`` frames, which are taken as given.
+    It is 0 for the first ``lags`` frames, which are taken as given. With ``freedom`` degrees the
+    noise is Student's t, ``noise`` its scale; else Gaussian.
 
     Examples
     --------
@@ -114,14 +129,40 @@ def log_densities(x: np.ndarray, weights: np.ndarray, noise: np.ndarray, lags: i
     >>> log_densities(x, state, np.eye(2)[None] * 0.25, 0).round(9)
     array([[-1.45158271]])
     """
+    channels, found = weights.shape[1], np.zeros((len(x), len(weights)))
+    distance, log_root = _distances(x, weights, noise, lags)
+    if freedom is None:
+        found[lags:] = log_root - 0.5 * (channels * np.log(2 * np.pi) + distance)
+        return found
+    half = 0.5 * (freedom + channels)
+    constant = gammaln(half) - gammaln(0.5 * freedom) - 0.5 * channels * np.log(np.pi * freedom)
+    found[lags:] = constant + log_root - half * np.log1p(distance / freedom)
+    return found
+
+
+def emphasis(
+    x: np.ndarray, weights: np.ndarray, noise: np.ndarray, lags: int, freedom: float
+) -> np.ndarray:
+    """Return how much a frame counts in each state, ``(time, state)``; 1 in the first ``lags``.
+
+    That is the expected precision of its noise, as a t is a mixture of Gaussians: the farther a
+    frame is from what the state foretells, the less it counts.
+    """
+    found = np.ones((len(x), len(weights)))
+    distance, _ = _distances(x, weights, noise, lags)
+    found[lags:] = (freedom + weights.shape[1]) / (freedom + distance)
+    return found
+
+
+def _distances(
+    x: np.ndarray, weights: np.ndarray, noise: np.ndarray, lags: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return squared Mahalanobis distances ``(time - lags, state)``, and -0.5 log determinants."""
     states, channels, _ = weights.shape
     root = np.linalg.inv(np.linalg.cholesky(noise))
     # All states in one product: whitened residuals are linear in the regressors and the frame.
     whiten = np.concatenate([-root @ weights, root], axis=2).reshape(states * channels, -1)
     both = np.concatenate([lagged(x, lags), x[lags:]], axis=1)
     residual = (both @ whiten.T).reshape(-1, states, channels)
-    found = np.zeros((len(x), states))
     log_root = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-    distance = np.einsum("tkd,tkd->tk", residual, residual)
-    found[lags:] = log_root - 0.5 * (channels * np.log(2 * np.pi) + distance)
-    return found
+    return np.einsum("tkd,tkd->tk", residual, residual), log_root

@@ -36,7 +36,9 @@ class Segmenter(Saved, ABC):
     needs_labels: ClassVar[bool] = True
     """Whether :meth:`fit` refuses sequences without any label."""
     resumable: ClassVar[bool] = False
-    """Whether :meth:`fit` takes ``weak`` labels, and a ``run`` folder to resume from."""
+    """Whether :meth:`fit` takes a ``run`` folder to resume from."""
+    takes_weak: ClassVar[bool] = False
+    """Whether :meth:`fit` takes ``weak`` labels."""
 
     classes_: tuple[str, ...]
     absent_: tuple[str, ...]

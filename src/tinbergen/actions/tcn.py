@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from tinbergen.actions.gradient import GradientSegmenter
-from tinbergen.actions.networks import FrameNetwork, NextFrame
+from tinbergen.actions.gradient import GradientSegmenter, check_stride
+from tinbergen.actions.networks import FrameNetwork, NextFrame, PooledTokens
 from tinbergen.actions.scaling import Scaling
+from tinbergen.actions.segmenter import check_least
 from tinbergen.errors import ConfigError
+from tinbergen.nn.attention_pool import HEADS, AttentionPool
 from tinbergen.nn.temporal import CoarseConvolutions, TemporalConvolutions
 
 
@@ -30,6 +32,10 @@ class TCN(GradientSegmenter):
         Of the rectifiers below zero.
     normed
         Weight normalisation.
+    tokens
+        Features are so many tokens of one width side by side, the patches of a frame: they are
+        pooled by attention first (:class:`~tinbergen.nn.attention_pool.AttentionPool`). 1 = they
+        are no tokens.
     others
         See :class:`~tinbergen.actions.gradient.GradientSegmenter`.
 
@@ -49,6 +55,7 @@ class TCN(GradientSegmenter):
     taps: int = 9
     slope: float = 0.05
     normed: bool = False
+    tokens: int = 1
 
     @property
     def dilations(self) -> tuple[int, ...]:
@@ -62,22 +69,35 @@ class TCN(GradientSegmenter):
     def check_parameters(self) -> None:
         """See that the parameters are of use; see :class:`Segmenter`."""
         super().check_parameters()
-        if self.stride < 1 or (self.stride > 1 and self.stride % 2):
-            raise ConfigError(f"stride: expected 1 or an even number, found {self.stride}.")
+        check_stride(self.stride)
+        check_least(self, tokens=1)
+        if self.tokens > 1 and self.width % HEADS:
+            raise ConfigError(
+                f"width: expected a multiple of {HEADS}, so many heads pool the tokens, found "
+                f"{self.width}."
+            )
 
     def _network(self, *, weak: bool) -> nn.Module:
-        shape = (self.n_features_, self.width, self.dilations)
+        pooled = self.tokens > 1
+        if self.n_features_ % self.tokens:
+            raise ConfigError(
+                f"tokens: {self.n_features_} features are not {self.tokens} tokens of one width."
+            )
+        shape = (self.width if pooled else self.n_features_, self.width, self.dilations)
         more = {
             "taps": self.taps,
             "dropout": self.dropout,
             "slope": self.slope,
             "normed": self.normed,
         }
-        trunk = (
+        trunk: nn.Module = (
             TemporalConvolutions(*shape, **more)
             if self.stride == 1
             else CoarseConvolutions(*shape, stride=self.stride, **more)
         )
+        if pooled:
+            width = self.n_features_ // self.tokens
+            trunk = PooledTokens(AttentionPool(self.tokens, width, self.width), trunk)
         ahead = None
         if self.ahead:
             ahead = NextFrame(self.width, self.n_features_, self.dilations, self.taps)

@@ -168,8 +168,9 @@ class RandomForest(FrameSegmenter):
     Breiman 2001, "Random forests".
     """
 
-    trees: int = 200
+    trees: int = 100
     smallest: int = 5
+    every: int = 10  # unlike boosting it grows its trees to the end, each on most of the frames
 
     def _learn(self, x: np.ndarray, codes: np.ndarray) -> None:
         model = RandomForestClassifier(

@@ -53,7 +53,7 @@ def train(
         str | None,
         typer.Option(
             help="trees, forest, logistic, mlp, gru, lstm, tcn, tcn_reference, mstcn, hmm, arhmm, "
-            "slds or s3lds; default: tcn."
+            "slds, s3lds or mixture; default: tcn."
         ),
     ] = None,
     split: SplitName = None,

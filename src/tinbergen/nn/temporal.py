@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -129,23 +129,28 @@ class TemporalConvolutions(nn.Module):
         return x
 
 
-class CoarseConvolutions(nn.Module):
-    """Temporal convolutions on every ``stride``-th frame: as far a view for a part of the work.
+class Coarse(nn.Module):
+    """A network on every ``stride``-th frame: as far a view for a part of the work.
 
-    A convolution over two strides condenses the input; :class:`TemporalConvolutions` follow; their
-    output is interpolated back to all frames, linearly, and passed through one more layer.
+    A convolution over two strides condenses the input; the network follows; its output is
+    interpolated back to all frames, linearly, and passed through one more layer.
 
     Parameters
     ----------
-    inputs, width, dilations, taps, dropout, slope, normed
-        See :class:`TemporalConvolutions`; ``dilations`` count coarse frames.
+    inputs, width
+        Channels of the input, and of the network's input and output.
+    deep
+        Makes the network, which maps ``(batch, width, time)`` and a mask to the same shape; it
+        has a ``reach``, None for all frames.
     stride
         Frames a coarse frame, even.
+    dropout, slope
+        Of the condensing layer.
 
     Attributes
     ----------
     reach
-        Frames to each side that an output depends on, at most.
+        Frames to each side that an output depends on, at most; None = all of them.
     stride
         Sequences have to be cut at multiples of it to be condensed alike.
     """
@@ -154,24 +159,21 @@ class CoarseConvolutions(nn.Module):
         self,
         inputs: int,
         width: int,
-        dilations: Sequence[int],
+        deep: Callable[[], nn.Module],
         *,
         stride: int = 4,
-        taps: int = 9,
         dropout: float = 0.1,
         slope: float = 0.05,
-        normed: bool = False,
     ):
         super().__init__()
         self.stride, self.slope = stride, slope
         self.condense = nn.Conv1d(inputs, width, 2 * stride, stride=stride, padding=stride // 2)
-        self.deep = TemporalConvolutions(
-            width, width, dilations, taps=taps, dropout=dropout, slope=slope, normed=normed
-        )
+        self.deep = deep()
         self.out = nn.Conv1d(width, width, 1)
         self.drop = nn.Dropout1d(dropout)
         # A coarse frame sees 1.5 strides around it, and the interpolation the next coarse frame.
-        self.reach = stride * (self.deep.reach + 3)
+        reach: int | None = self.deep.reach  # type: ignore[assignment]
+        self.reach = None if reach is None else stride * (reach + 3)
 
     def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
         """Return ``(batch, width, time)`` from ``x`` ``(batch, channel, time)``.
@@ -193,6 +195,36 @@ class CoarseConvolutions(nn.Module):
             hidden, scale_factor=float(self.stride), mode="linear", align_corners=False
         )
         return F.leaky_relu(self.out(fine[..., :time]), self.slope)
+
+
+class CoarseConvolutions(Coarse):
+    """:class:`TemporalConvolutions` on every ``stride``-th frame.
+
+    Parameters
+    ----------
+    inputs, width, dilations, taps, dropout, slope, normed
+        See :class:`TemporalConvolutions`; ``dilations`` count coarse frames.
+    stride
+        See :class:`Coarse`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        dilations: Sequence[int],
+        *,
+        stride: int = 4,
+        taps: int = 9,
+        dropout: float = 0.1,
+        slope: float = 0.05,
+        normed: bool = False,
+    ):
+        def deep() -> nn.Module:
+            more = {"taps": taps, "dropout": dropout, "slope": slope, "normed": normed}
+            return TemporalConvolutions(width, width, dilations, **more)
+
+        super().__init__(inputs, width, deep, stride=stride, dropout=dropout, slope=slope)
 
 
 def _only(x: Tensor, inside: Tensor | None) -> Tensor:

@@ -150,8 +150,7 @@ class Labels:
         if len(many):
             both = [c for c, on in zip(self.classes, active[many[0]], strict=True) if on]
             raise DataError(
-                f"Labels: at {np.asarray(times)[many[0]]:.3f} s {' and '.join(both)} hold at "
-                "once; use multi()."
+                f"Labels: at {np.asarray(times)[many[0]]:.3f} s {' and '.join(both)} hold at once."
             )
         codes = np.where(active.any(axis=1), active.argmax(axis=1), UNLABELLED)
         if background is not None:

@@ -103,6 +103,8 @@ and their order are those of the caption of ``confusion``, target ``behaviour``.
     ``row, label, seconds``; ``row, source, target, n``.
 ``onsets.csv``, ``onset_errors.csv``
     ``row, label, feature, lag`` (s), ``mean``; ``label, n, onset, offset, bias`` (s).
+``movies.csv``
+    ``label, file, bouts``: an ``.mp4`` in ``movies/`` beside it.
 
 **There too, of a run across animals.**
 

@@ -20,6 +20,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "transitions": (("row", "source", "target"), ("n",)),
     "onsets": (("row", "label", "feature"), ("lag", "mean")),
     "onset_errors": (("label",), ("n", "onset", "offset", "bias")),
+    "movies": (("label", "file"), ("bouts",)),
 }
 
 
@@ -35,6 +36,7 @@ class BehaviourResults:
     transitions: pd.DataFrame | None
     onsets: pd.DataFrame | None
     onset_errors: pd.DataFrame | None
+    movies: pd.DataFrame | None
 
 
 def read_behaviour_results(folder: Path) -> BehaviourResults:

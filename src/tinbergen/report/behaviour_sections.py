@@ -35,6 +35,27 @@ def ethograms(results: RunResults, payload: Payload) -> Section | None:
     return Section("ethograms", "Ethograms", content)
 
 
+def movies(results: RunResults, payload: Payload) -> Section | None:
+    """Show bouts of each class side by side, all beginning at once."""
+    table: Any = results.behaviour.movies
+    if table is None or table.empty:
+        return None
+    folder = results.path / "diagnostics" / "movies"
+    drawn = "".join(
+        parts.figure(
+            row.label,
+            f"{row.bouts} predicted bout{'s' if row.bouts > 1 else ''}.",
+            parts.movie(folder / str(row.file), f"Bouts of {row.label}"),
+        )
+        for row in table.itertuples()
+    )
+    content = (
+        '<p class="lead">Bouts drawn at random, all beginning at once; a cell has a white border '
+        f'while its bout holds.</p><div class="grid">{drawn}</div>'
+    )
+    return Section("movies", "What it looks like", content)
+
+
 def certainty(results: RunResults, payload: Payload) -> Section | None:
     """Draw precision against recall, and how far probabilities can be trusted."""
     behaviour = results.behaviour

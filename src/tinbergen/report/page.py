@@ -56,7 +56,7 @@ def _page(results: RunResults, sections: list[Section], payload: Payload) -> str
     script = "".join(map(_asset, ("charts.js", "neural.js", "page.js")))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'"
     )
     title = results.summary.title or f"Run {results.path.resolve().name}"

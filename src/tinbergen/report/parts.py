@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinbergen.report.scores import number
@@ -61,6 +63,20 @@ def figure(title: str, caption: str, content: str) -> str:
     """Return a drawing under its title and caption."""
     said = f"<figcaption>{escape(caption)}</figcaption>"
     return f"<figure><h3>{escape(title)}</h3>{said}{content}</figure>"
+
+
+def movie(path: Path, said: str) -> str:
+    """Return an ``.mp4`` as part of the page, repeated without end; a note if it is gone.
+
+    ``said`` describes it to those who cannot see it.
+    """
+    if not path.is_file():
+        return notes(f"{path.name} is no longer there; evaluate again.")
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return (
+        f'<video src="data:video/mp4;base64,{data}" aria-label="{escape(said)}" width="100%" '
+        "controls autoplay loop muted playsinline></video>"
+    )
 
 
 def notes(*texts: str) -> str:

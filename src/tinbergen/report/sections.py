@@ -324,6 +324,7 @@ SECTIONS: tuple[Callable[[RunResults, Payload], Section | None], ...] = (
     neural_sections.neurons,
     neural_sections.rates,
     behaviour_sections.ethograms,
+    behaviour_sections.movies,
     behaviour_sections.certainty,
     behaviour_sections.bouts,
     neural_sections.decoding,
