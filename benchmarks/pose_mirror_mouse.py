@@ -1,8 +1,9 @@
 """Keypoints of a mouse on a wheel from 72 labelled frames: error, CPU-seconds, speed on video.
 
 Trains as ``tinbergen pose train`` does, on the split that Lightning Pose makes of its example (72,
-9 and 9 frames, seed 42), and with ``--folds`` cross-validates over all 90. Beside it: the mean
-pose, ridge on principal components of the pixels, and a peer measured by us on the same split.
+9 and 9 frames, seed 42), and with ``--folds`` cross-validates over all 90; folds that are in
+``--out`` already are not made again, and ``--only`` makes some of them. Beside it: the mean pose,
+ridge on principal components of the pixels, and a peer measured by us on the same split.
 
     python benchmarks/pose_mirror_mouse.py DATA/video/mouse_treadmill_mirror_lp --seeds 0 1 2
 """
@@ -18,14 +19,13 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from machine import describe_machine
-from pose_sets import mirror_mouse
+from pose_sets import folds, mirror_mouse
 from tinbergen.metrics import bootstrap_interval, pixel_errors
 from tinbergen.pose import Predictor, evaluate, train
 from tinbergen.pose.fitting import pose_config
@@ -76,35 +76,24 @@ def one_run(project: Path, out: Path, split: dict, seed: int) -> dict:
         "null_px": round(pixel_errors(found.null).mean, 3),
         "cpu_s": round(spent[0], 1),
         "wall_s": round(spent[1], 1),
-        "distances": found.distances,
+        "distances": np.round(found.distances, 3).tolist(),
         **found.speed,
     }
 
 
-def cross_validation(
-    project: Path, images: LabelledImages, folds: int, scratch: Path
-) -> Iterator[dict]:
-    """Yield, after each fold, the error over all frames so far; none was seen by its own run."""
-    order = np.random.default_rng(0).permutation(len(images))
-    rows = []
-    for number, part in enumerate(np.array_split(order, folds)):
-        rest = np.setdiff1d(order, part)
-        validation = np.random.default_rng([1, number]).choice(rest, len(part), replace=False)
-        chosen = {"test": part, "validation": validation, "train": np.setdiff1d(rest, validation)}
-        split = {name: [images.names[i] for i in each] for name, each in chosen.items()}
-        rows.append(one_run(project, scratch / f"fold{number}", split, 0))
-        distances = np.concatenate([row["distances"] for row in rows])
-        frames = np.repeat(np.arange(len(distances)), distances.shape[1])
-        interval = bootstrap_interval(distances.ravel(), frames)
-        yield {
-            "folds": folds,
-            "folds_done": len(rows),
-            "px": round(pixel_errors(distances).mean, 3),
-            "interval_over_frames": [round(end, 3) for end in interval],
-            "median_px": round(float(np.nanmedian(distances)), 3),
-            "by_fold": [row["test_px"] for row in rows],
-            "cpu_s": round(sum(row["cpu_s"] for row in rows), 1),
-        }
+def cross_validated(rows: list[dict]) -> dict:
+    """Sum up folds: the error over all their test frames, none of which its own run has seen."""
+    distances = np.concatenate([np.array(row["distances"], dtype=float) for row in rows])
+    frames = np.repeat(np.arange(len(distances)), distances.shape[1])
+    interval = bootstrap_interval(distances.ravel(), frames)
+    return {
+        "folds": len(rows),
+        "px": round(pixel_errors(distances).mean, 3),
+        "interval_over_frames": [round(end, 3) for end in interval],
+        "median_px": round(float(np.nanmedian(distances)), 3),
+        "by_fold": [row["test_px"] for row in rows],
+        "cpu_s": round(sum(row["cpu_s"] for row in rows), 1),
+    }
 
 
 def on_video(run: Path, path: Path) -> dict:
@@ -126,6 +115,7 @@ def main() -> None:
     parser.add_argument("project", type=Path, help="Lightning Pose's mirror-mouse example")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=0, help="also cross-validate")
+    parser.add_argument("--only", type=int, nargs="+", help="these folds, counted from 0")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -142,6 +132,9 @@ def main() -> None:
         "runs": [],
     }
 
+    if args.out and args.out.is_file():
+        result = json.loads(args.out.read_text())
+
     def save() -> None:
         if args.out:
             args.out.write_text(json.dumps(result, indent=1) + "\n")
@@ -156,12 +149,15 @@ def main() -> None:
         videos = sorted((args.project / "videos").glob("*.mp4"))
         if args.seeds and videos:
             result["video"] = on_video(scratch / f"seed{args.seeds[0]}", videos[0])
-        if args.folds:
-            for found in cross_validation(args.project, images, args.folds, scratch):
-                result["cross_validation"] = found
+        rows = result.setdefault("fold_runs", {})
+        for number, part in enumerate(folds(chosen, args.folds) if args.folds else []):
+            if str(number) not in rows and number in (args.only or range(args.folds)):
+                row = one_run(args.project, scratch / f"fold{number}", part.split(), 0)
+                rows[str(number)] = row
+                result["cross_validation"] = cross_validated([rows[k] for k in sorted(rows)])
                 save()
     save()
-    print(json.dumps(result, indent=1))
+    print(json.dumps({k: v for k, v in result.items() if k != "fold_runs"}, indent=1))
 
 
 if __name__ == "__main__":

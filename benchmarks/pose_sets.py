@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,22 @@ def open_field(folder: Path) -> PoseSet:
     """DeepLabCut's example, 80, 10 and 10 % of its 116 frames by numpy's generator with seed 0."""
     order = np.random.default_rng(0).permutation(116)
     return _split(folder, {"test": order[:12], "validation": order[12:24]})
+
+
+def folds(chosen: PoseSet, number: int) -> list[PoseSet]:
+    """Return the set ``number`` times; every frame is in the test of one of them.
+
+    Validation frames are as many, drawn from the others.
+    """
+    n = len(chosen.names)
+    found = []
+    for i, part in enumerate(np.array_split(np.random.default_rng(0).permutation(n), number)):
+        rest = np.setdiff1d(np.arange(n), part)
+        validation = np.random.default_rng([1, i]).choice(rest, len(part), replace=False)
+        train = np.setdiff1d(rest, validation)
+        parts = {"test": part, "validation": validation, "train": train}
+        found.append(replace(chosen, parts=parts))
+    return found
 
 
 def _split(folder: Path, held: dict[str, np.ndarray]) -> PoseSet:
