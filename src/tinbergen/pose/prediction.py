@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinbergen.errors import DataError, OutputError, TinbergenError
+from tinbergen.errors import DataError, OutputError, TinbergenError, WeightsError
 from tinbergen.files import content_hash, ensure_output_folder, safe_name, write_json
 from tinbergen.nn.backgrounds import load_backgrounds
 from tinbergen.pose.backgrounds import still_backgrounds
@@ -48,6 +48,8 @@ class Predictor:
     ------
     MissingFileError
         If there is no finished run.
+    WeightsError
+        If its weights are damaged, or those of another network.
     DeviceError
         If this machine lacks the device or the precision.
     """
@@ -61,7 +63,14 @@ class Predictor:
         self.device = torch.device(hardware.device)
         self.precision = hardware.precision
         model = make_model(self.config)
-        model.load_state_dict(self.run.load_weights())
+        weights = self.run.load_weights()
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"{self.run.weights_path} does not fit the network that the run's config.yaml "
+                f"describes; was it made by another version of Tinbergen? Train anew. {error}"
+            ) from error
         self.model = quick(model).to(self.device)
 
     def view(self, video: FrameSource, *, any_size: bool = False) -> FrameSource:
