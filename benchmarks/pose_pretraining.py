@@ -80,14 +80,16 @@ TRAINING: dict[str, Any] = {
     "final_lr": 0.01, "grad_clip": 5.0, "ema": 0.99, "workers": 0, "validate_every": 50,
     "checkpoint_every": 0, "tensorboard": False, "device": "cpu",
 }  # fmt: skip
+# Not whitened: so the validation frames of mirror-mouse have it, for both transformers.
 HEADS: dict[str, dict[str, Any]] = {
     "frozen": {
-        "head": {"width": 32, "views": 8},
+        "head": {"width": 32, "views": 8, "whiten": False},
         "train": {"steps": 200, "learning_rate": 2e-3, "validate_every": 100},
     },
     "tuned": {
         "head": {
             "width": 64,
+            "whiten": False,
             "frozen": False,
             "backbone_rate": 0.5,
             "layer_decay": 1.0,
@@ -135,8 +137,6 @@ def settings_of(arm: str, size: tuple[int, int], seed: int) -> dict[str, Any]:
     if arm.startswith("random"):
         shape = {**SHAPE, "image_size": size}
         found = merge(found, {"encoder": shape, "image_size": size, "channels": 1})
-        # Better so on the validation frames: its directions are alike from the start.
-        found = merge(found, {"head": {"whiten": False}})
     return found
 
 
