@@ -67,9 +67,12 @@ class Predictor:
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
+            odd = sorted(model.state_dict().keys() ^ weights.keys())
+            differ = f"{len(odd)} differ, such as {', '.join(odd[:3])}" if odd else error
             raise WeightsError(
-                f"{self.run.weights_path} does not fit the network that the run's config.yaml "
-                f"describes; was it made by another version of Tinbergen? Train anew. {error}"
+                f"{self.run.weights_path}: expected the weights of the network that the run's "
+                f"config.yaml describes, found those of another one ({differ}). Was it made by "
+                "another version of Tinbergen? Predict with that one, or train anew."
             ) from error
         self.model = quick(model).to(self.device)
 
