@@ -216,7 +216,7 @@ def main() -> None:
                     rows.append(one_run(chosen, arm, backbone, size, labels, seed))
                     result["sets"][name]["paired"] = [
                         found
-                        for n in args.labels
+                        for n in sorted({row["labels"] for row in rows})
                         for how in HEADS
                         if (found := paired(rows, f"beast {how}", f"random {how}", n))
                     ]
