@@ -104,7 +104,7 @@ ARMS = ("beast frozen", "random frozen", "beast tuned", "random tuned", "conv")
 def unlabelled_stills(chosen: PoseSet, path: Path) -> Path:
     """Write the training images as a video, each thrice, for BEAST pairs neighbours in time."""
     images = [chosen.labels.images[row] for row in chosen.parts["train"]]
-    pixels = [cv2.imread(str(image), cv2.IMREAD_GRAYSCALE) for image in images]
+    pixels = [np.asarray(cv2.imread(str(image), cv2.IMREAD_GRAYSCALE)) for image in images]
     height, width = (side - side % 2 for side in pixels[0].shape)
     frames = np.repeat(np.stack([image[:height, :width] for image in pixels]), 3, axis=0)
     write_video(path, frames, np.arange(len(frames)) / 30, (height, width))

@@ -111,10 +111,10 @@ def compared(rows: list[dict[str, Any]]) -> dict[str, Any]:
     frames = np.repeat(np.arange(len(left)), left.shape[1])
     tests = {"test_px": paired_test(left.ravel(), right.ravel(), frames)}
     for name in without[0]["second_half"]:
-        values = [
+        ours, theirs = (
             np.array([row["second_half"][name] for row in side]) for side in (with_video, without)
-        ]
-        tests[name] = paired_test(*values, np.arange(len(both)))
+        )
+        tests[name] = paired_test(ours, theirs)
     return {
         "folds": len(both),
         **{
