@@ -1,8 +1,13 @@
 """Pretrained against random vision transformer at equal labels, beside the convolutional network.
 
-The same transformer, with the same head, on 10, 30 or all labelled frames: once as BEAST left it
-after a few minutes on the set's video and on the training frames without their labels, once as it
-was before. Runs that are in --out already are not made again, so an interrupted benchmark goes on.
+The same transformer, with the same head, on 10, 30 or 72 labelled frames: once as BEAST left it
+after a few minutes on the set's video and on the training frames without their labels, once with
+weights as they are drawn. BEAST is run once; a seed chooses the labelled frames, the head and the
+random transformer. Runs that are in --out already are not made again, so an interrupted benchmark
+goes on. At a toy size:
+
+    python benchmarks/pose_pretraining.py DATA/video --sets mirror-mouse --labels 10 --seeds 0 \
+        --pretraining-steps 2 --set train.steps=2 --out toy.json
 
     python benchmarks/pose_pretraining.py DATA/video --out pose_pretraining.json
 """
@@ -25,12 +30,15 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from machine import describe_machine
 from pose_sets import PoseSet, mirror_mouse, open_field
+from resuming import resumed
 from tinbergen.beast import pretrain
-from tinbergen.configuration import merge
+from tinbergen.configuration import merge, parse_overrides
 from tinbergen.metrics import paired_test, pixel_errors
+from tinbergen.nn.vit import ViT, ViTConfig
 from tinbergen.pose import evaluate, train
 from tinbergen.simulation.files import write_video
 
@@ -71,11 +79,6 @@ PRETRAINING: dict[str, Any] = {
     },
 }
 TRAINING: dict[str, Any] = {
-    "decoder": {"width": 128, "depth": 2, "heads": 4},
-    "objective": {"background": False},
-    "train": {"workers": 0, "tensorboard": False, "device": "cpu"},
-}
-TRAINING: dict[str, Any] = {
     "steps": 300, "batch_size": 12, "learning_rate": 1e-3, "weight_decay": 0.01, "warmup": 0.06,
     "final_lr": 0.01, "grad_clip": 5.0, "ema": 0.99, "workers": 0, "validate_every": 50,
     "checkpoint_every": 0, "tensorboard": False, "device": "cpu",
@@ -111,6 +114,18 @@ def unlabelled_stills(chosen: PoseSet, path: Path) -> Path:
     return path
 
 
+def random_backbone(folder: Path, size: tuple[int, int], seed: int) -> Path:
+    """Write the transformer as it is drawn, for the head to be trained on it as on BEAST's."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(seed)
+    encoder = ViT(ViTConfig(**{**SHAPE, "image_size": size}))
+    shape = {"encoder": encoder.config.model_dump(mode="json")}
+    (folder / "config.yaml").write_text(json.dumps(shape))
+    weights = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+    save_file(weights, folder / "weights.safetensors")
+    return folder
+
+
 def backbone_of(chosen: PoseSet, folder: Path, size: tuple[int, int], steps: int) -> Path:
     """Pretrain on the set's video and stills, or go on with it."""
     run = folder / "run"
@@ -133,25 +148,21 @@ def settings_of(arm: str, size: tuple[int, int], seed: int) -> dict[str, Any]:
     if arm == "conv":
         conv = {"learning_rate": 2e-3, "weight_decay": 1e-4}
         return merge(common, {"image_size": size, "channels": 1, "train": conv})
-    found = merge(common, HEADS[arm.split()[1]])
-    if arm.startswith("random"):
-        shape = {**SHAPE, "image_size": size}
-        found = merge(found, {"encoder": shape, "image_size": size, "channels": 1})
-    return found
+    return merge(common, HEADS[arm.split()[1]])
 
 
 def one_run(
-    chosen: PoseSet, arm: str, backbone: Path, size: tuple[int, int], labels: int, seed: int
+    chosen: PoseSet, arm: str, backbone: Path | None, labels: int, settings: dict[str, Any]
 ) -> dict[str, Any]:
     """Train on some of the labels and score on the test frames."""
-    cpu = time.process_time()
+    cpu, seed = time.process_time(), settings["train"]["seed"]
     with tempfile.TemporaryDirectory() as scratch:
         run = train(
             chosen.labels,
             Path(scratch) / "run",
-            backbone=backbone if arm.startswith("beast") else None,
+            backbone=backbone,
             split=chosen.split(labels, seed),
-            overrides=settings_of(arm, size, seed),
+            overrides=settings,
         )
         spent = time.process_time() - cpu
         found = evaluate(run, chosen.labels, part="test", out=False, device="cpu")
@@ -196,24 +207,32 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--pretraining-steps", type=int, default=400)
     parser.add_argument("--backbones", type=Path, help="folder that keeps the pretrained runs")
+    parser.add_argument("--set", nargs="*", default=[], help="settings of all runs, key=value")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    result: dict[str, Any] = {"benchmark": "pose_pretraining", "machine": describe_machine()}
-    if args.out.is_file():
-        result = json.loads(args.out.read_text())
-    with tempfile.TemporaryDirectory() as scratch:
+    changes = parse_overrides(args.set)
+    fresh = {"benchmark": "pose_pretraining", "machine": describe_machine(), "sets": {}}
+    steps = args.pretraining_steps
+    result = resumed(args.out, fresh, pretraining_steps=steps, settings=changes)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
         for name in args.sets:
-            make, folder, size = SETS[name]
-            chosen = make(args.videos / folder)
-            kept = (args.backbones or Path(scratch)) / name
-            backbone = backbone_of(chosen, kept, size, args.pretraining_steps)
-            rows = result.setdefault("sets", {}).setdefault(name, {}).setdefault("runs", [])
+            make, place, size = SETS[name]
+            chosen = make(args.videos / place)
+            kept = (args.backbones or scratch) / f"{name}-{steps}"
+            rows = result["sets"].setdefault(name, {}).setdefault("runs", [])
             done = {(row["arm"], row["labels"], row["seed"]) for row in rows}
             for each in itertools.product(args.seeds, args.labels, args.arms):
                 seed, labels, arm = each
                 if (arm, labels, seed) not in done:
-                    rows.append(one_run(chosen, arm, backbone, size, labels, seed))
+                    backbone = None
+                    if arm.startswith("beast"):
+                        backbone = backbone_of(chosen, kept, size, steps)
+                    elif arm.startswith("random"):
+                        backbone = random_backbone(scratch / f"{name}{len(rows)}", size, seed)
+                    settings = merge(settings_of(arm, size, seed), changes)
+                    rows.append(one_run(chosen, arm, backbone, labels, settings))
                     result["sets"][name]["paired"] = [
                         found
                         for n in sorted({row["labels"] for row in rows})

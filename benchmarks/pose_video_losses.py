@@ -28,6 +28,7 @@ import torch
 
 from machine import describe_machine
 from pose_sets import PoseSet, folds, mirror_mouse
+from resuming import resumed
 from tinbergen.configuration import merge, parse_overrides
 from tinbergen.metrics import (
     PoseSubspace,
@@ -97,12 +98,16 @@ def one_run(
     }  # fmt: skip
 
 
-def compared(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """With video less without, over the folds: test frames and runs are paired."""
+def paired_runs(rows: list[dict[str, Any]]) -> list[dict[bool, dict]]:
+    """Return the runs of each fold that has both, by whether they had video."""
     pairs: dict[int, dict[bool, dict]] = {}
     for row in rows:
         pairs.setdefault(row["fold"], {})[row["with_video"]] = row
-    both = [pair for _, pair in sorted(pairs.items()) if len(pair) == 2]
+    return [pair for _, pair in sorted(pairs.items()) if len(pair) == 2]
+
+
+def compared(both: list[dict[bool, dict]]) -> dict[str, Any]:
+    """With video less without, over the folds: test frames are paired, and scores of the video."""
     without, with_video = ([pair[how] for pair in both] for how in (False, True))
     left, right = (
         np.concatenate([np.array(row["distances"], dtype=float) for row in side])
@@ -133,21 +138,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", nargs="*", default=["longest=160"], help="settings, key=value")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--folds", type=int, default=0, help="of a cross-validation, seed 0")
+    parser.add_argument("--folds", type=int, default=0, help="cross-validate instead, seed 0")
     parser.add_argument("--only", type=int, nargs="+", help="these folds, counted from 0")
     args = parser.parse_args()
     torch.set_num_threads(1)
     chosen, changes = mirror_mouse(args.project), parse_overrides(args.set)
-    result: dict[str, Any] = {
-        "benchmark": "pose_video_losses", "machine": describe_machine(), "settings": changes,
-        "runs": [],
-    }  # fmt: skip
-    if args.out.is_file():
-        result = json.loads(args.out.read_text())
-    plan: list[tuple[int, int | None, PoseSet]] = [(seed, None, chosen) for seed in args.seeds]
-    if args.folds:
-        parts = enumerate(folds(chosen, args.folds))
-        plan = [(0, i, part) for i, part in parts if i in (args.only or range(args.folds))]
+    fresh = {"benchmark": "pose_video_losses", "machine": describe_machine(), "runs": []}
+    result = resumed(args.out, fresh, settings=changes, folds=args.folds)
+    parts = folds(chosen, args.folds, args.only)
+    plan: list[tuple[int, int | None, PoseSet]] = [(0, i, part) for i, part in parts.items()]
+    if not args.folds:
+        plan = [(seed, None, chosen) for seed in args.seeds]
     done = {(row["seed"], row["fold"], row["with_video"]) for row in result["runs"]}
     for (seed, fold, part), with_video in itertools.product(plan, (False, True)):
         if (seed, fold, with_video) in done:
@@ -155,9 +156,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             row = one_run(part, Path(scratch) / "run", seed, with_video, changes)
         result["runs"].append({"fold": fold, **row})
-        of_folds = [each for each in result["runs"] if each["fold"] is not None]
-        if len({each["with_video"] for each in of_folds}) == 2:
-            result["compared"] = compared(of_folds)
+        if args.folds and (both := paired_runs(result["runs"])):
+            result["compared"] = compared(both)
         args.out.write_text(json.dumps(result) + "\n")
         shown = {k: v for k, v in result["runs"][-1].items() if k != "distances"}
         print(json.dumps(shown), flush=True)
