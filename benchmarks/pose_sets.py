@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,28 @@ def open_field(folder: Path) -> PoseSet:
     """DeepLabCut's example, 80, 10 and 10 % of its 116 frames by numpy's generator with seed 0."""
     order = np.random.default_rng(0).permutation(116)
     return _split(folder, {"test": order[:12], "validation": order[12:24]})
+
+
+def folds(chosen: PoseSet, number: int, only: Sequence[int] | None = None) -> dict[int, PoseSet]:
+    """Return the set ``number`` times; every frame is in the test of one of them.
+
+    Validation frames are as many, drawn from the others. ``only`` names some, counted from 0.
+    """
+    n = len(chosen.names)
+    wanted = range(number) if only is None else only
+    if number and not 3 <= number <= n:
+        raise SystemExit(f"--folds: expected 3 to {n}, found {number}.")
+    if odd := set(wanted) - set(range(number)):
+        raise SystemExit(f"--only {min(odd)}: there is no such fold of {number}, from 0.")
+    found = {}
+    for i in wanted:
+        part = np.array_split(np.random.default_rng(0).permutation(n), number)[i]
+        rest = np.setdiff1d(np.arange(n), part)
+        validation = np.random.default_rng([1, i]).choice(rest, len(part), replace=False)
+        train = np.setdiff1d(rest, validation)
+        parts = {"test": part, "validation": validation, "train": train}
+        found[i] = replace(chosen, parts=parts)
+    return found
 
 
 def _split(folder: Path, held: dict[str, np.ndarray]) -> PoseSet:

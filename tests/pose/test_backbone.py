@@ -91,6 +91,22 @@ def test_training_evaluating_and_predicting(backbone, project, film, tmp_path):
     assert torch.equal(fresh.load_weights()["encoder.norm.weight"], stored["encoder.norm.weight"])
 
 
+def test_weights_of_before_whitening_predict_as_they_did(backbone, project, film, tmp_path):
+    raw = merge(HEAD, {"head": {"whiten": False}})
+    run = train(project, tmp_path / "run", backbone=backbone.path, overrides=raw)
+    weights = run.load_weights()
+    before = Predictor(run, device="cpu").video(Video(film[0])).positions
+    del weights["network.centre"], weights["network.whitening"]
+    run.save_weights(weights)
+    np.testing.assert_array_equal(
+        Predictor(run.path, device="cpu").video(Video(film[0])).positions, before
+    )
+    del weights["network.maps.bias"]
+    run.save_weights(weights)
+    with pytest.raises(WeightsError, match=r"not in both: 1, such as network.maps.bias\)"):
+        Predictor(run.path)
+
+
 def test_frozen_runs_resume_exactly(backbone, project, tmp_path, killed_at):
     whole = train(project, tmp_path / "whole", backbone=backbone.path, overrides=HEAD)
     with killed_at(7):

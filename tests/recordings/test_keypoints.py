@@ -227,6 +227,19 @@ class TestLabelledFrames:
         assert [p.name for p in frames.missing_images()] == ["img2.png"]
         np.testing.assert_array_equal(frames.visible[:, 0, 0], [True, False])
 
+    def test_without_the_scorer_row_it_reads_the_same(self, tmp_path):
+        whole = read_labelled_frames(write(tmp_path, self.TEXT), root=tmp_path)
+        without = self.TEXT.split("\n", 1)[1]
+        frames = read_labelled_frames(write(tmp_path, without), root=tmp_path)
+        assert (frames.scorer, frames.images, frames.keypoints) == (
+            "",
+            whole.images,
+            whole.keypoints,
+        )
+        np.testing.assert_array_equal(frames.positions, whole.positions)
+        with pytest.raises(DataError, match="'bodyparts' is missing"):
+            read_labelled_frames(write(tmp_path, self.TEXT.replace("scorer", "", 1)))
+
     def test_hidden_is_not_seen(self, tmp_path):
         """Lightning Pose: 0 no label, 1 hidden, 2 seen; all of them may be at a place."""
         rows = "".join(f"img{k}.png,1,2,{flag}\n" for k, flag in enumerate(["0", "1", "2", ""]))

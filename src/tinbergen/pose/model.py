@@ -68,6 +68,7 @@ class TokenHead(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.maps = nn.Conv2d(channels, keypoints, 1)
         nn.init.zeros_(self.maps.bias)  # type: ignore[arg-type]
+        self.register_load_state_dict_pre_hook(_not_whitened)
 
     def whiten(self, tokens: Tensor) -> None:
         """Take the statistics of tokens, ``(..., width)``: mean 0 and covariance 1 from now on."""
@@ -92,6 +93,13 @@ class TokenHead(nn.Module):
         for merge, side in zip(self.merge, finer[::-1], strict=True):
             x = merge(functional.interpolate(x, size=side.shape[-2:], mode="nearest") + side)
         return self.maps(self.layers(x))
+
+
+def _not_whitened(head: nn.Module, weights: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Let weights of before tokens were whitened leave the tokens as they are."""
+    width = len(head.centre)  # type: ignore[arg-type]
+    weights.setdefault(f"{prefix}centre", torch.zeros(width))
+    weights.setdefault(f"{prefix}whitening", torch.eye(width))
 
 
 class PoseModel(nn.Module):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinbergen.errors import DataError, OutputError, TinbergenError
+from tinbergen.errors import DataError, OutputError, TinbergenError, WeightsError
 from tinbergen.files import content_hash, ensure_output_folder, safe_name, write_json
 from tinbergen.nn.backgrounds import load_backgrounds
 from tinbergen.pose.backgrounds import still_backgrounds
@@ -34,6 +34,16 @@ from tinbergen.training.heap import heap_kept
 Data = Dataset | str | os.PathLike | Iterable[str | os.PathLike]
 
 
+def _misfit(model: torch.nn.Module, weights: dict[str, Tensor]) -> str:
+    """Load weights; say which do not fit, or nothing."""
+    try:
+        found = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # other shapes
+        return str(error)
+    odd = sorted([*found.missing_keys, *found.unexpected_keys])
+    return f"not in both: {len(odd)}, such as {', '.join(odd[:3])}" if odd else ""
+
+
 class Predictor:
     """The network of a finished pose run, as a function of frames.
 
@@ -48,6 +58,8 @@ class Predictor:
     ------
     MissingFileError
         If there is no finished run.
+    WeightsError
+        If its weights are damaged, or those of another network.
     DeviceError
         If this machine lacks the device or the precision.
     """
@@ -61,7 +73,13 @@ class Predictor:
         self.device = torch.device(hardware.device)
         self.precision = hardware.precision
         model = make_model(self.config)
-        model.load_state_dict(self.run.load_weights())
+        misfit = _misfit(model, self.run.load_weights())
+        if misfit:
+            raise WeightsError(
+                f"{self.run.weights_path}: expected the weights of the network that the run's "
+                f"config.yaml describes, found those of another one ({misfit}). Was it made by "
+                "another version of Tinbergen? Predict with that one, or train anew."
+            )
         self.model = quick(model).to(self.device)
 
     def view(self, video: FrameSource, *, any_size: bool = False) -> FrameSource:

@@ -54,7 +54,8 @@ def read_labelled_frames(
     ----------
     csv
         The table; its first cells name an image each (in one cell, or as DeepLabCut's three:
-        ``labeled-data``, video, image).
+        ``labeled-data``, video, image). The header row ``scorer`` may be absent: rows are told
+        by their names, and it says nothing about the columns.
     root
         Folder that image paths are relative to; default: the nearest folder above ``csv`` in
         which the first image is found, or else the folder of ``csv``.
