@@ -18,7 +18,7 @@ from tinbergen.crossanimal.evaluation_split import FrameSplit, check_lengths
 from tinbergen.errors import DataError
 
 _RIDGE = 0.1  # of the mean variance of the neural components
-_LATENTS, _POSE = 30, 20  # principal components, at most
+_WIDE, _LATENTS, _POSE = 128, 30, 20  # principal components, at most
 
 
 def lagged(values: ArrayLike, reach: int) -> np.ndarray:
@@ -161,21 +161,25 @@ def procrustes(
 def _windows(
     values: ArrayLike, split: FrameSplit, name: str, reach: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the z-scored window of traces, and principal components of components in it."""
+    """Return the z-scored window of traces, and whitened principal components of it."""
     x = np.asarray(values, dtype=np.float64)
     x = x.reshape(len(x), -1)
     check_lengths({name: split}, {name: x}, "neural")
     z = _z_scored(x, split, f"neural, animal {name!r}")
-    return lagged(z, reach), _whitened(lagged(_whitened(z, split), reach), split)
+    # Components of a window of so many leading components of a frame are those of the window of
+    # all columns, but for what is small; of hundreds of neurons or of pixels they cost far less.
+    leading, _ = _components(z, split, _WIDE)
+    latents, deviation = _components(lagged(leading, reach), split, _LATENTS)
+    return lagged(z, reach), latents / deviation
 
 
-def _whitened(x: np.ndarray, split: FrameSplit) -> np.ndarray:
-    """Return at most 30 principal components of unit variance over the training frames."""
+def _components(x: np.ndarray, split: FrameSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return principal components and their deviations over the training frames."""
     centred = x - x[split.train].mean(axis=0)
     fit = centred[split.train]
     values, axes = np.linalg.eigh(fit.T @ fit / len(fit))
-    kept = min(_LATENTS, int((values > 1e-9 * values[-1]).sum()))
-    return centred @ axes[:, ::-1][:, :kept] / np.sqrt(values[::-1][:kept])
+    kept = min(most, int((values > 1e-9 * values[-1]).sum()))
+    return centred @ axes[:, ::-1][:, :kept], np.sqrt(values[::-1][:kept])
 
 
 def _pose(values: ArrayLike, split: FrameSplit, name: str, reach: int) -> np.ndarray:
