@@ -14,6 +14,7 @@ from scipy.linalg import eigh, orthogonal_procrustes
 from scipy.spatial import cKDTree
 
 from tinbergen.crossanimal.evaluation import Method
+from tinbergen.crossanimal.evaluation_probes import Probe
 from tinbergen.crossanimal.evaluation_split import FrameSplit, check_lengths
 from tinbergen.errors import DataError
 
@@ -71,19 +72,21 @@ def baseline_methods(
     """
     windows = {name: _windows(neural[name], splits[name], name, reach) for name in splits}
     raw = {name: window for name, (window, _) in windows.items()}
+    width = 2 * reach + 1
+    probes: tuple[tuple[str, Probe], ...] = (("logistic", "wide logistic"), ("ridge", "ridge"))
     methods = [
-        Method(f"raw, logistic, ±{reach} frames", [raw], matched=False, probe="wide logistic"),
-        Method(f"raw, ridge, ±{reach} frames", [raw], matched=False, probe="ridge"),
+        Method(f"raw, {name}, ±{reach} frames", [raw], matched=False, probe=probe, window=width)
+        for name, probe in probes
     ]
     if len(splits) < 2:
         return methods
     latents = {name: latent for name, (_, latent) in windows.items()}
     moves = {name: _pose(pose[name], splits[name], name, reach) for name in splits}
-    return [
-        *methods,
-        Method("CCA by pose", [shared_cca(latents, moves, splits, components)]),
-        Method("Procrustes by pose", [procrustes(latents, moves, splits, components)]),
-    ]
+    aligned = {
+        "CCA by pose": shared_cca(latents, moves, splits, components),
+        "Procrustes by pose": procrustes(latents, moves, splits, components),
+    }
+    return [*methods, *(Method(name, [run], window=width) for name, run in aligned.items())]
 
 
 def shared_cca(
