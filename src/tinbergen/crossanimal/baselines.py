@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh, orthogonal_procrustes
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from tinbergen.crossanimal.evaluation import Method
 from tinbergen.crossanimal.evaluation_probes import Probe
@@ -116,8 +116,9 @@ def shared_cca(
     -------
     Animal -> ``(time, components)``, the pose directions as its neurons tell them.
     """
-    maps, explained, total = {}, 0.0, 0.0
     common = _common_axes(pose, splits)
+    maps, n = {}, common.shape[1]
+    explained, total = np.zeros((n, n)), np.zeros((n, n))
     for name, split in splits.items():
         x, y = latents[name][split.train], pose[name][split.train] @ common
         covariance = x.T @ x / len(x)
@@ -152,7 +153,7 @@ def procrustes(
     common = _common_axes(pose, splits)
     reference = max(splits, key=lambda name: int(splits[name].train.sum()))
     train = splits[reference].train
-    tree, target = cKDTree(pose[reference][train] @ common), white[reference][train]
+    tree, target = KDTree(pose[reference][train] @ common), white[reference][train]
     aligned = {}
     for name, split in splits.items():
         _, nearest = tree.query(pose[name][split.train] @ common)
