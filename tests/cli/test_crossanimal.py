@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import tinbergen as tb
-from tinbergen.recordings import Dataset, Series, read_series
+from tinbergen.recordings import Dataset, Series, Trials, read_series
 from tinbergen.simulation import SharedActions, simulate_shared_actions
 
 TINY = ["--steps", "12", "--set", "network.members=1", "--set", "train.batch_size=32"]
@@ -73,6 +73,21 @@ def test_strict_trains_without_each_animal(cli, study, run, tmp_path):
     assert "strict 1" in said.out
 
 
+def test_whole_trials_for_the_test(cli, tmp_path):
+    """What was trained on whole trials can be evaluated: the gap is kept between them too."""
+    table = pd.DataFrame({"start": np.arange(0.0, 40.0, 4.0)})
+    table["stop"] = table["start"] + 3.5
+    recordings = [replace(r, streams={**r.streams, "trials": Trials(table)}) for r in flies()[:2]]
+    Dataset(recordings).save(tmp_path / "study")
+    out = tmp_path / "run"
+    said = cli("crossanimal", "train", tmp_path / "study", "--out", out, "--trials", "trials",
+               "--by-trial", *TINY)  # fmt: skip
+    assert said.code == 0, said.err
+    said = cli("crossanimal", "evaluate", out, tmp_path / "study", "--no-report")
+    assert said.code == 0, said.err
+    assert "distant knn" in said.out
+
+
 def changed(tmp_path, change):
     """The study with one recording that ``change`` was done to."""
     recordings = flies()
@@ -120,6 +135,7 @@ def test_broken_recordings_are_named_before_training(cli, tmp_path, change, text
     ("arguments", "code", "text"),
     [
         (["--gap", "3"], 2, "give at least 8"),
+        (["--gap", "3", "--by-trial"], 2, "give at least 8"),
         (["--test", "0.9", "--gap", "90"], 1, "'animal1': split"),
         (["--objective", "contrst"], 2, "objective"),
         (["--set", "swap.posee=1"], 2, "did you mean 'pose'"),

@@ -71,6 +71,16 @@ class TestSplits:
             split.test[trials == k].all() or split.train[trials == k].all() for k in range(8)
         )
 
+    def test_trials_keep_their_distance_and_the_time_between_is_of_none(self):
+        trials = np.r_[np.repeat(np.arange(8), 25), np.full(50, -1)]
+        split = split_by_blocks(trials, test=0.25, gap=6, seed=3)
+        assert split.gap >= 6 and split.test.sum() == 50
+        assert not (split.train | split.test)[trials < 0].any()
+
+    def test_a_gap_longer_than_the_recording(self):
+        with pytest.raises(DataError, match="0 in train"):
+            split_by_blocks(4, 20, gap=30)
+
     def test_what_cannot_be(self):
         both = np.array([True, True, False])
         with pytest.raises(DataError, match="2 frames are in train and test"):
@@ -315,12 +325,45 @@ class TestProtocols:
         ]
         assert table.loc["random"].to_numpy() == pytest.approx(100 / 3)
 
+    def test_no_method_may_abstain_from_what_is_hard(self):
+        labels, features, splits = study(strength=0.4)
+        result = evaluate_embeddings([Method("m", [features])], labels, splits, nulls=0)
+        coy = {name: values.copy() for name, values in features.items()}
+        for name in NAMES:
+            coy[name][(labels[name] != "walk") & splits[name].test] = np.nan
+            coy[name][np.flatnonzero(splits[name].test)[:60]] = features[name][
+                np.flatnonzero(splits[name].test)[:60]
+            ]
+        methods = [Method("m", [features]), Method("coy", [coy])]
+        both = evaluate_embeddings(methods, labels, splits, nulls=0)
+        for protocol in ("single", "leave-one-out"):
+            assert score(both, protocol) == score(both, protocol, method="coy")
+        assert (both.actions["n_test"] < result.actions["n_test"].max()).all()
+
+    def test_a_slow_drift_is_no_animal(self):
+        """Near in time the animal can be told, far in time not: every animal drifts elsewhere."""
+        labels, features, splits = study(strength=0.0)
+        rng = np.random.default_rng(4)
+        late = (np.arange(600) >= 300)[:, None]
+        drifting = {
+            name: values + np.where(late, *(4 * rng.standard_normal((2, 8))))
+            for name, values in features.items()
+        }
+        still = {name: values + 3 * rng.standard_normal(8) for name, values in features.items()}
+        methods = [Method("drifts", [drifting]), Method("differs", [still])]
+        result = evaluate_embeddings(methods, labels, splits, nulls=0)
+        who = result.identity_summary().set_index(["method", "probe"])["accuracy"]
+        assert who["drifts", "knn"] > 0.8 and who["drifts", "distant knn"] < 0.5
+        assert who["differs", "knn"] > 0.9 and who["differs", "distant knn"] > 0.9
+
 
 class TestRefusals:
     def test_a_window_that_reaches_across_the_gap(self):
         labels, features, splits = study()
         with pytest.raises(DataError, match="10 frames lie between .* looks at 20 frames"):
             evaluate_embeddings([Method("m", [features])], labels, splits, window=20)
+        with pytest.raises(DataError, match="'far' looks at 13 frames; leave a gap of 12"):
+            evaluate_embeddings([Method("far", [features], window=13)], labels, splits)
 
     def test_lengths_names_and_gaps(self):
         labels, features, splits = study()

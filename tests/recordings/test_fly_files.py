@@ -74,6 +74,25 @@ class TestArrayPickles:
             read_array_pickle(path)
         assert not (tmp_path / "harm.txt").exists()
 
+    @pytest.mark.parametrize(
+        ("written", "text"),
+        [
+            (b"(lp0\ng0\na.", "not known here"),  # a list that holds itself
+            (b"c_codecs\nencode\n(Vx\nVrot13\ntR.", "_codecs.encode"),
+            (b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.", "odd.pkl"),
+        ],
+    )
+    def test_odd_pickles(self, tmp_path, written, text):
+        path = tmp_path / "odd.pkl"
+        path.write_bytes(written)
+        with pytest.raises(DataError, match=text):
+            read_array_pickle(path)
+
+    def test_objects_are_not_left_out_silently(self, tmp_path):
+        mixed = np.array([1.5, pd.Timestamp("2020-01-01")], dtype=object)
+        with pytest.raises(DataError, match="no array of numbers"):
+            read_array_pickle(dump(tmp_path / "o.pkl", mixed))
+
     @given(st.integers(0, 200))
     def test_cut_off(self, tmp_path_factory, n):
         whole = pickle.dumps({"x": np.arange(6.0)})
@@ -128,7 +147,10 @@ def dn_trial(tmp_path):
 class TestDescendingNeurons:
     def test_streams_share_a_clock(self, dn_trial):
         recording = read_descending_neurons(dn_trial)
-        assert (recording.name, recording.subject) == ("Fly2_rec_trial_003", "Fly2")
+        assert (recording.name, recording.subject) == (
+            "Fly2_rec_trial_003",
+            "210830_Ci1xG23_Fly2",
+        )
         neural = recording["neural"]
         assert neural.values.shape == (50, 3) and neural.values[4, 2] == 204.0
         # Trace frame 5 is at 0.25 s, so pose frame 0 is at 0.2 s.
@@ -214,6 +236,23 @@ class TestMC2P:
         with pytest.raises(MissingFileError, match="expected the pose"):
             read_mc2p(folder)
 
+    def test_angles_that_look_like_a_pickle(self, mc2p):
+        folder, _, _ = mc2p
+        angles = np.ones((60, 42), np.float32)
+        angles.view(np.uint8)[0, 0] = 0x80  # the first byte of a pickle
+        angles.tofile(folder / "angles.pkl")
+        assert np.array_equal(read_mc2p(folder).recording["angles"].values, angles)
+
+    def test_latents_without_images(self, mc2p):
+        folder, _, _ = mc2p
+        (folder / "a_2p_dff_tif_padded_resized.mm").unlink()
+        np.save(folder / "indices.npy", np.repeat(np.arange(10), 6).clip(0, 8))
+        trial = read_mc2p(folder)
+        assert trial.images is None and trial.recording["latents"].values.shape == (10, 64)
+        np.save(folder / "indices.npy", np.zeros(0, int))
+        with pytest.raises(DataError, match=r"indices\.npy: expected an image number"):
+            read_mc2p(folder)
+
     def test_images_that_are_not_there(self, mc2p):
         folder, images, _ = mc2p
         images[:8].tofile(folder / "a_2p_dff_tif_padded_resized.mm")
@@ -278,6 +317,7 @@ class TestDeepFly3D:
     def test_side_views_where_nothing_was_triangulated(self, tmp_path):
         points = np.random.default_rng(0).random((7, 5, 38, 2))
         points[1, 0, 0] = (0.5, 0.25)
+        points[3, 2, 4] = np.nan  # one that is not known changes no other
         recording = read_deepfly3d(dump(tmp_path / "r.pkl", {"points2d": points}))
         pose = recording["pose"].positions
         assert pose[0, 0, 0].tolist() == [240.0, 240.0]  # column 0.25 of 960, row 0.5 of 480

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh, orthogonal_procrustes
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from tinbergen.crossanimal.evaluation import Method
+from tinbergen.crossanimal.evaluation_probes import Probe
 from tinbergen.crossanimal.evaluation_split import FrameSplit, check_lengths
 from tinbergen.errors import DataError
 
 _RIDGE = 0.1  # of the mean variance of the neural components
-_LATENTS, _POSE = 30, 20  # principal components, at most
+_WIDE, _LATENTS, _POSE = 128, 30, 20  # principal components, at most
 
 
 def lagged(values: ArrayLike, reach: int) -> np.ndarray:
@@ -71,19 +72,21 @@ def baseline_methods(
     """
     windows = {name: _windows(neural[name], splits[name], name, reach) for name in splits}
     raw = {name: window for name, (window, _) in windows.items()}
+    width = 2 * reach + 1
+    probes: tuple[tuple[str, Probe], ...] = (("logistic", "wide logistic"), ("ridge", "ridge"))
     methods = [
-        Method(f"raw, logistic, ±{reach} frames", [raw], matched=False, probe="wide logistic"),
-        Method(f"raw, ridge, ±{reach} frames", [raw], matched=False, probe="ridge"),
+        Method(f"raw, {name}, ±{reach} frames", [raw], matched=False, probe=probe, window=width)
+        for name, probe in probes
     ]
     if len(splits) < 2:
         return methods
     latents = {name: latent for name, (_, latent) in windows.items()}
     moves = {name: _pose(pose[name], splits[name], name, reach) for name in splits}
-    return [
-        *methods,
-        Method("CCA by pose", [shared_cca(latents, moves, splits, components)]),
-        Method("Procrustes by pose", [procrustes(latents, moves, splits, components)]),
-    ]
+    aligned = {
+        "CCA by pose": shared_cca(latents, moves, splits, components),
+        "Procrustes by pose": procrustes(latents, moves, splits, components),
+    }
+    return [*methods, *(Method(name, [run], window=width) for name, run in aligned.items())]
 
 
 def shared_cca(
@@ -113,8 +116,9 @@ def shared_cca(
     -------
     Animal -> ``(time, components)``, the pose directions as its neurons tell them.
     """
-    maps, explained, total = {}, 0.0, 0.0
     common = _common_axes(pose, splits)
+    maps, n = {}, common.shape[1]
+    explained, total = np.zeros((n, n)), np.zeros((n, n))
     for name, split in splits.items():
         x, y = latents[name][split.train], pose[name][split.train] @ common
         covariance = x.T @ x / len(x)
@@ -149,7 +153,7 @@ def procrustes(
     common = _common_axes(pose, splits)
     reference = max(splits, key=lambda name: int(splits[name].train.sum()))
     train = splits[reference].train
-    tree, target = cKDTree(pose[reference][train] @ common), white[reference][train]
+    tree, target = KDTree(pose[reference][train] @ common), white[reference][train]
     aligned = {}
     for name, split in splits.items():
         _, nearest = tree.query(pose[name][split.train] @ common)
@@ -161,21 +165,25 @@ def procrustes(
 def _windows(
     values: ArrayLike, split: FrameSplit, name: str, reach: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the z-scored window of traces, and principal components of components in it."""
+    """Return the z-scored window of traces, and whitened principal components of it."""
     x = np.asarray(values, dtype=np.float64)
     x = x.reshape(len(x), -1)
     check_lengths({name: split}, {name: x}, "neural")
     z = _z_scored(x, split, f"neural, animal {name!r}")
-    return lagged(z, reach), _whitened(lagged(_whitened(z, split), reach), split)
+    # Components of a window of so many leading components of a frame are those of the window of
+    # all columns, but for what is small; of hundreds of neurons or of pixels they cost far less.
+    leading, _ = _components(z, split, _WIDE)
+    latents, deviation = _components(lagged(leading, reach), split, _LATENTS)
+    return lagged(z, reach), latents / deviation
 
 
-def _whitened(x: np.ndarray, split: FrameSplit) -> np.ndarray:
-    """Return at most 30 principal components of unit variance over the training frames."""
+def _components(x: np.ndarray, split: FrameSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return principal components and their deviations over the training frames."""
     centred = x - x[split.train].mean(axis=0)
     fit = centred[split.train]
     values, axes = np.linalg.eigh(fit.T @ fit / len(fit))
-    kept = min(_LATENTS, int((values > 1e-9 * values[-1]).sum()))
-    return centred @ axes[:, ::-1][:, :kept] / np.sqrt(values[::-1][:kept])
+    kept = min(most, int((values > 1e-9 * values[-1]).sum()))
+    return centred @ axes[:, ::-1][:, :kept], np.sqrt(values[::-1][:kept])
 
 
 def _pose(values: ArrayLike, split: FrameSplit, name: str, reach: int) -> np.ndarray:

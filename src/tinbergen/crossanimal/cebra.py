@@ -7,6 +7,7 @@ patent; see its pages. Nothing of it is used unless :func:`cebra_method` is call
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,7 +92,9 @@ def cebra_method(
                 for k, each in enumerate(animals)
             }
         )
-    return Method(name, runs)
+    # Its models are named after the frames they look at.
+    looks = re.match(r"offset(\d+)", str(options["model_architecture"]))
+    return Method(name, runs, window=int(looks[1]) if looks else 1)
 
 
 def _pairs(animal: Animal, split: FrameSplit) -> tuple[np.ndarray, np.ndarray]:

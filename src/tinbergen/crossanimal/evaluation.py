@@ -7,15 +7,19 @@ with the answers, and no other label of it is touched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from tinbergen.crossanimal.evaluation_probes import PROBES, Probe, identity_predictions
+from tinbergen.crossanimal.evaluation_probes import (
+    PROBES,
+    Probe,
+    distant,
+    identity_predictions,
+)
 from tinbergen.crossanimal.evaluation_scoring import Labelled, Scorer, View
 from tinbergen.crossanimal.evaluation_split import FrameSplit, check_lengths
 from tinbergen.crossanimal.evaluation_tables import Evaluation
@@ -47,6 +51,8 @@ class Method:
         probe can be carried over.
     probe
         Another probe than that of the evaluation.
+    window
+        Frames that the representation of one frame looks at.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Method:
     projected: Sequence[Embeddings] = ()
     matched: bool = True
     probe: Probe | None = None
+    window: int = 1
 
 
 def evaluate_embeddings(
@@ -75,7 +82,12 @@ def evaluate_embeddings(
     *single*: a linear probe learns from the labelled training frames of an animal and is tested
     on its test frames. *leave-one-out*: it learns from those of all other animals. *strict*: the
     same, of representations by a model that never saw the animal (:attr:`Method.strict`).
-    *identity*: linear and nearest-neighbour probes are asked whose frame it is.
+    *identity*: linear and nearest-neighbour probes are asked whose frame it is; *distant knn*
+    knows of each animal only the half of its training frames that lie farthest from its test.
+    What nearest neighbours tell and distant ones do not is the time within a recording (slow
+    drifts, which are other ones in every animal), not the animal.
+
+    All methods are judged on the same test frames: those of which every one has an embedding.
 
     Parameters
     ----------
@@ -101,8 +113,9 @@ def evaluate_embeddings(
         random shifts), and shuffled. What they score is chance of this very probe on these data.
         Probes other than the discriminant, which cost more, take two of each kind at most.
     window
-        Frames that the representation of one frame looks at; a split whose gap is shorter is
-        refused, as test frames would be seen in training.
+        Frames that the representation of one frame looks at, in all methods at least (see
+        :attr:`Method.window`); a split whose gap is shorter is refused, as test frames would be
+        seen in training.
     subjects
         Recording -> animal, where an animal has several: all of them are left out together, and
         are one identity. Default: each its own.
@@ -127,7 +140,9 @@ def evaluate_embeddings(
     for each in (probe, *(method.probe for method in methods if method.probe)):
         if each not in PROBES:
             raise ConfigError(f"probe: expected one of {', '.join(PROBES)}; found {each!r}.")
-    _check_gaps(splits, window)
+    for method in methods:
+        _check_gaps(splits, max(window, method.window), method.name)
+    splits = _known_to_all(methods, splits)
     owners = {name: (subjects or {}).get(name, name) for name in splits}
     known = _labelled(labels, splits, owners, seed)
     actions: list[dict] = []
@@ -162,15 +177,45 @@ def evaluate_embeddings(
     )
 
 
-def _check_gaps(splits: Mapping[str, FrameSplit], window: int) -> None:
+def _check_gaps(splits: Mapping[str, FrameSplit], window: int, method: str) -> None:
     if not splits:
         raise DataError("splits: expected at least one animal, found none.")
     for name, split in splits.items():
         if split.gap + 1 < window:
             raise DataError(
                 f"split of animal {name!r}: {split.gap} frames lie between training and test, but "
-                f"a representation looks at {window} frames; leave a gap of {window - 1}."
+                f"{method!r} looks at {window} frames; leave a gap of {window - 1}."
             )
+
+
+def _known_to_all(
+    methods: Sequence[Method], splits: Mapping[str, FrameSplit]
+) -> dict[str, FrameSplit]:
+    """Keep the test frames that every method embeds: none may abstain from what is hard."""
+    found = {}
+    for name, split in splits.items():
+        test = split.test.copy()
+        for run in _runs(methods):
+            values = np.asarray(run.get(name, ()))
+            if values.ndim == 2 and len(values) == len(split):  # others are refused later
+                known = np.isfinite(values).all(axis=1)
+                # None at all: another recording of an animal that a strict model never saw.
+                test &= known if known.any() else True
+        if not test.any():
+            raise DataError(
+                f"animal {name!r}: there is no test frame of which all methods have an embedding "
+                "without NaN; choose another split, or leave the animal out."
+            )
+        found[name] = FrameSplit(split.train, test)
+    return found
+
+
+def _runs(methods: Sequence[Method]) -> Iterator[Embeddings]:
+    for method in methods:
+        yield from method.runs
+        yield from method.projected
+        for models in method.strict:
+            yield from models.values()
 
 
 def _labelled(
@@ -201,11 +246,11 @@ def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]
     # Scaled alike: what tells the animals apart must not be taken out of the question.
     scaled = view.scaled(list(view.features), per_animal=False)
     found = []
-    probes: tuple[tuple[str, Probe | Literal["knn"]], ...]
-    probes = (("linear", scorer.probe), ("knn", "knn"))
-    for kind, probe in probes:
-        subjects = scorer.labelled.subjects
-        told = identity_predictions(scaled, view.train, view.test, subjects, probe)
+    subjects = scorer.labelled.subjects
+    far = {name: distant(rows, view.test[name]) for name, rows in view.train.items()}
+    for kind, train in (("linear", view.train), ("knn", view.train), ("distant knn", far)):
+        probe = scorer.probe if kind == "linear" else "knn"
+        told = identity_predictions(scaled, train, view.test, subjects, probe)
         for animal in view.features:
             right = told[animal] == subjects[animal]
             found.append(

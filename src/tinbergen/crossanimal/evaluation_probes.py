@@ -179,6 +179,21 @@ def spaced(rows: np.ndarray, n: int) -> np.ndarray:
     return rows if len(rows) <= n else rows[np.linspace(0, len(rows) - 1, n).astype(int)]
 
 
+def distant(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Return the half of the frames ``train`` that lie farthest from any of ``test``.
+
+    Examples
+    --------
+    >>> distant(np.arange(6), np.array([8, 9])).tolist()
+    [0, 1, 2]
+    """
+    after = np.searchsorted(test, train)
+    right = np.abs(test[np.minimum(after, len(test) - 1)] - train)
+    left = np.abs(test[np.maximum(after - 1, 0)] - train)
+    order = np.argsort(-np.minimum(left, right), kind="stable")
+    return np.sort(train[order[: max(len(train) // 2, 1)]])
+
+
 def identity_predictions(
     features: Mapping[str, np.ndarray],
     train: Mapping[str, np.ndarray],

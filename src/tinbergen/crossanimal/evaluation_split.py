@@ -89,15 +89,14 @@ def split_by_blocks(
     Parameters
     ----------
     blocks
-        ``(time,)`` number or name of the trial of each frame; or how many blocks of equal length
-        to cut ``n`` frames into.
+        ``(time,)`` number or name of the trial of each frame (numbers below 0: of none, in no
+        part); or how many blocks of equal length to cut ``n`` frames into.
     n
         Frames, where ``blocks`` is a number.
     test
         Share of the blocks, at least one.
     gap
-        Training frames that lie so near to a test frame, within the same run of time, are in no
-        part. Trials that stand apart on the clock need none.
+        Training frames that lie so near to a test frame, counted in frames, are in no part.
 
     Raises
     ------
@@ -109,8 +108,11 @@ def split_by_blocks(
             raise DataError("blocks: give n, the number of frames to cut into blocks.")
         owner = np.arange(n) * blocks // max(n, 1)
     else:
-        owner = np.unique(np.asarray(blocks), return_inverse=True)[1]
-    names = np.unique(owner)
+        given = np.asarray(blocks)
+        owner = np.unique(given, return_inverse=True)[1]
+        if given.dtype.kind in "if":
+            owner = np.where(given < 0, -1, owner)
+    names = np.unique(owner[owner >= 0])
     if len(names) < 2:
         raise DataError(
             f"split: expected at least two blocks or trials, found {len(names)}; cut the "
@@ -119,8 +121,8 @@ def split_by_blocks(
     count = min(max(1, round(test * len(names))), len(names) - 1)
     chosen = np.random.default_rng(seed).choice(names, count, replace=False)
     held = np.isin(owner, chosen)
-    near = np.convolve(held, np.ones(2 * gap + 1), mode="same")[: len(held)] > 0 if gap else held
-    return FrameSplit(~held & ~near, held)
+    near = np.convolve(held, np.ones(2 * gap + 1))[gap : gap + len(held)] > 0.5
+    return FrameSplit((owner >= 0) & ~near, held)
 
 
 def keep_fraction(

@@ -32,8 +32,8 @@ class Evaluation:
         A row also for each ``null`` (rolled, shuffled) and ``draw``: balanced accuracy of the
         same probe trained on wrong labels.
     identity
-        A row a method, seed, space (h or z), probe (linear, knn) and animal: share of its test
-        frames that are told to be its own (``recall``); ``chance`` is 1 / animals.
+        A row a method, seed, space (h or z), probe (linear, knn, distant knn) and animal: share
+        of its test frames that are told to be its own (``recall``); ``chance`` is 1 / animals.
     classes
         Actions.
     """

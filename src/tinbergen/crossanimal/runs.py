@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,7 @@ from tinbergen.crossanimal.evaluation_probes import Probe
 from tinbergen.crossanimal.model import CrossAnimal
 from tinbergen.crossanimal.pairs import Animal
 from tinbergen.crossanimal.streams import StreamsConfig, labels_of, reach
-from tinbergen.crossanimal.study import fitted_method, training_part
+from tinbergen.crossanimal.study import strict_run, training_part
 from tinbergen.errors import ConfigError, DataError, OutputError
 from tinbergen.files import ensure_output_folder, safe_names
 from tinbergen.recordings import Dataset, Series
@@ -188,16 +189,13 @@ def evaluate(
         if len({each.subject for each in animals}) < 2:
             raise DataError("--strict: leaving one animal out needs two at least; there is one.")
         config = model.config_.model_dump()
-        refitted = fitted_method(
-            own,
+        anew = strict_run(
             lambda seed: CrossAnimal(model.config_.objective, settings=config, random_state=seed),
             animals,
             splits,
-            seeds=[model.config_.train.seed],
-            strict=True,
+            model.config_.train.seed,
         )
-        first = methods[0]
-        methods[0] = Method(own, first.runs, refitted.strict, first.projected)
+        methods[0] = replace(methods[0], strict=[anew])
     if baselines and not any(each.images for each in animals):
         neural = {each.name: each.neural for each in animals}
         methods += baseline_methods(neural, _at_neural_times(animals), splits)
@@ -207,7 +205,6 @@ def evaluate(
         splits,
         fractions=fractions,
         probe=probe,
-        window=max(reach(each.config_) for models in runs.values() for each in models),
         subjects={each.name: each.subject for each in animals},
         seed=given.seed,
     )
@@ -261,7 +258,8 @@ def _embedded(name: str, models: Sequence[CrossAnimal], animals: Sequence[Animal
         ]
         for space in ("h", "z")
     }
-    return Method(name, spaces["h"], projected=spaces["z"])
+    window = max(reach(each.config_) for each in models)
+    return Method(name, spaces["h"], projected=spaces["z"], window=window)
 
 
 def _at_neural_times(animals: Sequence[Animal]) -> dict[str, np.ndarray]:

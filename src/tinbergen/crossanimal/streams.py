@@ -97,7 +97,7 @@ class StreamsConfig(Config):
     def _split(self, animal: Animal) -> FrameSplit:
         n = len(animal)
         if self.by_trial:
-            return split_by_blocks(animal.segment, test=self.test, gap=0, seed=self.seed)
+            return split_by_blocks(animal.segment, None, self.test, self.gap, self.seed)
         if self.blocks:
             return split_by_blocks(self.blocks, n, self.test, self.gap, self.seed)
         return split_at_end(n, self.test, self.gap)
@@ -110,7 +110,7 @@ class StreamsConfig(Config):
         ConfigError
         """
         window = reach(config)
-        if not self.by_trial and self.gap + 1 < window:
+        if self.gap + 1 < window:
             raise ConfigError(
                 f"--gap: a window spans {window} neural frames, so that with a gap of {self.gap} "
                 f"training would see frames of the test; give at least {window - 1}."

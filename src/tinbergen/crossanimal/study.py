@@ -11,6 +11,7 @@ import numpy as np
 from tinbergen.crossanimal.evaluation import Method
 from tinbergen.crossanimal.evaluation_split import FrameSplit, check_lengths
 from tinbergen.crossanimal.pairs import Animal
+from tinbergen.crossanimal.streams import reach
 from tinbergen.errors import DataError
 
 if TYPE_CHECKING:
@@ -72,21 +73,32 @@ def fitted_method(
     Method
         For :func:`evaluate_embeddings`.
     """
-    parts = {each.name: training_part(each, splits[each.name]) for each in animals}
-    runs, projected, models = [], [], []
+    parts = [training_part(each, splits[each.name]) for each in animals]
+    runs, projected, models, window = [], [], [], 1
     for seed in seeds:
-        model = make(seed).fit(list(parts.values()))
+        model = make(seed).fit(parts)
+        window = reach(model.config_)
         runs.append({each.name: model.transform(each) for each in animals})
         projected.append({each.name: model.transform(each, space="z") for each in animals})
         if strict:
-            models.append(
-                {
-                    held: _without(make(seed), held, parts, animals)
-                    for held in parts
-                    if len({part.subject for part in parts.values()}) > 1
-                }
-            )
-    return Method(name, runs, strict=models, projected=projected)
+            models.append(strict_run(make, animals, splits, seed))
+    return Method(name, runs, strict=models, projected=projected, window=window)
+
+
+def strict_run(
+    make: Maker, animals: Sequence[Animal], splits: Mapping[str, FrameSplit], seed: int = 0
+) -> dict[str, dict[str, np.ndarray]]:
+    """Fit a model without each animal in turn, and carry it over to that one, without labels.
+
+    Returns
+    -------
+    Held-out animal -> animal -> ``(time, channel)``, as :attr:`Method.strict` takes it; empty
+    where all recordings are of one animal.
+    """
+    parts = {each.name: training_part(each, splits[each.name]) for each in animals}
+    if len({part.subject for part in parts.values()}) < 2:
+        return {}
+    return {held: _without(make(seed), held, parts, animals) for held in parts}
 
 
 def _without(

@@ -53,7 +53,10 @@ def _read(path: Path, job: Callable[[Any], Any]) -> Any:
         return job(read_plain_pickle(path.read_bytes(), unread=True))
     except DataError as error:
         raise DataError(f"{path}: {error}".replace(f"{path}: {path}: ", f"{path}: ")) from error
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (
+        *(AttributeError, LookupError, TypeError, ValueError),
+        *(RecursionError, MemoryError, OverflowError),
+    ) as error:
         raise DataError(
             f"{path}: its arrays are stored in a way that is not known here ({error}). Open it "
             "where it was made and save plain arrays (numpy.savez)."
@@ -68,15 +71,24 @@ def _plain(value: Any, path: Path) -> Any:
     if not isinstance(value, Unread):
         return value
     array = _array(value)
-    if array is not None:
-        return array
+    return _item(value) if array is None else array
+
+
+def _item(value: Any) -> Any:
+    """Return a plain value of an array of objects."""
+    if not isinstance(value, Unread):
+        return value
     number = plain_number(value)
     if number is None:
-        raise DataError(
-            f"holds {value.name.replace(' ', '.')}, which is no array of numbers; not read, as "
-            "it could run code"
-        )
+        raise _other(value)
     return number
+
+
+def _other(value: Unread) -> DataError:
+    return DataError(
+        f"holds {value.name.replace(' ', '.')}, which is no array of numbers; not read, as it "
+        "could run code"
+    )
 
 
 def _array(value: Unread) -> np.ndarray | None:
@@ -87,9 +99,7 @@ def _array(value: Unread) -> np.ndarray | None:
         kind = _dtype(dtype)
         if kind == "O":
             flat = np.empty(len(data), dtype=object)
-            flat[:] = [
-                each if not isinstance(each, Unread) else plain_number(each) for each in data
-            ]
+            flat[:] = [_item(each) for each in data]
             return flat.reshape(shape, order="F" if fortran else "C")
         return _of_bytes(plain_bytes(data), kind, shape, "F" if fortran else "C")
     if module in ("numpy.core.numeric", "numpy._core.numeric") and name == "_frombuffer":

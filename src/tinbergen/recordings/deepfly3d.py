@@ -98,7 +98,7 @@ def read_deepfly3d_cameras(path: str | os.PathLike) -> dict[int, Camera]:
 
 def _pixels(seen: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """Return x and y in px; NaN where a camera has no answer, which is a corner at the top."""
-    pixels = seen if seen.max(initial=0) > 1 else seen[..., ::-1] * image_size[::-1]
+    pixels = seen if np.nanmax(seen, initial=0) > 1 else seen[..., ::-1] * image_size[::-1]
     corner = (pixels[..., 1] == 0) & np.isin(pixels[..., 0], (0, image_size[1]))
     return np.where(corner[..., None], np.nan, pixels)
 

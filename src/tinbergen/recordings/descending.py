@@ -45,7 +45,8 @@ def read_descending_neurons(
     Recording
         ``neural`` (Series, a channel a region of interest, % dF/F), ``pose`` (Series of the joint
         angles, rad) and ``actions`` (Labels that a network predicted, not hand labels; background
-        counts as unscored). Frames that a table lacks are left out of its stream.
+        counts as unscored). Frames that a table lacks are left out of its stream. The subject is
+        date, genotype and number of the fly.
 
     Raises
     ------
@@ -83,9 +84,11 @@ def read_descending_neurons(
     )
     if (folder / _ACTIONS).is_file():
         streams["actions"] = _actions(folder / _ACTIONS, start, fps)
-    fly = re.search(r"Fly\d+", str(folder))
-    name = "_".join(part for part in (fly and fly[0], folder.name) if part)
-    return Recording(name, streams, fly[0] if fly else None)
+    flies = re.findall(r"Fly\d+", str(folder.absolute()))[-1:]
+    # Every day and genotype has its Fly1.
+    about = [str(neural[name].iloc[0]) for name in ("Date", "Genotype") if name in neural]
+    subject = "_".join([*about, *flies]) if flies else None
+    return Recording("_".join([*flies, folder.name]), streams, subject)
 
 
 def _times(

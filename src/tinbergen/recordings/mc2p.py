@@ -104,7 +104,10 @@ def read_mc2p(
     genotype = folder.name.split("_")[1]
     fast = "G23xU1" in genotype and not re.search("CLC|ABO", folder.name)
     fps = fps or (100.0 if fast else 30.0)
-    nearest = _vector(_need(folder, _SYNC, "synchronisation"), np.int64)
+    sync_path = _need(folder, _SYNC, "synchronisation")
+    nearest = _vector(sync_path, np.int64)
+    if not len(nearest):
+        raise DataError(f"{sync_path}: expected an image number for each pose frame, found none.")
     pose_path = _need(folder, _POSE, "pose")
     pose = _table(pose_path, _COLUMNS)
     _same(folder, {pose_path: len(pose)}, nearest)
@@ -112,8 +115,11 @@ def read_mc2p(
     patterns, side = _IMAGES[size]
     path = _find(folder, patterns)
     images = None if path is None else _memory_map(path, (side, side))
-    n = len(images) if images is not None else int(nearest.max()) + 1
-    if len(nearest) and not 0 <= nearest.min() <= nearest.max() < n:
+    latent_path = _find(folder, _LATENT[0])
+    latents = None if latent_path is None else _memory_map(latent_path, (_LATENT[1],))
+    path, shown = (path, images) if images is not None else (latent_path, latents)
+    n = len(shown) if shown is not None else int(nearest.max()) + 1
+    if not 0 <= nearest.min() <= nearest.max() < n:
         raise DataError(
             f"{folder}: the synchronisation names images {nearest.min()} to {nearest.max()}, but "
             f"{path} holds {n}."
@@ -128,11 +134,10 @@ def read_mc2p(
         angles = _table(path, 42)
         _same(folder, {path: len(angles)}, nearest)
         streams["angles"] = Series(times, angles, unit="rad")
-    if (path := _find(folder, _LATENT[0])) is not None:
-        latents = _memory_map(path, (_LATENT[1],))
+    if latents is not None:
         if len(latents) != n:
             raise DataError(
-                f"{path}: expected {n} rows, as there are images; found {len(latents)}."
+                f"{latent_path}: expected {n} rows, as there are images; found {len(latents)}."
             )
         streams["latents"] = Series(image_times, latents)
     if (path := _find(folder, ("rest.npy",))) is not None:
@@ -235,9 +240,7 @@ def _memory_map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 def _table(path: Path, columns: int) -> np.ndarray:
     """Return float32 rows of a memory map (whatever its ending says), or of a pickled array."""
-    with path.open("rb") as file:
-        head = file.read(2)
-    if path.suffix != ".pkl" or not head.startswith((b"\x80", b"(", b"]", b"}")):
+    if path.suffix != ".pkl" or not _is_pickle(path):
         return np.asarray(_memory_map(path, (columns,)))
     values = read_array_pickle(path)
     if isinstance(values, dict):
@@ -247,6 +250,19 @@ def _table(path: Path, columns: int) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.ndim < 2 or values[0].size != columns:
         raise DataError(f"{path}: expected one array of {columns} numbers a frame.")
     return values.reshape(len(values), columns).astype(np.float32)
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file begins and ends as a pickle does."""
+    if path.stat().st_size < 2:
+        return True  # and is refused as one
+    with path.open("rb") as file:
+        head = file.read(2)
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+    return last == b"." and (
+        head[:1] in (b"(", b"]", b"}", b"c") or b"\x80\x02" <= head <= b"\x80\x05"
+    )
 
 
 def _vector(path: Path, dtype: type) -> np.ndarray:

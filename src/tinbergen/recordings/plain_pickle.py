@@ -164,7 +164,9 @@ def plain_bytes(data: Any) -> bytes:
     """Return bytes out of :func:`read_plain_pickle`; the oldest protocols keep them as text."""
     if isinstance(data, Unread) and data.name == "_codecs encode":
         text, codec = data.arguments
-        return text.encode(codec)
+        if codec not in ("latin1", "latin-1"):  # as every pickle of bytes says
+            raise DataError(f"bytes are stored as {codec!r}, which is not known here")
+        return text.encode("latin1")
     if isinstance(data, Unread):  # empty ones, as a call of bytes()
         return b""
     return data.encode("latin1") if isinstance(data, str) else bytes(data)
