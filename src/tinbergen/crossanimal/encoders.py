@@ -58,7 +58,8 @@ class ImageInput(nn.Module):
                 nn.MaxPool2d(2),
             ]
             before = width
-        self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.convolutions = nn.Sequential(*layers)
+        self.convolutions.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.out = nn.Linear(before, channels)
 
     def forward(self, x: Tensor, animal: Tensor, keep: Tensor | None = None) -> Tensor:

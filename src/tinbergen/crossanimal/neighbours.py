@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from tinbergen.errors import DataError
 from tinbergen.files import write_json
@@ -150,7 +150,7 @@ def _search(
     if empty := [subjects[i] for i, rows in enumerate(own) if not len(rows)]:
         raise DataError(f"Animal {empty[0]!r} has no frame in which the whole pose is known.")
     low = _principal(whole, np.concatenate(own), components)
-    trees = [cKDTree(low[rows]) for rows in own]
+    trees = [KDTree(low[rows]) for rows in own]
     donors_of = [[j for j, s in enumerate(subjects) if s != subjects[i]] for i in range(len(own))]
     n_donors = max(map(len, donors_of))
     each = min(max(neighbours // n_donors, 1), min(map(len, own)))
@@ -206,7 +206,7 @@ def _near_and_far(
     halves = [np.array_split(rows, 2) for rows in own]
     size = min(len(early) for early, _ in halves)
     banks = [early[np.linspace(0, len(early) - 1, size).astype(int)] for early, _ in halves]
-    trees = [cKDTree(low[bank]) for bank in banks]
+    trees = [KDTree(low[bank]) for bank in banks]
 
     def median(i: int, j: int) -> float:
         late = halves[i][1]

@@ -44,7 +44,9 @@ class Shape:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Shape:
         """Return the shape of a model that was saved."""
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        lists: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
         return cls(**lists)
 
 
@@ -126,8 +128,9 @@ class Member(nn.Module):
             pose_z = self.pose_head(pose_h)
         domains = None
         if self.domain is not None:
-            sides = zip(self.domain, (h, pose_h), strict=False)
-            domains = torch.stack([d(reverse_gradient(f, reversal)) for d, f in sides])
+            sides = [h] if pose_h is None else [h, pose_h]
+            each = zip(self.domain, sides, strict=True)
+            domains = torch.stack([d(reverse_gradient(f, reversal)) for d, f in each])
         answer = None if self.answer is None else self.answer(h)
         return Encoded(h, self.head(h), pose_h, pose_z, answer, domains)
 

@@ -130,7 +130,8 @@ def _first_labels(
     sums = np.zeros((block.max() + 1, features.shape[1]))
     np.add.at(sums, block, features)
     means = sums / np.bincount(block)[:, None]
-    _, label = kmeans2(means / (means.std(axis=0) + 1e-9), states, minit="++", seed=seed)
+    scaled = means / (means.std(axis=0) + 1e-9)
+    _, label = kmeans2(scaled, states, minit="++", seed=seed)  # pyright: ignore[reportCallIssue]
     return label[block]
 
 

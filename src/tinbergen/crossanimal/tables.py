@@ -55,7 +55,8 @@ class Scaling:
         moments = [_moments(pose) for pose in measured]
         standard = [(p - m) / s for p, (m, s) in zip(poses, moments, strict=True)]
         axes = _whitening(np.concatenate(standard), whiten)
-        return cls(mean, scale, *(np.stack([each[i] for each in moments]) for i in (0, 1)), axes)
+        pose_mean, pose_scale = (np.stack([each[i] for each in moments]) for i in (0, 1))
+        return cls(mean, scale, pose_mean, pose_scale, axes)
 
 
 def _whitening(pose: np.ndarray, components: int) -> np.ndarray:
