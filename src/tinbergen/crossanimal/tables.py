@@ -209,10 +209,16 @@ class Tables:
         return _window(centre, self.pose_first, self.pose_last, length, stride)
 
 
+def taken(table: Tensor, rows: Tensor) -> Tensor:
+    """Return ``table[rows]``, faster than by subscripts: whole rows are copied."""
+    return table.index_select(0, rows.reshape(-1)).view(*rows.shape, *table.shape[1:])
+
+
 def _window(rows: Tensor, first: Tensor, last: Tensor, length: int, stride: int) -> Tensor:
-    offsets = (torch.arange(length, device=rows.device) - length // 2) * stride
-    inside = (rows[..., None] + offsets).maximum(first[rows][..., None])
-    return inside.minimum(last[rows][..., None])
+    start = -(length // 2) * stride
+    offsets = torch.arange(start, start + length * stride, stride, device=rows.device)
+    lower, upper = taken(first, rows), taken(last, rows)
+    return torch.clamp(rows[..., None] + offsets, lower[..., None], upper[..., None])
 
 
 def _rows_of_pose(animal: Animal, n_pose: int, row: int) -> np.ndarray:

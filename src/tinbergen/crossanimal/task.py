@@ -24,7 +24,7 @@ from tinbergen.crossanimal.pairs import Animal
 from tinbergen.crossanimal.sampling import AnimalSampler
 from tinbergen.crossanimal.swap import Swapper
 from tinbergen.crossanimal.syllables import Syllables
-from tinbergen.crossanimal.tables import Scaling, Tables
+from tinbergen.crossanimal.tables import Scaling, Tables, taken
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.nn.infonce import infonce, paired_infonce
 from tinbergen.nn.mmd import mmd2_to_rest
@@ -147,11 +147,12 @@ class CrossAnimalTask(Task):
         animal = tables.animal[batch.rows[:, 0]]
         clean = batch.images
         if clean is None:
-            clean = tables.neural[self._window_rows(tables, batch.rows)]
+            clean = taken(tables.neural, self._window_rows(tables, batch.rows))
         x = self._seen_neurally(tables, batch.rows, clean, generator)
-        views = 1
+        views, seen_animals = 1, animal
         if config.objective == "simclr":
             views = 2
+            seen_animals = animal.repeat(2)
             x = torch.cat([x, self._seen_neurally(tables, batch.rows, clean, generator)])
         keep = None
         if config.augment.neuron_dropout and not self._of_images:
@@ -164,7 +165,7 @@ class CrossAnimalTask(Task):
         if batch.progress >= _DISCRIMINATOR_ALONE:
             reversal = config.domain.weight * reversal_weight(batch.progress)
         encoded = model(
-            batch.member, x, animal.repeat(views), pose, seen, keep, donation, reversal
+            batch.member, x, seen_animals, pose, seen, keep, donation, reversal
         )
         if views == 2:
             encoded = _side_by_side(encoded)
@@ -217,7 +218,9 @@ class CrossAnimalTask(Task):
         return torch.from_numpy(read)[torch.from_numpy(inverse.reshape(rows.shape))]
 
     def _frames(self, tables: Tables, rows: Tensor) -> Tensor:
-        return self._images(rows).to(rows.device) if self._of_images else tables.neural[rows]
+        if self._of_images:
+            return self._images(rows).to(rows.device)
+        return taken(tables.neural, rows)
 
     def _seen_neurally(
         self, tables: Tables, rows: Tensor, x: Tensor, generator: torch.Generator
@@ -251,8 +254,8 @@ class CrossAnimalTask(Task):
         at = self._pose_rows(tables, rows)
         if config.swap.pose:
             at = self._swapper.swap(at, animal[:, None, None], config.swap.pose, generator)
-        pose = self._changed_poses(tables.pose[at], animal, generator)
-        return self._whitened(pose, tables.seen[at] if tables.seen.shape[1] else None)
+        pose = self._changed_poses(taken(tables.pose, at), animal, generator)
+        return self._whitened(pose, taken(tables.seen, at) if tables.seen.shape[1] else None)
 
     def _whitened(self, pose: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return principal components in the place of columns, if asked; missing = the mean."""
@@ -288,7 +291,8 @@ class CrossAnimalTask(Task):
 
     def _pose_rows(self, tables: Tables, rows: Tensor) -> Tensor:
         windows = self.config.windows
-        return tables.pose_rows(tables.centre[rows], windows.pose, windows.pose_stride)
+        centre = taken(tables.centre, rows)
+        return tables.pose_rows(centre, windows.pose, windows.pose_stride)
 
     @property
     def _swapper(self) -> Swapper:
@@ -367,8 +371,8 @@ class CrossAnimalTask(Task):
         assert encoded.answer is not None
         if config.objective == "regression":
             at = self._pose_rows(tables, rows)
-            seen = tables.seen[at] if tables.seen.shape[1] else None
-            wanted, seen = self._whitened(tables.pose[at], seen)
+            seen = taken(tables.seen, at) if tables.seen.shape[1] else None
+            wanted, seen = self._whitened(taken(tables.pose, at), seen)
             error = (encoded.answer.float() - wanted.flatten(2)).square()
             if seen is None:
                 return {"loss": error.mean()}
