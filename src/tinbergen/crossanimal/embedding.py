@@ -88,5 +88,6 @@ def _images(net: CrossAnimalNet, member: Member, animal: Animal) -> torch.Tensor
     parts = []
     for start in range(0, len(animal), _IMAGES):
         images = (np.asarray(animal.neural[start : start + _IMAGES], np.float32) - mean) / scale
-        parts.append(member.neural.input(torch.from_numpy(np.nan_to_num(images)), nobody))
+        images = np.nan_to_num(images, nan=0.0, posinf=0.0, neginf=0.0)
+        parts.append(member.neural.input(torch.from_numpy(images), nobody))
     return torch.cat(parts)

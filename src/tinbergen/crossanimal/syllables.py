@@ -56,7 +56,7 @@ class Syllables:
         pooled = np.concatenate(poses)
         mean = pooled.mean(axis=0)
         _, axes = np.linalg.eigh(np.cov(pooled - mean, rowvar=False).reshape(2 * (len(mean),)))
-        axes = axes[:, ::-1][:, :_COMPONENTS]
+        axes = axes[:, ::-1][:, : component_count(len(mean))]
         x = [(p - mean) @ axes for p in poses]
         before = np.concatenate([_with_one(s[:-1]) for s in x])
         after = np.concatenate([s[1:] for s in x])
@@ -97,6 +97,11 @@ class Syllables:
             log_volume = np.log(np.diag(factor)).sum() + len(factor) * np.log(2 * np.pi) / 2
             found.append(-0.5 * (white**2).sum(axis=0) - log_volume)
         return np.stack(found, axis=1)
+
+
+def component_count(columns: int) -> int:
+    """Return how many principal components of so many pose columns syllables are found in."""
+    return min(columns, _COMPONENTS)
 
 
 def _dynamics(

@@ -61,7 +61,7 @@ class Scaling:
 
 def _whitening(pose: np.ndarray, components: int) -> np.ndarray:
     """Return axes ``(column, component)`` along which standardised poses have unit variance."""
-    known = np.nan_to_num(pose, nan=0.0).astype(np.float64)
+    known = np.nan_to_num(pose, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
     if not components:
         return np.zeros((pose.shape[1], 0), np.float32)
     values, vectors = np.linalg.eigh(known.T @ known / len(known))
@@ -186,7 +186,7 @@ class Tables:
         joined = {k: np.concatenate(v) for k, v in parts.items() if v} | {"neural": neural}
         if joined["seen"].all():
             joined["seen"] = joined["seen"][:, :0]
-        joined["pose"] = np.nan_to_num(joined["pose"], nan=0.0)
+        joined["pose"] = np.nan_to_num(joined["pose"], nan=0.0, posinf=0.0, neginf=0.0)
         return cls(**{name: torch.from_numpy(value) for name, value in joined.items()})
 
     def poses(self) -> tuple[np.ndarray, np.ndarray]:
