@@ -179,7 +179,7 @@ def test_adapting_changes_the_newcomer_alone(animals, objective, settings, tmp_p
     assert np.isfinite(wider.transform(new)).all()
     old, now = base._net.state_dict(), wider._net.state_dict()
     for name, value in old.items():
-        if value.shape == now[name].shape:
+        if ".domain." not in name and value.shape == now[name].shape:
             assert torch.equal(value, now[name]), name
     with pytest.raises(DataError, match="already"):
         wider.adapt(new)
