@@ -7,8 +7,13 @@ from small_animals import FAST, make_animals
 
 from tinbergen.configuration import merge
 from tinbergen.crossanimal import Animal, CrossAnimal
+from tinbergen.crossanimal.syllables import Syllables
+from tinbergen.crossanimal.tables import Tables
+from tinbergen.crossanimal.task import CrossAnimalTask
 from tinbergen.errors import ConfigError, DataError, NotFittedError, OutputError
 from tinbergen.recordings import Recording, Series
+from tinbergen.training import RunFolder
+from tinbergen.training.loop import Loop
 
 
 def model(objective="contrast", **settings):
@@ -43,6 +48,10 @@ def test_every_objective_with_every_domain_loss(animals, objective, domain):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("swap", [{"pose": 0.5}, {"neural": 0.5}, {"pose": 1.0, "half_width": 2}])
 def test_every_objective_swaps(animals, objective, swap):
+    if "pose" in swap and objective != "contrast":
+        with pytest.raises(ConfigError, match=r"swap\.pose"):
+            model(objective, swap=swap).fit(animals)
+        return
     made = model(objective, swap=swap, train={"steps": 3}).fit(animals)
     assert made.neighbours_ is not None
     assert np.isfinite(made.transform(animals[0])).all()
@@ -155,9 +164,12 @@ def test_missing_values_are_borne(animals):
         assert np.isfinite(made.transform(holed[0])).all()
 
 
-def test_adapting_changes_the_newcomer_alone(animals):
+@pytest.mark.parametrize(
+    ("objective", "settings"), [("contrast", {}), ("syllables", {"domain": {"kind": "reversal"}})]
+)
+def test_adapting_changes_the_newcomer_alone(animals, objective, settings, tmp_path):
     known, new = animals[:2], make_animals(3, neurons=14, seed=1)[0][2]
-    base = model().fit(known)
+    base = model(objective, **settings).fit(known)
     with pytest.raises(DataError, match="adapt"):
         base.transform(new)
     wider = base.adapt(new)
@@ -167,10 +179,92 @@ def test_adapting_changes_the_newcomer_alone(animals):
     assert np.isfinite(wider.transform(new)).all()
     old, now = base._net.state_dict(), wider._net.state_dict()
     for name, value in old.items():
-        if value.shape == now[name].shape:
+        if ".domain." not in name and value.shape == now[name].shape:
             assert torch.equal(value, now[name]), name
     with pytest.raises(DataError, match="already"):
         wider.adapt(new)
+    with pytest.raises(ConfigError, match="network"):
+        base.adapt(new, settings={"network": {"hidden": 8}})
+    again = CrossAnimal.load(wider.save(tmp_path / "wider"))
+    np.testing.assert_array_equal(again.transform(new), wider.transform(new))
+    assert again.metrics_ == base.metrics_
+
+
+def test_syllables_are_kept_with_the_model(animals, tmp_path):
+    base = model("syllables", train={"steps": 2}).fit(animals)
+    kept = CrossAnimal.load(base.save(tmp_path / "run"))._net.syllables
+    tables = Tables.of(animals, base._net.scaling)
+    found = Syllables.fit(*tables.poses(), base.config_.syllables, seed=3)
+    agree = kept.predict(*tables.poses()) == found.predict(*tables.poses())
+    assert agree.mean() > 0.99  # float32 against float64
+
+
+def test_a_discriminator_has_no_say_in_the_choice_of_weights(animals):
+    made = model(domain={"kind": "reversal"}, train={"steps": 2}).fit(animals, validation=animals)
+    net, cut = made._net, [a.between(0, 100) for a in animals]
+    task = CrossAnimalTask(made.config_, net.shape, animals, net.scaling, validation=cut)
+    before = task.validate(net)
+    with torch.no_grad():
+        for name, value in net.named_parameters():
+            if ".domain." in name:
+                value.add_(10 * torch.randn_like(value))
+    assert task.validate(net) == before
+
+
+class Killed(Exception):
+    """Stands for a machine that goes down."""
+
+
+@pytest.mark.parametrize(
+    ("objective", "settings"),
+    [
+        ("contrast", {"swap": {"pose": 0.5, "neural": 0.3}, "network": {"members": 2}}),
+        ("simclr", {"domain": {"kind": "reversal"}, "augment": {"calcium": 0.3}}),
+    ],
+)
+def test_resumed_equals_uninterrupted(animals, tmp_path, monkeypatch, objective, settings):
+    """Train until step 17, die without saving, go on from the checkpoint at 10: same bytes."""
+    settings = merge(settings, {"train": {"steps": 24, "checkpoint_every": 10}})
+
+    def run(name, **how):
+        made = CrossAnimal(objective, settings=merge(FAST, settings), out=tmp_path / name)
+        return made.fit(animals, validation=animals, **how)
+
+    update = Loop._update
+
+    def die(self, step, batch):
+        if step == 17:
+            raise Killed
+        update(self, step, batch)
+
+    straight = run("straight")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Loop, "_update", die)
+        run("killed")
+    resumed = run("killed", resume=True)
+    runs = [RunFolder.open(tmp_path / name) for name in ("straight", "killed")]
+    assert runs[0].weights_path.read_bytes() == runs[1].weights_path.read_bytes()
+    np.testing.assert_array_equal(resumed.transform(animals[0]), straight.transform(animals[0]))
+
+
+def test_windows_of_no_pose_at_all_are_no_pairs(animals):
+    pose = animals[0].pose.copy()
+    pose[50:100] = np.nan
+    holed = Animal("a", animals[0].neural, animals[0].times, pose, animals[0].times)
+    made = model(train={"steps": 2}).fit([holed])
+    task = CrossAnimalTask(made.config_, made._net.shape, [holed], made._net.scaling)
+    assert set(range(200)) - set(task.rows[0].tolist()) == set(range(52, 98))
+
+
+def test_infinite_values_are_missing_values(animals):
+    def fit(value):
+        pose, neural = animals[0].pose.copy(), animals[0].neural.copy()
+        pose[5, 1], neural[7, 2] = value, value
+        holed = Animal("animal0", neural, animals[0].times, pose, animals[0].times)
+        made = model("regression", train={"steps": 3}).fit([holed, animals[1]])
+        return made.transform(holed)
+
+    np.testing.assert_array_equal(fit(np.inf), fit(np.nan))
 
 
 def test_saved_and_loaded(animals, fitted, tmp_path):

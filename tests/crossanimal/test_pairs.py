@@ -106,6 +106,23 @@ def test_trials_are_segments_even_where_they_touch():
     assert (animal.centre[25:] == -1).all()
 
 
+def test_a_trial_ends_at_a_gap_in_what_was_recorded():
+    whole = recording(trials=True)
+    t = np.delete(np.arange(40) / 10, slice(7, 13))  # within the first trial
+    streams = {"calcium": Series(t, np.zeros((34, 4))), "body": Series(t, np.zeros((34, 2))),
+               "trials": whole["trials"]}  # fmt: skip
+    animal = animals_of(Recording("m", streams), "calcium", "body", trials="trials")[0]
+    first = animal.segment[(t >= 0.5) & (t < 1.5)]
+    assert len(np.unique(first)) == 2
+    assert first[1] != first[2]
+    np.testing.assert_array_equal(animal.segment, animal.pose_segment)
+
+
+def test_an_empty_part_is_refused():
+    with pytest.raises(DataError, match="no frame from 70 to 90"):
+        fly().between(70, 90)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

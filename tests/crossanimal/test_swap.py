@@ -92,6 +92,15 @@ def test_what_a_swap_leaves_and_what_it_takes(probability, seed, length):
         assert gap <= np.linalg.norm(pose[farthest] - pose[before]) + 1e-5
 
 
+def test_a_vanishing_bandwidth_takes_the_nearest():
+    pose, animal = poses()
+    table = find_neighbours(pose, animal, ["a", "b", "c"], neighbours=10, bandwidth=1e-9)
+    assert np.isfinite(table.log_weights).all()
+    swapper = Swapper.of(table)
+    drawn = swapper.draw(torch.arange(190), torch.from_numpy(animal), generator(), torch.tensor(1))
+    np.testing.assert_array_equal(drawn, table.rows[:, 1, 0])
+
+
 def test_windows_are_compared_within_segments():
     pose, animal = poses(lengths=(50, 50))
     table = find_neighbours(pose, animal, ["a", "b"], neighbours=1, half_width=2, components=15)

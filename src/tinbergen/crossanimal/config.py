@@ -133,4 +133,9 @@ class CrossAnimalConfig(Config):
     def _check(self) -> CrossAnimalConfig:
         if self.domain.kind != "none" and self.animals_per_batch == 1:
             raise ValueError("a batch of one animal shows no difference between animals")
+        if self.swap.pose and self.objective != "contrast":
+            raise ValueError(
+                f"swap.pose changes the poses that {self.objective!r} does not look at; use the "
+                "objective 'contrast', or swap.neural"
+            )
         return self

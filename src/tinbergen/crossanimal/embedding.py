@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
 
 from tinbergen.crossanimal.config import CrossAnimalConfig
+from tinbergen.crossanimal.encoders import TraceInput
 from tinbergen.crossanimal.network import CrossAnimalNet, Member
 from tinbergen.crossanimal.pairs import Animal, segment_bounds, window
 from tinbergen.crossanimal.tables import image_moments, standardised
@@ -26,8 +27,8 @@ def embed(
     Each frame goes through the input layer once, then its windows are put together.
     """
     read = _images if animal.images else _traces
-    parts = [_of_member(member, read(net, member, animal), animal, config, space)
-             for member in net.members]  # fmt: skip
+    members = [cast("Member", member) for member in net.members]
+    parts = [_of_member(m, read(net, m, animal), animal, config, space) for m in members]
     return np.concatenate(parts, axis=1)
 
 
@@ -66,7 +67,7 @@ def _traces(net: CrossAnimalNet, member: Member, animal: Animal) -> torch.Tensor
             f"{neurons}."
         )
     mean, scale = net.mean[i, :neurons].numpy(), net.scale[i, :neurons].numpy()
-    weight = member.neural.input.weight[i, :neurons]
+    weight = cast("TraceInput", member.neural.input).weight[i, :neurons]
     parts = []
     for start in range(0, len(animal), _FRAMES):
         x = standardised(animal.neural[start : start + _FRAMES], mean, scale)
@@ -87,5 +88,6 @@ def _images(net: CrossAnimalNet, member: Member, animal: Animal) -> torch.Tensor
     parts = []
     for start in range(0, len(animal), _IMAGES):
         images = (np.asarray(animal.neural[start : start + _IMAGES], np.float32) - mean) / scale
-        parts.append(member.neural.input(torch.from_numpy(np.nan_to_num(images)), nobody))
+        images = np.nan_to_num(images, nan=0.0, posinf=0.0, neginf=0.0)
+        parts.append(member.neural.input(torch.from_numpy(images), nobody))
     return torch.cat(parts)

@@ -17,7 +17,7 @@ from tinbergen.crossanimal.pairs import Animal
 from tinbergen.crossanimal.syllables import Syllables
 from tinbergen.crossanimal.tables import Scaling, Tables
 from tinbergen.crossanimal.task import INPUT, CrossAnimalTask
-from tinbergen.errors import ConfigError, DataError
+from tinbergen.errors import DataError
 from tinbergen.files import write_json
 from tinbergen.training import FitResult, RunFolder, TrainConfig, fit
 
@@ -56,6 +56,7 @@ def fit_model(
     run = None
     if out is not None:
         inputs = {a.name: a.fingerprint() for a in animals}
+        inputs |= {f"{a.name} (validation)": a.fingerprint() for a in validation}
         run = RunFolder.start(out, config, seed=config.train.seed, inputs=inputs, resume=resume)
         write_json(run.path / SHAPE_FILE, shape.to_dict())
     result = fit(task, _on_hardware(config, animals), run, resume=resume)
@@ -91,11 +92,10 @@ def adapt_model(net: CrossAnimalNet, config: CrossAnimalConfig, animal: Animal) 
             name: value for name, value in state.items()
             if name not in _MEASURES and not name.endswith(INPUT) and ".domain." not in name
         }  # fmt: skip
-        if config.objective == "syllables":
-            raise ConfigError(
-                "The syllables of a model are not kept with it; adapt one of another objective."
-            )
-        task = CrossAnimalTask(config, shape, [animal], scaling, shared=shared)
+        syllables = net.syllables if config.objective == "syllables" else None
+        task = CrossAnimalTask(
+            config, shape, [animal], scaling, syllables=syllables, shared=shared
+        )
         trained = fit(task, _on_hardware(config, [animal])).model
         own |= {k: v for k, v in trained.state_dict().items() if k.endswith(INPUT)}
     both = replace(

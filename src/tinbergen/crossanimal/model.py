@@ -67,7 +67,7 @@ class CrossAnimal:
     ::
 
         model = CrossAnimal(random_state=0).fit(animals)
-        features = model.transform(animals[0])        # (time, 16)
+        features = model.transform(animals[0])        # (time, members * output)
         features = model.adapt(newcomer).transform(newcomer)
     """
 
@@ -174,12 +174,25 @@ class CrossAnimal:
         Parameters
         ----------
         settings
-            Laid over those of the fit, such as ``{"train": {"steps": 200}}``.
+            Of ``train`` and ``augment``, laid over those of the fit, such as
+            ``{"train": {"steps": 200}}``.
+
+        Raises
+        ------
+        ConfigError
+            For settings that belong to the network or its objective.
+        DataError
+            If the model knows the animal, or it does not fit the others.
         """
         from tinbergen.crossanimal.fitting import adapt_model
 
-        net = self._fitted()
-        config = resolve(CrossAnimalConfig, self.config_.model_dump(), settings or {})
+        net, given = self._fitted(), settings or {}
+        if other := sorted(set(given) - {"train", "augment"}):
+            raise ConfigError(
+                f"adapt: expected settings of train or augment, found {', '.join(other)}: the "
+                "rest of the network stays as it is."
+            )
+        config = resolve(CrossAnimalConfig, self.config_.model_dump(), given)
         model = CrossAnimal(
             self.objective, settings=self.settings, neural=self.neural, pose=self.pose,
             bin_width=self.bin_width, trials=self.trials, random_state=self.random_state,
@@ -202,7 +215,7 @@ class CrossAnimal:
         try:
             write_json(path / SHAPE_FILE, net.shape.to_dict())
             run.save_weights(net.state_dict(), {})
-            run.update_status(state="done", reason="saved")
+            run.update_status(state="done", reason="saved", metrics=self.metrics_)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
@@ -231,8 +244,11 @@ class CrossAnimal:
         config = resolve(CrossAnimalConfig, run.config)
         model = cls(config.objective, settings=config.model_dump(), out=path, **streams)
         shape = Shape.from_dict(json.loads(file.read_text(encoding="utf-8")))
-        model._net = CrossAnimalNet(config, shape).eval()
-        model._net.load_state_dict(run.load_weights())
+        # Discriminators are of use in training alone, and an adapted model has none.
+        alone = config.updated(domain=config.domain.updated(kind="none"))
+        weights = {k: v for k, v in run.load_weights().items() if ".domain." not in k}
+        model._net = CrossAnimalNet(alone, shape).eval()
+        model._net.load_state_dict(weights)
         model.config_, model.neighbours_ = config, None
         model.metrics_ = dict(run.status.get("metrics", {}))
         return model
@@ -248,6 +264,8 @@ class CrossAnimal:
         return given
 
     def _animals(self, data: Animals) -> list[Animal]:
+        if isinstance(data, Animal | Recording):
+            data = [data]
         items = list(data.values() if isinstance(data, Mapping) else data)
         made = []
         for item in items:

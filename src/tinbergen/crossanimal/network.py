@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tinbergen.crossanimal.config import CrossAnimalConfig
 from tinbergen.crossanimal.encoders import NeuralEncoder, PoseEncoder
+from tinbergen.crossanimal.syllables import Syllables, component_count
 from tinbergen.crossanimal.tables import Scaling
 from tinbergen.nn.reversal import reverse_gradient
 
@@ -44,7 +46,9 @@ class Shape:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Shape:
         """Return the shape of a model that was saved."""
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        lists: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
         return cls(**lists)
 
 
@@ -126,8 +130,9 @@ class Member(nn.Module):
             pose_z = self.pose_head(pose_h)
         domains = None
         if self.domain is not None:
-            sides = zip(self.domain, (h, pose_h), strict=False)
-            domains = torch.stack([d(reverse_gradient(f, reversal)) for d, f in sides])
+            sides = [h] if pose_h is None else [h, pose_h]
+            each = zip(self.domain, sides, strict=True)
+            domains = torch.stack([d(reverse_gradient(f, reversal)) for d, f in each])
         answer = None if self.answer is None else self.answer(h)
         return Encoded(h, self.head(h), pose_h, pose_z, answer, domains)
 
@@ -150,6 +155,13 @@ class CrossAnimalNet(nn.Module):
             self.register_buffer(f"{name}mean", torch.zeros(len(shape.names), width))
             self.register_buffer(f"{name}scale", torch.ones(len(shape.names), width))
         self.register_buffer("axes", torch.zeros(shape.columns, shape.components))
+        if config.objective == "syllables":
+            k, d = config.syllables, component_count(shape.columns)
+            sizes = {"mean": (shape.columns,), "axes": (shape.columns, d),
+                     "dynamics": (k, d + 1, d), "factors": (k, d, d), "initial": (k,),
+                     "transitions": (k, k)}  # fmt: skip
+            for name, size in sizes.items():
+                self.register_buffer(f"syllable_{name}", torch.zeros(size))
 
     @property
     def scaling(self) -> Scaling:
@@ -160,6 +172,18 @@ class CrossAnimalNet(nn.Module):
         """Take over how animals are measured."""
         for name, values in vars(scaling).items():
             getattr(self, name).copy_(torch.from_numpy(values))
+
+    @property
+    def syllables(self) -> Syllables:
+        """What names the states of poses, for that objective."""
+        names = [f.name for f in fields(Syllables)]
+        return Syllables(*(getattr(self, f"syllable_{n}").cpu().double().numpy() for n in names))
+
+    def name_by(self, syllables: Syllables) -> None:
+        """Take over what names the states of poses."""
+        for name, values in vars(syllables).items():
+            values = np.ascontiguousarray(values)
+            getattr(self, f"syllable_{name}").copy_(torch.from_numpy(values))
 
     def forward(
         self,

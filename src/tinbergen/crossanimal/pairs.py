@@ -74,6 +74,8 @@ class Animal:
 
     def __post_init__(self) -> None:
         where = f"Animal {self.name!r}"
+        if not hasattr(self.neural, "ndim"):
+            object.__setattr__(self, "neural", np.asarray(self.neural))
         if self.neural.ndim not in (2, 3):
             raise DataError(
                 f"{where}: expected traces (time, neuron) or images (time, height, width), found "
@@ -145,6 +147,10 @@ class Animal:
         Nothing outside is left in what is returned, so a model fitted to it cannot have seen it.
         """
         keep = slice(first, last)
+        if not len(self.times[keep]):
+            raise DataError(
+                f"Animal {self.name!r}: no frame from {first} to {last}; it has {len(self)}."
+            )
         if self.pose is None or self.pose_times is None:
             return replace(
                 self, neural=self.neural[keep], times=self.times[keep],
@@ -301,7 +307,9 @@ def _trial_of(spans: list[tuple[float, float]], times: np.ndarray, valid: Interv
     for i, (start, stop) in enumerate(spans):
         a, b = np.searchsorted(times, [start, stop])
         number[a:b] = i
-    return np.where(valid.contains(times), number, -1)
+    # A trial that was interrupted is as many segments as it has unbroken stretches.
+    stretch = interval_of(valid, times)
+    return np.where((number >= 0) & (stretch >= 0), number * max(len(valid), 1) + stretch, -1)
 
 
 def _carried(segment: np.ndarray, times: np.ndarray, pose_times: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class AnimalSampler:
     def __init__(self, rows: Sequence[np.ndarray], animals: int, windows: int, *, seed: int = 0):
         self.animals, self.windows, self.seed = animals, windows, seed
         self.samplers = [RowSampler(r, windows, seed=seed + i) for i, r in enumerate(rows)]
+        self._order = lru_cache(maxsize=2)(self._order_of)
 
     def batch(self, step: int) -> np.ndarray:
         """Return rows ``(animal, window)`` of one step."""
@@ -33,6 +35,16 @@ class AnimalSampler:
         rows = []
         for position in range(step * self.animals, (step + 1) * self.animals):
             visit, place = divmod(position, n)
-            order = numpy_generator(self.seed, "animals", visit).permutation(n)
-            rows.append(self.samplers[order[place]].batch(visit))
+            rows.append(self.samplers[self._order(visit)[place]].batch(visit))
         return np.stack(rows)
+
+    def _order_of(self, visit: int) -> np.ndarray:
+        generator = numpy_generator(self.seed, "animals", visit)
+        return generator.permutation(len(self.samplers))
+
+    def __getstate__(self) -> dict:
+        return {key: value for key, value in self.__dict__.items() if key != "_order"}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._order = lru_cache(maxsize=2)(self._order_of)

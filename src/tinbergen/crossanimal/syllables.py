@@ -56,7 +56,7 @@ class Syllables:
         pooled = np.concatenate(poses)
         mean = pooled.mean(axis=0)
         _, axes = np.linalg.eigh(np.cov(pooled - mean, rowvar=False).reshape(2 * (len(mean),)))
-        axes = axes[:, ::-1][:, :_COMPONENTS]
+        axes = axes[:, ::-1][:, : component_count(len(mean))]
         x = [(p - mean) @ axes for p in poses]
         before = np.concatenate([_with_one(s[:-1]) for s in x])
         after = np.concatenate([s[1:] for s in x])
@@ -99,6 +99,11 @@ class Syllables:
         return np.stack(found, axis=1)
 
 
+def component_count(columns: int) -> int:
+    """Return how many principal components of so many pose columns syllables are found in."""
+    return min(columns, _COMPONENTS)
+
+
 def _dynamics(
     before: np.ndarray, after: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +135,8 @@ def _first_labels(
     sums = np.zeros((block.max() + 1, features.shape[1]))
     np.add.at(sums, block, features)
     means = sums / np.bincount(block)[:, None]
-    _, label = kmeans2(means / (means.std(axis=0) + 1e-9), states, minit="++", seed=seed)
+    scaled = means / (means.std(axis=0) + 1e-9)
+    _, label = kmeans2(scaled, states, minit="++", seed=seed)  # pyright: ignore[reportCallIssue]
     return label[block]
 
 

@@ -55,12 +55,13 @@ class Scaling:
         moments = [_moments(pose) for pose in measured]
         standard = [(p - m) / s for p, (m, s) in zip(poses, moments, strict=True)]
         axes = _whitening(np.concatenate(standard), whiten)
-        return cls(mean, scale, *(np.stack([each[i] for each in moments]) for i in (0, 1)), axes)
+        pose_mean, pose_scale = (np.stack([each[i] for each in moments]) for i in (0, 1))
+        return cls(mean, scale, pose_mean, pose_scale, axes)
 
 
 def _whitening(pose: np.ndarray, components: int) -> np.ndarray:
     """Return axes ``(column, component)`` along which standardised poses have unit variance."""
-    known = np.nan_to_num(pose, nan=0.0).astype(np.float64)
+    known = np.nan_to_num(pose, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
     if not components:
         return np.zeros((pose.shape[1], 0), np.float32)
     values, vectors = np.linalg.eigh(known.T @ known / len(known))
@@ -185,7 +186,7 @@ class Tables:
         joined = {k: np.concatenate(v) for k, v in parts.items() if v} | {"neural": neural}
         if joined["seen"].all():
             joined["seen"] = joined["seen"][:, :0]
-        joined["pose"] = np.nan_to_num(joined["pose"], nan=0.0)
+        joined["pose"] = np.nan_to_num(joined["pose"], nan=0.0, posinf=0.0, neginf=0.0)
         return cls(**{name: torch.from_numpy(value) for name, value in joined.items()})
 
     def poses(self) -> tuple[np.ndarray, np.ndarray]:
@@ -208,10 +209,16 @@ class Tables:
         return _window(centre, self.pose_first, self.pose_last, length, stride)
 
 
+def taken(table: Tensor, rows: Tensor) -> Tensor:
+    """Return ``table[rows]``, faster than by subscripts: whole rows are copied."""
+    return table.index_select(0, rows.reshape(-1)).view(*rows.shape, *table.shape[1:])
+
+
 def _window(rows: Tensor, first: Tensor, last: Tensor, length: int, stride: int) -> Tensor:
-    offsets = (torch.arange(length, device=rows.device) - length // 2) * stride
-    inside = (rows[..., None] + offsets).maximum(first[rows][..., None])
-    return inside.minimum(last[rows][..., None])
+    start = -(length // 2) * stride
+    offsets = torch.arange(start, start + length * stride, stride, device=rows.device)
+    lower, upper = taken(first, rows), taken(last, rows)
+    return torch.clamp(rows[..., None] + offsets, lower[..., None], upper[..., None])
 
 
 def _rows_of_pose(animal: Animal, n_pose: int, row: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from tinbergen.crossanimal.pairs import Animal
 from tinbergen.crossanimal.sampling import AnimalSampler
 from tinbergen.crossanimal.swap import Swapper
 from tinbergen.crossanimal.syllables import Syllables
-from tinbergen.crossanimal.tables import Scaling, Tables
+from tinbergen.crossanimal.tables import Scaling, Tables, taken
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.nn.infonce import infonce, paired_infonce
 from tinbergen.nn.mmd import mmd2_to_rest
@@ -86,6 +86,7 @@ class CrossAnimalTask(Task):
         self.animals, self.neighbours, self.shared = list(animals), neighbours, shared
         self.tables = Tables.of(self.animals, scaling)
         self.states = None
+        self.syllables = syllables
         if syllables is not None:
             self.states = torch.from_numpy(syllables.predict(*self.tables.poses()))
         self.score = ("validation_loss", "min") if validation else None
@@ -97,7 +98,9 @@ class CrossAnimalTask(Task):
             self.check = CrossAnimalTask(plain, shape, validation, scaling, syllables=syllables)
         starts = np.cumsum([0, *map(len, self.animals)])
         self.starts = starts[:-1]
-        self.rows = [a.paired + s for a, s in zip(self.animals, starts[:-1], strict=True)]
+        self.rows = [
+            self._with_pose(a.paired + s) for a, s in zip(self.animals, starts[:-1], strict=True)
+        ]
         if empty := [a.name for a, r in zip(self.animals, self.rows, strict=True) if not len(r)]:
             raise DataError(
                 f"Animal {empty[0]!r} has no neural frame with a pose at its time. Check that "
@@ -113,6 +116,8 @@ class CrossAnimalTask(Task):
         """Return a new network, or one whose shared weights are given and frozen."""
         net = CrossAnimalNet(self.config, self.shape)
         net.measure_by(self.scaling)
+        if self.syllables is not None:
+            net.name_by(self.syllables)
         if self.shared is not None:
             net.load_state_dict(net.state_dict() | dict(self.shared))
             for name, parameter in net.named_parameters():
@@ -147,11 +152,12 @@ class CrossAnimalTask(Task):
         animal = tables.animal[batch.rows[:, 0]]
         clean = batch.images
         if clean is None:
-            clean = tables.neural[self._window_rows(tables, batch.rows)]
+            clean = taken(tables.neural, self._window_rows(tables, batch.rows))
         x = self._seen_neurally(tables, batch.rows, clean, generator)
-        views = 1
+        views, seen_animals = 1, animal
         if config.objective == "simclr":
             views = 2
+            seen_animals = animal.repeat(2)
             x = torch.cat([x, self._seen_neurally(tables, batch.rows, clean, generator)])
         keep = None
         if config.augment.neuron_dropout and not self._of_images:
@@ -163,9 +169,7 @@ class CrossAnimalTask(Task):
         reversal = 0.0
         if batch.progress >= _DISCRIMINATOR_ALONE:
             reversal = config.domain.weight * reversal_weight(batch.progress)
-        encoded = model(
-            batch.member, x, animal.repeat(views), pose, seen, keep, donation, reversal
-        )
+        encoded = model(batch.member, x, seen_animals, pose, seen, keep, donation, reversal)
         if views == 2:
             encoded = _side_by_side(encoded)
         return self._compared(encoded, tables, batch.rows, animal)
@@ -213,11 +217,13 @@ class CrossAnimalTask(Task):
             mine = unique[animal == i] - self.starts[i]
             images = np.asarray(self.animals[i].neural[mine], np.float32)
             frames.append((images - self.scaling.mean[i]) / self.scaling.scale[i])
-        read = np.nan_to_num(np.concatenate(frames), nan=0.0)
+        read = np.nan_to_num(np.concatenate(frames), nan=0.0, posinf=0.0, neginf=0.0)
         return torch.from_numpy(read)[torch.from_numpy(inverse.reshape(rows.shape))]
 
     def _frames(self, tables: Tables, rows: Tensor) -> Tensor:
-        return self._images(rows).to(rows.device) if self._of_images else tables.neural[rows]
+        if self._of_images:
+            return self._images(rows).to(rows.device)
+        return taken(tables.neural, rows)
 
     def _seen_neurally(
         self, tables: Tables, rows: Tensor, x: Tensor, generator: torch.Generator
@@ -251,8 +257,8 @@ class CrossAnimalTask(Task):
         at = self._pose_rows(tables, rows)
         if config.swap.pose:
             at = self._swapper.swap(at, animal[:, None, None], config.swap.pose, generator)
-        pose = self._changed_poses(tables.pose[at], animal, generator)
-        return self._whitened(pose, tables.seen[at] if tables.seen.shape[1] else None)
+        pose = self._changed_poses(taken(tables.pose, at), animal, generator)
+        return self._whitened(pose, taken(tables.seen, at) if tables.seen.shape[1] else None)
 
     def _whitened(self, pose: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return principal components in the place of columns, if asked; missing = the mean."""
@@ -286,9 +292,17 @@ class CrossAnimalTask(Task):
             pose = pose * augment.mask_stretch(length, how.pose_mask, shape, generator)[..., None]
         return pose
 
+    def _with_pose(self, rows: np.ndarray) -> np.ndarray:
+        """Leave out rows in whose pose window nothing was seen: no pose is nobody's pair."""
+        if not self.tables.seen.shape[1]:
+            return rows
+        at = self._pose_rows(self.tables, torch.from_numpy(rows))
+        return rows[self.tables.seen.any(dim=1)[at].any(dim=1).numpy()]
+
     def _pose_rows(self, tables: Tables, rows: Tensor) -> Tensor:
         windows = self.config.windows
-        return tables.pose_rows(tables.centre[rows], windows.pose, windows.pose_stride)
+        centre = taken(tables.centre, rows)
+        return tables.pose_rows(centre, windows.pose, windows.pose_stride)
 
     @property
     def _swapper(self) -> Swapper:
@@ -334,7 +348,7 @@ class CrossAnimalTask(Task):
             if encoded.pose_h is not None:
                 losses["loss_mmd"] = losses["loss_mmd"] + mmd2_to_rest(encoded.pose_h)
             total = total + weight * losses["loss_mmd"]
-        elif encoded.domains is not None:
+        elif kind == "reversal" and encoded.domains is not None:
             subject = self.subject.to(animal.device)[animal]
             target = subject[:, None].expand(encoded.domains.shape[:-1])
             losses["loss_domain"] = F.cross_entropy(
@@ -367,8 +381,8 @@ class CrossAnimalTask(Task):
         assert encoded.answer is not None
         if config.objective == "regression":
             at = self._pose_rows(tables, rows)
-            seen = tables.seen[at] if tables.seen.shape[1] else None
-            wanted, seen = self._whitened(tables.pose[at], seen)
+            seen = taken(tables.seen, at) if tables.seen.shape[1] else None
+            wanted, seen = self._whitened(taken(tables.pose, at), seen)
             error = (encoded.answer.float() - wanted.flatten(2)).square()
             if seen is None:
                 return {"loss": error.mean()}
