@@ -6,6 +6,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_aligned_animals_carry_over(flies):
     neural, pose, labels, splits = flies
     methods = baseline_methods(neural, pose, splits)
     result = evaluate_embeddings(methods, labels, splits, nulls=0, fractions=(1.0,))
-    table = result.summary().query("fraction == 1").set_index(["method", "protocol"])
+    table: Any = result.summary().query("fraction == 1").set_index(["method", "protocol"])
     scores = table["balanced_accuracy"]
     assert scores["CCA by pose", "leave-one-out"] > 0.6
     assert scores["Procrustes by pose", "leave-one-out"] > 0.4

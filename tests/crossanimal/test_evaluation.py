@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,7 +154,7 @@ class TestProbes:
 class TestProtocols:
     def test_good_features_within_and_across(self):
         labels, features, splits = study()
-        result = evaluate_embeddings([Method("m", [features])], labels, splits)
+        result: Any = evaluate_embeddings([Method("m", [features])], labels, splits)
         for protocol in ("single", "leave-one-out"):
             assert score(result, protocol) > 0.85
             assert score(result, protocol, column="chance") == pytest.approx(1 / 3)
@@ -168,7 +169,7 @@ class TestProtocols:
         for name, action in zip(NAMES, ["walk", "rest", "groom"] * 2, strict=True):
             few = np.flatnonzero((labels[name] != action) & splits[name].train)
             labels[name][few[: int(0.8 * len(few))]] = ""
-        result = evaluate_embeddings([Method("m", [features])], labels, splits)
+        result: Any = evaluate_embeddings([Method("m", [features])], labels, splits)
         assert score(result, "leave-one-out", column="shuffled") > 0.6
         assert any("more of an action than others" in text for text in result.warnings())
 
@@ -218,7 +219,7 @@ class TestProtocols:
 
     def test_features_without_the_animal_are_at_chance(self):
         labels, features, splits = study(strength=0.0)
-        result = evaluate_embeddings([Method("m", [features])], labels, splits)
+        result: Any = evaluate_embeddings([Method("m", [features])], labels, splits)
         who = result.identity_summary().set_index("probe")
         n = 6 * 120
         for probe in ("linear", "knn"):
@@ -230,14 +231,14 @@ class TestProtocols:
 
     def test_an_animal_that_gives_itself_away(self):
         labels, features, splits = study(strength=0.0, apart=3.0)
-        result = evaluate_embeddings([Method("m", [features])], labels, splits)
+        result: Any = evaluate_embeddings([Method("m", [features])], labels, splits)
         assert (result.identity_summary()["accuracy"] > 0.95).all()
         assert score(result, "leave-one-out") == pytest.approx(1 / 3, abs=0.08)
 
     def test_constant_embeddings_score_chance(self):
         labels, features, splits = study()
         dead = {name: np.ones_like(values) for name, values in features.items()}
-        result = evaluate_embeddings([Method("m", [dead])], labels, splits)
+        result: Any = evaluate_embeddings([Method("m", [dead])], labels, splits)
         assert score(result, "single") == pytest.approx(1 / 3)
 
     def test_offsets_and_units_do_not_matter(self):
@@ -282,11 +283,11 @@ class TestProtocols:
             features[name] = rng.standard_normal(features[name].shape)
         method = Method("m", [features])
         apart = evaluate_embeddings([method], labels, splits, nulls=0)
-        fooled = apart.actions.query("animal == 'a' and protocol == 'leave-one-out'")
+        fooled: Any = apart.actions.query("animal == 'a' and protocol == 'leave-one-out'")
         together = evaluate_embeddings(
             [method], labels, splits, nulls=0, subjects={"a": "fly1", "b": "fly1"}
         )
-        honest = together.actions.query("animal == 'a' and protocol == 'leave-one-out'")
+        honest: Any = together.actions.query("animal == 'a' and protocol == 'leave-one-out'")
         assert fooled["balanced_accuracy"].mean() > 0.8
         assert honest["balanced_accuracy"].mean() < 0.55
         assert together.identity["chance"].iloc[0] == pytest.approx(1 / 5)
@@ -308,7 +309,7 @@ class TestProtocols:
         labels, features, splits = study()
         raw = {name: np.c_[v, v[:, : k + 1]] for k, (name, v) in enumerate(features.items())}
         method = Method("m", [raw], matched=False, probe="wide logistic")
-        result = evaluate_embeddings([method], labels, splits, nulls=1)
+        result: Any = evaluate_embeddings([method], labels, splits, nulls=1)
         assert set(result.actions["protocol"]) == {"single"} and not len(result.identity)
         with pytest.raises(DataError, match="matched=False"):
             evaluate_embeddings([Method("m", [raw])], labels, splits)
@@ -327,7 +328,7 @@ class TestProtocols:
 
     def test_no_method_may_abstain_from_what_is_hard(self):
         labels, features, splits = study(strength=0.4)
-        result = evaluate_embeddings([Method("m", [features])], labels, splits, nulls=0)
+        result: Any = evaluate_embeddings([Method("m", [features])], labels, splits, nulls=0)
         coy = {name: values.copy() for name, values in features.items()}
         for name in NAMES:
             coy[name][(labels[name] != "walk") & splits[name].test] = np.nan
@@ -335,7 +336,7 @@ class TestProtocols:
                 np.flatnonzero(splits[name].test)[:60]
             ]
         methods = [Method("m", [features]), Method("coy", [coy])]
-        both = evaluate_embeddings(methods, labels, splits, nulls=0)
+        both: Any = evaluate_embeddings(methods, labels, splits, nulls=0)
         for protocol in ("single", "leave-one-out"):
             assert score(both, protocol) == score(both, protocol, method="coy")
         assert (both.actions["n_test"] < result.actions["n_test"].max()).all()
@@ -351,8 +352,8 @@ class TestProtocols:
         }
         still = {name: values + 3 * rng.standard_normal(8) for name, values in features.items()}
         methods = [Method("drifts", [drifting]), Method("differs", [still])]
-        result = evaluate_embeddings(methods, labels, splits, nulls=0)
-        who = result.identity_summary().set_index(["method", "probe"])["accuracy"]
+        result: Any = evaluate_embeddings(methods, labels, splits, nulls=0)
+        who: Any = result.identity_summary().set_index(["method", "probe"])["accuracy"]
         assert who["drifts", "knn"] > 0.8 and who["drifts", "distant knn"] < 0.5
         assert who["differs", "knn"] > 0.9 and who["differs", "distant knn"] > 0.9
 
@@ -392,7 +393,7 @@ class TestRefusals:
         labels, features, splits = study()
         labels["a"] = np.full(600, "", dtype="<U5")
         labels["b"] = np.full(600, "walk")
-        result = evaluate_embeddings([Method("m", [features])], labels, splits)
+        result: Any = evaluate_embeddings([Method("m", [features])], labels, splits)
         assert set(result.actions.query("protocol == 'single'")["animal"]) == set("cdef")
         assert score(result, "leave-one-out", column="n_animals") == 4
         assert any(text.startswith("b: one action alone") for text in result.warnings())
@@ -400,7 +401,7 @@ class TestRefusals:
 
     def test_one_animal_alone(self):
         labels, features, splits = study()
-        result = evaluate_embeddings([Method("m", [features])], labels, {"a": splits["a"]})
+        result: Any = evaluate_embeddings([Method("m", [features])], labels, {"a": splits["a"]})
         assert set(result.actions["protocol"]) == {"single"}
 
 

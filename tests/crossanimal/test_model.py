@@ -1,5 +1,7 @@
 """The estimator: what it may see, what it must not depend on, what it keeps."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from tinbergen.training import RunFolder
 from tinbergen.training.loop import Loop
 
 
-def model(objective="contrast", **settings):
+def model(objective: Any = "contrast", **settings):
     return CrossAnimal(objective, settings=merge(FAST, settings), random_state=3)
 
 
@@ -155,9 +157,10 @@ def test_missing_values_are_borne(animals):
         pose[rng.random(pose.shape) < 0.1] = np.nan
         pose[20:30] = np.nan
         holed.append(Animal(a.name, neural, a.times, pose, a.times))
-    for settings in ({}, {"whiten": 2}, {"swap": {"pose": 0.5}},
+    each: Any
+    for each in ({}, {"whiten": 2}, {"swap": {"pose": 0.5}},
                      {"network": {"pose": "attention"}}):  # fmt: skip
-        made = model(train={"steps": 4}, **settings).fit(holed)
+        made = model(train={"steps": 4}, **each).fit(holed)
         assert np.isfinite(made.transform(holed[0])).all()
     for objective in ("regression", "syllables"):
         made = model(objective, train={"steps": 4}).fit(holed)

@@ -1,5 +1,7 @@
 """Pairs of neural and pose recordings: borders, clocks, parts."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from tinbergen.errors import DataError
 from tinbergen.recordings import Keypoints, Recording, Series, Spikes, Trials
 
 
-def fly(n=64, n_pose=400, **more):
+def fly(n=64, n_pose=400, **more) -> Any:
     rng = np.random.default_rng(0)
     pose = rng.random((n_pose, 6)).astype(np.float32)
     return Animal("fly", rng.random((n, 5)).astype(np.float32), np.arange(n) / 16, pose,
@@ -87,10 +89,10 @@ def recording(trials=False):
 
 
 def test_recordings_become_animals():
-    animal = animals_of(recording(), "calcium", "body")[0]
+    animal: Any = animals_of(recording(), "calcium", "body")[0]
     assert (animal.name, animal.subject, animal.space) == ("m", "mouse", 2)
     assert animal.pose.shape == (40, 6)
-    both = animals_of(recording(), "calcium", ("body", "speed"))[0]
+    both: Any = animals_of(recording(), "calcium", ("body", "speed"))[0]
     assert (both.pose.shape, both.space) == ((40, 7), 0)
     counts = animals_of(recording(), "spikes", "body", bin_width=0.2)[0]
     assert counts.neural.shape[1] == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -48,8 +50,8 @@ def test_same_animal_mixed_and_swapped():
         for name, own in ROWS.items()
     ]
     found = evaluate_embeddings(methods, labels, splits, nulls=0, window=9, fractions=(1.0,))
-    table = found.summary().set_index(["method", "protocol"])["balanced_accuracy"]
-    who = found.identity_summary().set_index(["method", "space", "probe"])["accuracy"]
+    table: Any = found.summary().set_index(["method", "protocol"])["balanced_accuracy"]
+    who: Any = found.identity_summary().set_index(["method", "space", "probe"])["accuracy"]
     assert table["same", "leave-one-out"] > table["same", "single"] - 0.06
     assert who["same", "h", "linear"] < 0.35
     assert table["mixed", "leave-one-out"] < table["mixed", "single"] - 0.12

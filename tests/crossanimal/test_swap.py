@@ -158,6 +158,7 @@ def test_memory_is_that_of_the_candidates():
 
 def test_poses_of_the_tables_keep_their_gaps():
     animals, _ = make_animals(2)
+    assert animals[0].pose is not None
     animals[0].pose[3, 1] = np.nan
     tables = Tables.of(animals, Scaling.of(animals))
     pose, segment = tables.poses()

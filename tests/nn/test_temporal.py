@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -41,7 +43,7 @@ def test_frames_that_do_not_exist_change_nothing():
 
 @pytest.mark.parametrize("stride", [2, 4, 8])
 def test_coarse_convolutions_see_no_further_than_they_say(stride):
-    network = CoarseConvolutions(3, 8, (1, 2), stride=stride)
+    network: Any = CoarseConvolutions(3, 8, (1, 2), stride=stride)
     frames = 4 * network.reach
     for at in (2 * network.reach + shift for shift in range(stride)):
         found = seen(network, frames, at)

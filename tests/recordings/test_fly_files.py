@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -267,7 +268,9 @@ class TestMC2P:
         assert len(labels) == 13 and sum(len(each.table) for each in labels.values()) == 638
         assert len({name.rsplit("_", 1)[0] for name in labels}) == 7
         table = pd.concat([each.table for each in labels.values()])
-        counts = ((table["stop"] - table["start"]) * 100).round().groupby(table["label"]).sum()
+        counts: Any = (
+            ((table["stop"] - table["start"]) * 100).round().groupby(table["label"]).sum()
+        )
         expected = [87256, 50520, 5371, 4052, 3477, 3083, 1483]
         assert sorted(counts.astype(int), reverse=True) == expected
         assert counts.sum() == 155242

@@ -124,14 +124,14 @@ class EvaluationFolder:
                     "high": np.nan,
                     "unit": "",
                     "direction": "higher",
-                    "n": int(row["n_test"]),
+                    "n": int(row["n_test"]),  # type: ignore[arg-type]
                 }
                 for (protocol, animal), row in means.iterrows()  # type: ignore[misc]
             ]
         )
 
     def _summary(self, run: RunFolder, animals: Sequence[Animal]) -> dict[str, Any]:
-        table = self.result.summary()
+        table: Any = self.result.summary()
         table = table[table["fraction"] == table["fraction"].max()]
         scores = [
             self._score(table[table["protocol"] == protocol], str(protocol))
@@ -157,7 +157,7 @@ class EvaluationFolder:
             ],
         }
 
-    def _score(self, rows: pd.DataFrame, protocol: str) -> Score:
+    def _score(self, rows: Any, protocol: str) -> Score:
         own = rows[rows["method"] == self.own].iloc[0]
         others = rows[rows["method"] != self.own].to_dict("records")
         learnt = {
@@ -190,7 +190,7 @@ class EvaluationFolder:
         )
 
     def _identity_scores(self) -> list[Score]:
-        table = self.result.identity_summary()
+        table: Any = self.result.identity_summary()
         if not len(table):
             return []
         found = []

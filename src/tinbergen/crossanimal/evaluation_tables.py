@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +60,7 @@ class Evaluation:
             )
         rows = []
         nulls = self._nulls()
-        for key, part in self.actions.groupby(_KEY, sort=False):
+        for key, part in _groups(self.actions, _KEY):
             animals = part.groupby("animal", sort=False)[list(_COLUMNS)].mean()
             low, high = _interval(part, "balanced_accuracy")
             row = dict(zip(_KEY, key, strict=True)) | animals.mean().to_dict()
@@ -72,7 +74,7 @@ class Evaluation:
         found: dict[tuple, dict[str, float]] = {}
         if not len(self.wrong):
             return found
-        for key, part in self.wrong.groupby([*_KEY, "null"], sort=False):
+        for key, part in _groups(self.wrong, [*_KEY, "null"]):
             draws = part.groupby(["seed", "draw"])["balanced_accuracy"].mean()
             each = found.setdefault(key[:-1], {})
             each[key[-1]] = float(draws.mean())
@@ -85,7 +87,7 @@ class Evaluation:
         rows = []
         if not len(self.identity):
             return pd.DataFrame(rows)
-        for key, part in self.identity.groupby(["method", "space", "probe"], sort=False):
+        for key, part in _groups(self.identity, ["method", "space", "probe"]):
             low, high = _interval(part, "recall")
             rows.append(
                 {
@@ -107,7 +109,7 @@ class Evaluation:
 
         Rows: chance, then the methods; columns: protocol and share of the labels.
         """
-        summary = self.summary()
+        summary: Any = self.summary()
         summary["column"] = [
             f"{protocol} {fraction:g}"
             for protocol, fraction in zip(summary["protocol"], summary["fraction"], strict=True)
@@ -142,13 +144,14 @@ class Evaluation:
                         f"better than probes of {name} labels, which reach "
                         f"{row[f'{name}_high']:.3f}."
                     )
-        thin = self.actions[self.actions["balanced_accuracy"].isna()]["animal"].unique()
+        actions: Any = self.actions
+        thin = actions[actions["balanced_accuracy"].isna()]["animal"].unique()
         if len(thin):
             found.append(
                 f"{', '.join(map(str, thin))}: one action alone in the test frames, left out of "
                 "the means. Choose another split."
             )
-        fewer = self.actions[self.actions["chance"] > 1 / len(self.classes) + 1e-9]["animal"]
+        fewer = actions[actions["chance"] > 1 / len(self.classes) + 1e-9]["animal"]
         if len(fewer := [a for a in fewer.unique() if a not in set(thin)]):
             found.append(
                 f"{', '.join(map(str, fewer))}: not every action occurs in the test frames; their "
@@ -163,6 +166,11 @@ class Evaluation:
             columns = ["method", "space", "probe", "accuracy", "low", "high", "chance"]
             lines += ["", "which animal", who[columns].to_string(index=False, float_format="%.3f")]
         return "\n".join([*lines, *(f"warning: {each}" for each in self.warnings())])
+
+
+def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple, Any]]:
+    """Yield the rows of each group, in the order of their first."""
+    yield from table.groupby(columns, sort=False)  # type: ignore[misc]
 
 
 def _interval(part: pd.DataFrame, column: str) -> Interval:

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 import numpy as np
 
@@ -133,6 +133,12 @@ class CrossAnimal:
         """Names of the animals that there is an input layer for."""
         return self._fitted().shape.names
 
+    @overload
+    def transform(self, animal: Animal, space: Literal["h", "z"] = "h") -> np.ndarray: ...
+
+    @overload
+    def transform(self, animal: Recording, space: Literal["h", "z"] = "h") -> Series: ...
+
     def transform(
         self, animal: Animal | Recording, space: Literal["h", "z"] = "h"
     ) -> np.ndarray | Series:
@@ -157,7 +163,7 @@ class CrossAnimal:
         names = tuple(f"{space}{i}" for i in range(values.shape[1]))
         return Series(each.times, values, names)
 
-    def fit_transform(self, animals: Animals) -> dict[str, np.ndarray | Series]:
+    def fit_transform(self, animals: Animals) -> dict[str, np.ndarray]:
         """Fit, and return the features of each animal by name."""
         given = self._animals(animals)
         self.fit(given)

@@ -395,7 +395,7 @@ def _read_fly(entry: FlyEntry, folder: Path, _: Mapping[str, Any]) -> Recording:
         from tinbergen.recordings.mc2p import read_mc2p
 
         return read_mc2p(path, fps=entry.fps).recording
-    known = {} if entry.fps is None else {"fps": entry.fps}
+    known: dict[str, Any] = {} if entry.fps is None else {"fps": entry.fps}
     if entry.kind == "deepfly3d":
         from tinbergen.recordings.deepfly3d import read_deepfly3d
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,13 +57,13 @@ def read_descending_neurons(
     if not folder.is_dir():
         raise MissingFileError(f"Expected the folder of a trial at {folder}, found none.")
     neural = _table(folder / _TRACES, ("Frame", "ROI", "dFF", "Source file"))
-    chosen = neural[neural["Source file"] == source]
+    chosen: Any = neural[neural["Source file"] == source]
     if not len(chosen):
         raise DataError(
             f"{folder / _TRACES}: no rows of the source {source!r}; there are: "
             f"{', '.join(sorted(map(str, neural['Source file'].unique())))}."
         )
-    if chosen.duplicated(["Frame", "ROI"]).any():
+    if chosen.duplicated(subset=["Frame", "ROI"]).any():
         raise DataError(f"{folder / _TRACES}: a frame of a region stands twice.")
     traces = chosen.pivot(index="Frame", columns="ROI", values="dFF")
     times, start = _times(folder, chosen, traces, fps)
@@ -113,7 +114,7 @@ def _actions(path: Path, start: float, fps: float) -> Labels:
     said = table["Prediction"].astype(str)
     classes = tuple(sorted(set(said) - {_UNSCORED}))
     places = {name: k for k, name in enumerate(classes)}
-    codes = said.map(places).fillna(UNLABELLED).to_numpy(int)
+    codes = said.map(places.get).fillna(UNLABELLED).to_numpy(int)
     return Labels.from_frames(start + table["Frame"].to_numpy(np.float64) / fps, codes, classes)
 
 

@@ -182,7 +182,7 @@ def read_mc2p_annotations(path: str | os.PathLike, fps: float = 100.0) -> dict[s
     classes = tuple(sorted(table["behaviour"].unique()))
     found = {}
     for key, rows in table.groupby(["date", "genotype", "fly", "trial"]):
-        date, genotype, fly, trial = key
+        date, genotype, fly, trial = key  # type: ignore[misc]
         start = rows["start_frame"] / fps
         spans = pd.DataFrame(
             {

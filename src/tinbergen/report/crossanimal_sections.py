@@ -23,7 +23,7 @@ _FAR = 2.0
 
 def actions(results: RunResults, payload: Payload) -> Section | None:
     """List balanced accuracy of each method, within and across animals, by share of labels."""
-    table = results.across.actions
+    table: Any = results.across.actions
     if table is None or table.empty:
         return None
     columns = [
@@ -67,7 +67,7 @@ def actions(results: RunResults, payload: Payload) -> Section | None:
 
 def identity(results: RunResults, payload: Payload) -> Section | None:
     """List how often a probe tells the animal; the less the better."""
-    table = results.across.identity
+    table: Any = results.across.identity
     if table is None or table.empty:
         return None
     columns = list(dict.fromkeys(zip(table["space"], table["probe"], strict=True)))
@@ -98,7 +98,7 @@ def identity(results: RunResults, payload: Payload) -> Section | None:
 
 def neighbours(results: RunResults, payload: Payload) -> Section | None:
     """List how far like poses of other animals are, against those of the same animal."""
-    table = results.across.neighbours
+    table: Any = results.across.neighbours
     if table is None or table.empty:
         return None
     table = table.assign(ratio=table["cross"] / table["within"].clip(lower=1e-12))
