@@ -134,8 +134,8 @@ def paired_infonce(
     a, b = F.normalize(first.float(), dim=-1), F.normalize(second.float(), dim=-1)
     logits = a @ b.mT / temperature
     partner = logits.diagonal(dim1=-2, dim2=-1)
-    rows = logits.logsumexp(dim=-1) - partner
-    columns = logits.logsumexp(dim=-2) - partner
+    # Not logsumexp - partner: near 0, that difference of large numbers is all rounding.
+    rows, columns = (-logits.log_softmax(dim=d).diagonal(dim1=-2, dim2=-1) for d in (-1, -2))
     total = torch.mean if reduction == "mean" else torch.sum
     with torch.no_grad():
         top1 = (partner >= logits.amax(dim=-1)).float().mean()
