@@ -6,9 +6,10 @@ import torch
 from small import make_config, make_corpus, make_model, make_session, tensors
 
 from tinbergen.population.calibration import Calibration, Foretold, fit_calibration, inputs
+from tinbergen.population.leave_one_out import leave_one_out
 from tinbergen.population.linear_path import Change
 from tinbergen.population.masks import nothing_hidden
-from tinbergen.population.start import FOLDS, describe_units, hold_out
+from tinbergen.population.start import FOLDS, describe_units, hold_out, match_rates
 from tinbergen.population.task import PopulationTask
 
 
@@ -139,3 +140,36 @@ def test_sessions_without_validation_windows_start_too(validation):
     train = np.append(np.arange(8), 12)
     model = PopulationTask(corpus, train, np.array(validation, int)).build()
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_rates_without_spikes_follow_a_drift_that_units_share():
+    session = make_session("a", 15, windows=30)
+    session.counts[24:] *= 3
+    corpus, late = make_corpus([session], make_config()), np.arange(24, 30)
+    model = PopulationTask(corpus, np.arange(24), late).build().eval()
+    match_rates(model, corpus, late)
+    batch = tensors(corpus.batch(late))
+    blind = nothing_hidden(batch)
+    blind.units = batch.present
+
+    def totals(hidden):
+        with torch.no_grad():
+            rates = model(batch, hidden).log_rates.exp() * batch.present[:, None]
+        return rates.sum(dim=(0, 1))[:15].double().numpy()
+
+    matched, seen = totals(blind), totals(nothing_hidden(batch))
+    alone = model.tables.unit_shift_alone.clone()
+    model.tables.unit_shift_alone.zero_()
+    plain, counted = totals(blind), session.counts[24:].sum(axis=(0, 1))
+    np.testing.assert_allclose(matched, plain * (counted + 10) / (plain + 10), rtol=1e-3)
+    np.testing.assert_array_equal(totals(nothing_hidden(batch)), seen)
+    model.tables.unit_shift_alone.copy_(alone)
+    # A unit that is the only one of its group is told from nothing too.
+    one = torch.zeros_like(batch.present)
+    one[:, 3] = batch.present[:, 3]
+    scheme = torch.zeros(batch.n_samples, dtype=torch.long)
+    with torch.no_grad():
+        lone = leave_one_out(model, batch, one, nothing_hidden(batch), scheme)[:, :, 3]
+        told = model(batch, blind).log_rates[:, :, 3]
+    filled = batch.present[:, 3]
+    torch.testing.assert_close(lone[filled], told[filled], rtol=1e-4, atol=1e-4)

@@ -16,7 +16,7 @@ from tinbergen.population.batch import Batch
 from tinbergen.population.linear_path import Change, LinearPath, log_gain
 from tinbergen.population.masks import Hidden
 from tinbergen.population.model import PopulationModel
-from tinbergen.population.slots import rows
+from tinbergen.population.slots import over_slots, rows
 from tinbergen.population.units import balanced
 
 _AT_ONCE = 16_384  # tokens
@@ -75,6 +75,8 @@ def leave_one_out(
     if model.linear is not None and model.calibration is not None:
         change = change_by_others(model.linear, x, visible, batch, hidden)
         out += model.calibration(change, batch)
+        seen = over_slots(among.sum(dim=1), batch)[batch.sample]
+        out += tables.without_spikes(visible & (seen > 1)[:, None, None], batch)[:, None]
     return out
 
 

@@ -182,6 +182,8 @@ class PopulationModel(nn.Module):
         path, looked_up = self.path_of(batch)
         change, values = path(x, visible, looked_up, hidden)
         log_gain = self.calibration(change, batch)
+        if self.stitch is None:
+            log_gain = log_gain + self.tables.without_spikes(visible, batch)[:, None]
         both = {name: value + values.get(name, 0.0) for name, value in prediction.values.items()}
         return Prediction(prediction.log_rates + log_gain, both, prediction.state)
 

@@ -222,22 +222,27 @@ def match_rates(model: PopulationModel, corpus: Corpus, validation: np.ndarray) 
     """Shift each unit's log rate by what it has in these windows beyond what others tell of it.
 
     As if ten spikes more had been seen as expected: rates drift, and what comes after training
-    is nearer to the validation windows.
+    is nearer to the validation windows. Then once more without any spike, when behaviours alone
+    tell: there nothing says how far units drifted together.
     """
     if model.linear is None or model.stitch is not None or not len(validation):
         return
-    shift = model.tables.unit_shift
-    shift.zero_()
-    observed, foreseen = torch.zeros(2, *shift.shape, device=shift.device)
-    for batch in _in_parts(corpus, validation, shift.device):
-        for asked in _groups(batch):
-            hidden = nothing_hidden(batch)
-            hidden.units = asked
-            with torch.no_grad():
-                rates = model(batch, hidden).log_rates.exp()
-            _add(observed, batch.counts.sum(dim=1) * asked, batch)
-            _add(foreseen, rates.sum(dim=1) * asked, batch)
-    shift.copy_(((observed + BELIEF) / (foreseen + BELIEF)).log())
+    model.tables.unit_shift.zero_()
+    model.tables.unit_shift_alone.zero_()
+    for shift, groups in (
+        (model.tables.unit_shift, _groups),
+        (model.tables.unit_shift_alone, lambda batch: [batch.present]),
+    ):
+        observed, foreseen = torch.zeros(2, *shift.shape, device=shift.device)
+        for batch in _in_parts(corpus, validation, shift.device):
+            for asked in groups(batch):
+                hidden = nothing_hidden(batch)
+                hidden.units = asked
+                with torch.no_grad():
+                    rates = model(batch, hidden).log_rates.exp()
+                _add(observed, batch.counts.sum(dim=1) * asked, batch)
+                _add(foreseen, rates.sum(dim=1) * asked, batch)
+        shift.copy_(((observed + BELIEF) / (foreseen + BELIEF)).log())
 
 
 def _unseen(model: PopulationModel, batch: Batch) -> Tensor:

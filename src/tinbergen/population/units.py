@@ -39,6 +39,7 @@ class UnitTables(nn.Module):
     rate: Tensor
     root: Tensor
     unit_shift: Tensor
+    unit_shift_alone: Tensor
     region: Tensor
 
     def __init__(self, vocabulary: Vocabulary, width: int, config: UnitsConfig):
@@ -58,6 +59,7 @@ class UnitTables(nn.Module):
         self.unit_out = nn.Parameter(torch.zeros(*shape, width))
         self.unit_bias = nn.Parameter(torch.zeros(shape))
         self.register_buffer("unit_shift", torch.zeros(shape))
+        self.register_buffer("unit_shift_alone", torch.zeros(shape))
         if config.recent:
             self.recent_gain = nn.Parameter(torch.tensor(0.5))
             self.recent_mix = nn.Linear(width, width, bias=False)
@@ -120,6 +122,16 @@ class UnitTables(nn.Module):
         log_rate = self.unit_bias + self.rate.log()
         base = self.of_slots(log_rate if self.training else log_rate + self.unit_shift, batch)
         return base + self.recent_gain * batch.recent if self.config.recent else base
+
+    def without_spikes(self, visible: Tensor, batch: Batch) -> Tensor:
+        """Return what log rates gain where no spike of a sample is visible, ``(slot, unit)``.
+
+        Others' spikes tell of a drift that units share; without them the shift is larger.
+        """
+        if self.training:
+            return torch.zeros(visible.shape[0], visible.shape[2], device=visible.device)
+        seen = over_slots(visible.flatten(1).any(dim=1).float(), batch)[batch.sample] > 0
+        return self.of_slots(self.unit_shift_alone, batch) * ~seen[:, None]
 
     def of_slots(self, table: Tensor, batch: Batch) -> Tensor:
         """Return a number a unit for every slot, ``(slot, unit)``."""
