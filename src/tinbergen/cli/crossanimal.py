@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from tinbergen.recordings import Dataset
+from tinbergen.cli.common import chosen_recordings, names_of, settings_of
 
 crossanimal = typer.Typer(
     help="Neural representations that tell the action and not the animal.",
@@ -93,10 +92,10 @@ def train(
     fixed = {"objective": objective, "train": {"seed": seed}}
     with preemptible(_AGAIN):
         model = run_training(
-            _chosen(paths, recordings, only, hold_out),
+            chosen_recordings(paths, recordings, only, hold_out),
             out,
             streams=streams,
-            overrides=merge(fixed, _settings(settings, steps)),
+            overrides=merge(fixed, settings_of(settings, steps)),
             resume=resume,
         )
     print(f"{len(model.animals_)} recordings: {', '.join(model.animals_)}")
@@ -117,7 +116,10 @@ def adapt(
     from tinbergen.crossanimal import adapt as run_adapting
 
     model = run_adapting(
-        run, _chosen(paths, recordings, only), out, overrides=_settings(settings, steps)
+        run,
+        chosen_recordings(paths, recordings, only),
+        out,
+        overrides=settings_of(settings, steps),
     )
     print(f"{len(model.animals_)} recordings: {', '.join(model.animals_)}")
     print(out)
@@ -136,7 +138,7 @@ def embed(
     """Write the representation of every recording as a series, an npz each."""
     from tinbergen.crossanimal import embed as run_embedding
 
-    found = run_embedding(run, _chosen(paths, recordings), out, space=space)  # type: ignore[arg-type]  # refused if unknown
+    found = run_embedding(run, chosen_recordings(paths, recordings), out, space=space)  # type: ignore[arg-type]  # refused if unknown
     for name, path in found.items():
         print(f"{name}: {path}")
 
@@ -183,10 +185,10 @@ def evaluate(
 
     result = run_evaluation(
         run,
-        _chosen(paths, recordings),
+        chosen_recordings(paths, recordings),
         labels=labels,
         out=out,
-        actions=_names(actions),
+        actions=names_of(actions),
         fractions=_shares(fractions),
         probe=probe,  # type: ignore[arg-type]  # refused if unknown
         beside=_runs(beside or []),
@@ -204,7 +206,7 @@ def _shares(text: str) -> list[float]:
     from tinbergen.errors import ConfigError
 
     try:
-        return [float(part) for part in _names(text) or []]
+        return [float(part) for part in names_of(text) or []]
     except ValueError:
         raise ConfigError(
             f"--fractions: expected numbers such as 0.5,1; found {text!r}."
@@ -219,24 +221,3 @@ def _runs(texts: list[str]) -> list[tuple[str, str]]:
                  if not name or not path]:  # fmt: skip
         raise ConfigError(f"--beside: expected NAME=RUN, found {wrong[0]!r}.")
     return [(name, path) for name, _, path in pairs]
-
-
-def _settings(pairs: list[str] | None, steps: int | None) -> dict[str, Any]:
-    from tinbergen.configuration import merge, parse_overrides
-
-    return merge(parse_overrides(pairs or []), {"train": {"steps": steps}} if steps else {})
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _chosen(
-    paths: list[Path],
-    recordings: str | None = None,
-    only: str | None = None,
-    hold_out: str | None = None,
-) -> Dataset:
-    from tinbergen.cli.population import _chosen as chosen
-
-    return chosen(paths, recordings, only, hold_out)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinbergen.cli.common import chosen_recordings, names_of, settings_of
 from tinbergen.cli.population_sweep import sweep
 
 if TYPE_CHECKING:
-    from tinbergen.recordings import Dataset
     from tinbergen.training import RunFolder
 
 population = typer.Typer(
@@ -90,8 +90,8 @@ def pretrain(
     windows = {"align": align, "before": before, "after": after, "width": bin_width}
     windows = {key: v for key, v in {**windows, "spikes": spikes}.items() if v is not None}
     named = parse_modalities(modalities or [])
-    overrides = merge({"windows": windows, "modalities": named}, _settings(settings, steps))
-    data = _chosen(paths, recordings, only, hold_out)
+    overrides = merge({"windows": windows, "modalities": named}, settings_of(settings, steps))
+    data = chosen_recordings(paths, recordings, only, hold_out)
     with preemptible(_AGAIN):
         run = run_pretraining(
             data,
@@ -126,14 +126,14 @@ def adapt(
     from tinbergen.population import adapt as run_adapting
     from tinbergen.training.signals import preemptible
 
-    data = _chosen(paths, recordings, only, hold_out)
+    data = chosen_recordings(paths, recordings, only, hold_out)
     with preemptible(_AGAIN):
         adapted = run_adapting(
             run,
             data,
             out,
             strategy=strategy,  # type: ignore[arg-type]  # refused by the settings if unknown
-            overrides=_settings(settings, steps),
+            overrides=settings_of(settings, steps),
             resume=resume,
         )
     _said(adapted)
@@ -176,9 +176,9 @@ def evaluate(
 
     result = run_evaluation(
         run,
-        _chosen(paths, recordings),
+        chosen_recordings(paths, recordings),
         out=out,
-        tasks=_names(tasks),
+        tasks=names_of(tasks),
         part=part,  # type: ignore[arg-type]  # refused if the split has no such part
         folds=folds,
         exact=exact,
@@ -216,9 +216,9 @@ def predict(
 
     paths_of = run_prediction(
         run,
-        _chosen(paths, recordings),
+        chosen_recordings(paths, recordings),
         out,
-        given=_names(given) or [],
+        given=names_of(given) or [],
         target=target,
         task=task,  # type: ignore[arg-type]  # refused if unknown
         folds=None if exact else folds,
@@ -275,37 +275,6 @@ def _runs(texts: list[str]) -> dict[str, str]:
             raise ConfigError(f"--beside: expected NAME=RUN, each name once, found {text!r}.")
         found[name] = path
     return found
-
-
-def _settings(pairs: list[str] | None, steps: int | None) -> dict[str, Any]:
-    from tinbergen.configuration import merge, parse_overrides
-
-    return merge(parse_overrides(pairs or []), {"train": {"steps": steps}} if steps else {})
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _chosen(
-    paths: list[Path],
-    recordings: str | None = None,
-    only: str | None = None,
-    hold_out: str | None = None,
-) -> Dataset:
-    """Open the data and keep the recordings that were asked for."""
-    from tinbergen.errors import ConfigError
-    from tinbergen.recordings import Dataset
-
-    data = Dataset.open(paths)
-    data = data.only(_names(recordings), animals=_names(only))
-    out = _names(hold_out) or []
-    if missing := [name for name in out if name not in data.animals.values()]:
-        raise ConfigError(
-            f"--hold-out: there is no subject {missing[0]!r}; there are: "
-            f"{', '.join(sorted({str(s) for s in data.animals.values()}))}."
-        )
-    return data.only([name for name, subject in data.animals.items() if subject not in out])
 
 
 def _said(run: RunFolder) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinbergen.cli.common import say
+from tinbergen.cli.common import names_of, say
 from tinbergen.cli.pose_animals import cut, identify, track
 from tinbergen.cli.pose_common import Overwrite
 
@@ -93,7 +93,7 @@ def train(
             out,
             backbone=backbone,
             videos=videos,
-            keypoints=_names(keypoints),
+            keypoints=names_of(keypoints),
             split=split,
             validation=validation,
             test=test,
@@ -343,7 +343,3 @@ def convert(
         f"{out}: {len(found)} {what} frames, {len(found.keypoints)} keypoints of "
         f"{len(found.individuals)} individuals"
     )
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
