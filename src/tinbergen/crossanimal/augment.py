@@ -85,7 +85,7 @@ def rotation(degrees: Tensor) -> Tensor:
     """Return matrices ``[[c, -s], [s, c]]``, ``(..., 2, 2)``; points are rows, ``p R``.
 
     >>> (torch.tensor([[1.0, 0.0]]) @ rotation(torch.tensor(90.0))).round() + 0.0
-    tensor([[0., -1.]])
+    tensor([[ 0., -1.]])
     """
     angle = degrees * (math.pi / 180)
     c, s = angle.cos(), angle.sin()
