@@ -75,6 +75,10 @@ def test_every_augmentation_at_once(animals):
     ).all()
     with pytest.raises(ConfigError, match="keypoints"):
         model(augment={"pose_rotation": 10.0}).fit(animals)
+    with pytest.raises(ConfigError, match="shift moves images"):
+        model(augment={"shift": 2}).fit(animals)
+    with pytest.raises(ConfigError, match="of poses alone"):
+        model("regression", augment={"pose_noise": 0.1}).fit(animals)
 
 
 def test_learns(animals):

@@ -10,6 +10,7 @@ from tinbergen.configuration import Config
 from tinbergen.training.config import Fraction, TrainConfig
 
 Objective = Literal["contrast", "simclr", "regression", "syllables"]
+_POSE_CHANGES = ("pose_noise", "pose_scale", "pose_rotation", "pose_mask")
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 
@@ -133,6 +134,9 @@ class CrossAnimalConfig(Config):
     def _check(self) -> CrossAnimalConfig:
         if self.domain.kind != "none" and self.animals_per_batch == 1:
             raise ValueError("a batch of one animal shows no difference between animals")
+        given = [name for name in _POSE_CHANGES if getattr(self.augment, name)]
+        if given and self.objective != "contrast":
+            raise ValueError(f"augment.{given[0]} changes what the contrast sees of poses alone")
         if self.swap.pose and self.objective != "contrast":
             raise ValueError(
                 f"swap.pose changes the poses that {self.objective!r} does not look at; use the "

@@ -221,3 +221,12 @@ class CrossAnimalNet(nn.Module):
 def _projection(width: int) -> nn.Module:
     """Return the head between h, which is kept, and z, which the loss compares."""
     return nn.Sequential(nn.GELU(), nn.Linear(width, width))
+
+
+def side_by_side(encoded: Encoded) -> Encoded:
+    """Put two views that stand below each other side by side, as windows of one animal."""
+    domains = encoded.domains
+    if domains is not None:
+        domains = torch.cat(domains.chunk(2, dim=1), dim=2)
+    h, z = (torch.cat(values.chunk(2), dim=1) for values in (encoded.h, encoded.z))
+    return encoded._replace(h=h, z=z, domains=domains)

@@ -19,7 +19,7 @@ from tinbergen.crossanimal.config import (
     SwapConfig,
 )
 from tinbergen.crossanimal.neighbours import Neighbours
-from tinbergen.crossanimal.network import CrossAnimalNet, Donation, Encoded, Shape
+from tinbergen.crossanimal.network import CrossAnimalNet, Donation, Encoded, Shape, side_by_side
 from tinbergen.crossanimal.pairs import Animal
 from tinbergen.crossanimal.sampling import AnimalSampler
 from tinbergen.crossanimal.swap import Swapper
@@ -84,6 +84,10 @@ class CrossAnimalTask(Task):
     ):
         self.config, self.shape, self.scaling = config, shape, scaling
         self.animals, self.neighbours, self.shared = list(animals), neighbours, shared
+        if config.augment.shift and not self._of_images:
+            raise ConfigError("augment.shift moves images, but the neural streams are traces.")
+        if config.augment.pose_rotation and not self.animals[0].space:
+            raise ConfigError("augment.pose_rotation turns keypoints, but poses are none.")
         self.tables = Tables.of(self.animals, scaling)
         self.states = None
         self.syllables = syllables
@@ -171,7 +175,7 @@ class CrossAnimalTask(Task):
             reversal = config.domain.weight * reversal_weight(batch.progress)
         encoded = model(batch.member, x, seen_animals, pose, seen, keep, donation, reversal)
         if views == 2:
-            encoded = _side_by_side(encoded)
+            encoded = side_by_side(encoded)
         return self._compared(encoded, tables, batch.rows, animal)
 
     def validate(self, model: nn.Module) -> dict[str, float] | None:
@@ -244,7 +248,7 @@ class CrossAnimalTask(Task):
             x = augment.gain(x, how.gain, generator)
         if how.neural_noise:
             x = augment.noise(x, how.neural_noise, generator)
-        if how.shift and self._of_images:
+        if how.shift:
             x = augment.shift_images(x, how.shift, generator)
         return x
 
@@ -272,8 +276,6 @@ class CrossAnimalTask(Task):
     def _changed_poses(self, pose: Tensor, animal: Tensor, generator: torch.Generator) -> Tensor:
         how, space = self.config.augment, self.animals[0].space
         if how.pose_rotation:
-            if not space:
-                raise ConfigError("augment.pose_rotation turns keypoints, but poses are none.")
             mean, scale = (
                 torch.from_numpy(v).to(pose)[animal][:, None, None]
                 for v in (self.scaling.pose_mean, self.scaling.pose_scale)
@@ -394,12 +396,3 @@ class CrossAnimalTask(Task):
             encoded.answer.float().flatten(0, 1), state.flatten(), ignore_index=-1, reduction="sum"
         )
         return {"loss": loss / (state >= 0).sum().clamp_min(1)}
-
-
-def _side_by_side(encoded: Encoded) -> Encoded:
-    """Put two views that stand below each other side by side, as windows of one animal."""
-    domains = encoded.domains
-    if domains is not None:
-        domains = torch.cat(domains.chunk(2, dim=1), dim=2)
-    h, z = (torch.cat(values.chunk(2), dim=1) for values in (encoded.h, encoded.z))
-    return encoded._replace(h=h, z=z, domains=domains)

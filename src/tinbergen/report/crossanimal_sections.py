@@ -57,11 +57,8 @@ def actions(results: RunResults, payload: Payload) -> Section | None:
         f"Balanced accuracy, %; means over {animals} animals with 95 % intervals; the best of a "
         "column is bold. Grey: the same probe taught wrong labels (rolled in time, shuffled)."
     )
-    content = (
-        f'<p class="lead">{lead}</p><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="Actions"><table class="tasks"><thead><tr><td></td>{top}</tr>'
-        f"<tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    rows = f"<tr><td></td>{top}</tr><tr><td></td>{head}</tr>"
+    content = _table("Actions", lead, rows, body)
     return Section("across", "Actions within and across animals", content)
 
 
@@ -88,12 +85,16 @@ def identity(results: RunResults, payload: Payload) -> Section | None:
         body += f'<tr><th scope="row">{escape(str(method))}</th>{cells}</tr>'
     chance = 100 * float(table["chance"].iloc[0])
     lead = f"Share of test frames whose animal is told, %; chance, {chance:.1f} %, is the ideal."
-    content = (
+    content = _table("Identity", lead, f"<tr><td></td>{head}</tr>", body)
+    return Section("identity", "Which animal", content)
+
+
+def _table(label: str, lead: str, head: str, body: str) -> str:
+    return (
         f'<p class="lead">{lead}</p><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="Identity"><table class="tasks"><thead><tr><td></td>{head}</tr></thead>'
+        f'aria-label="{label}"><table class="tasks"><thead>{head}</thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
-    return Section("identity", "Which animal", content)
 
 
 def neighbours(results: RunResults, payload: Payload) -> Section | None:
