@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from tinbergen.errors import MissingFileError, OutputError
+from tinbergen.errors import MissingFileError, OutputError, WeightsError
 
 _HASH_CHUNK = 1 << 20
 
@@ -108,6 +108,29 @@ def content_hash(path: str | os.PathLike) -> str:
         while chunk := file.read(_HASH_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def check_weights(path: str | os.PathLike) -> None:
+    """See that the weights of a run are the bytes that its ``status.json`` beside them names.
+
+    A flipped bit in a weight is still a number: only the hash tells. Weights that stand alone, or
+    beside a status that names none, pass.
+
+    Raises
+    ------
+    WeightsError
+        If they are others.
+    """
+    status = Path(path).parent / "status.json"
+    try:
+        expected = json.loads(status.read_text(encoding="utf-8")).get("weights_sha256")
+    except (OSError, ValueError, AttributeError):
+        return
+    if expected is not None and content_hash(path) != expected:
+        raise WeightsError(
+            f"{path} is not the file that {status.name} beside it describes: it was damaged or "
+            "replaced. Copy the run folder again, or train anew."
+        )
 
 
 def ensure_output_folder(folder: str | os.PathLike, need_bytes: int = 0) -> Path:

@@ -26,8 +26,8 @@ def read(tmp_path):
     [
         ("", {}, "its first line holds: nothing"),
         (bytes(range(256)) * 20, {}, "its first line holds: no text"),
-        (b"\x89HDF\r\n\x1a\n" + b"\0" * 500, {}, "no NWB file, or a damaged one"),
-        ("a,b\n1,2\n", {"format": "nwb"}, "no NWB file"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 500, {}, "is not an NWB file, or is damaged"),
+        ("a,b\n1,2\n", {"format": "nwb"}, "is not an NWB file"),
         ("a,b\n1,2\n", {"format": "integer"}, "one column of labels, found a, b"),
         ("a,b\n1,2\n", {"format": "excel"}, "Formats of labels are bouts, .*'excel'"),
         ("start;stop;label\n0,5;2;walk\n", {}, "line 2, column 'start'.*decimals with a point"),

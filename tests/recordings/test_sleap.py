@@ -130,7 +130,7 @@ class TestRefused:
         with pytest.raises(MissingFileError):
             read_sleap(tmp_path / "p.slp", fps=1)
         (tmp_path / "p.slp").write_text("scorer")
-        with pytest.raises(DataError, match=r"p\.slp is not an HDF5 file"):
+        with pytest.raises(DataError, match=r"p\.slp is not a SLEAP project: it is no HDF5 file"):
             read_sleap(tmp_path / "p.slp", fps=1)
 
     @pytest.mark.parametrize("name", ["frames", "pred_points"])

@@ -152,3 +152,15 @@ def test_weights_round_trip_and_damage(run):
     run.weights_path.write_bytes(run.weights_path.read_bytes()[:-1])
     with pytest.raises(WeightsError, match="damaged"):
         run.load_weights()
+
+
+def test_a_flipped_bit_in_a_weight_is_told(run):
+    from tinbergen.nn.weights import read_tensors
+
+    run.save_weights({"a": torch.ones(4)})
+    data = bytearray(run.weights_path.read_bytes())
+    data[-1] ^= 1  # still a number, and still a whole file
+    run.weights_path.write_bytes(data)
+    for read in (run.load_weights, lambda: read_tensors(run.weights_path)):
+        with pytest.raises(WeightsError, match=r"weights\.safetensors is not the file that"):
+            read()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tinbergen.errors import MissingFileError, WeightsError
+from tinbergen.files import check_weights
 
 _SHOWN = 8
 
@@ -59,6 +60,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"Expected a weights file at {path}, found none.")
+    check_weights(path)
     if path.suffix == ".safetensors":
         import safetensors
         from safetensors.torch import load_file

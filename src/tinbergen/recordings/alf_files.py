@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tinbergen.recordings.csv_table import read_csv_table
+
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _REVISION = re.compile(r"#(.+)#")
 _READABLE = (".npy", ".pqt", ".parquet", ".csv", ".tsv", ".mp4")
@@ -56,7 +58,7 @@ class AlfFiles:
                 return np.load(path, allow_pickle=False)
             if path.suffix in (".pqt", ".parquet"):
                 return pd.read_parquet(path)
-            return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+            return read_csv_table(path, "a table", "\t" if path.suffix == ".tsv" else ",")
         except (ValueError, OSError, EOFError) as error:
             self.notes.append(f"{self.name(path)}: left out: {error}")
             return None

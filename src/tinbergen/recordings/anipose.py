@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
+from tinbergen.recordings.csv_table import read_csv_table
 from tinbergen.recordings.deeplabcut import rows_to_times
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.keypoints import Keypoints
@@ -47,12 +47,7 @@ def read_anipose(
     MissingFileError, DataError
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a CSV of Anipose at {path}, found none.")
-    try:
-        table = pd.read_csv(path)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{path} is no CSV table: {error}") from error
+    table = read_csv_table(path, "a CSV of Anipose")
     points = [name[:-2] for name in table if str(name).endswith("_x")]
     if not points or "fnum" not in table:
         raise DataError(

@@ -13,7 +13,9 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
+from av.video.frame import PictureType
 
+from tinbergen.recordings.frames import FrameStatus
 from tinbergen.recordings.video_index import VideoIndex, open_container, shown_at
 
 _KEPT_OPEN = 4
@@ -25,7 +27,9 @@ class Decoder:
     Frames are told apart by their presentation time, never by counting, so it does not matter
     where decoding started. The decoder is emptied before each keyframe that begins anew: thus
     damage before a keyframe has no effect after it, and a frame is the same however it was
-    reached. One thread decodes (other cores are free for other videos).
+    reached. Pictures are made from earlier ones: where one is damaged that others are made from,
+    all that follow are not to be trusted until a keyframe begins anew, whatever the decoder says
+    of them. One thread decodes (other cores are free for other videos).
     """
 
     def __init__(self, path: Path, index: VideoIndex):
@@ -38,23 +42,25 @@ class Decoder:
         """Close the file."""
         self._resources.close()
 
-    def get(self, position: int) -> av.VideoFrame | None:
-        """Return the frame at ``position``, or None if it never comes out of the decoder."""
+    def get(self, position: int) -> tuple[av.VideoFrame | None, FrameStatus]:
+        """Return the frame at ``position`` and its status; None if it never comes out."""
         key = self._key_of(position)
         if not self._lies_ahead(position):
             self._seek(key)
-        frame = self._advance_to(position)
-        is_bad = frame is None or frame.is_corrupt
+        frame, status = self._advance_to(position)
+        is_bad = status != FrameStatus.OK
         if is_bad and self._began_at == key >= 0 and not self._index.closed[key]:
             self._seek(int(np.flatnonzero(np.append(True, self._index.closed[:key]))[-1]) - 1)
-            frame = self._advance_to(position)
-        return frame
+            frame, status = self._advance_to(position)
+        return frame, status
 
-    def _advance_to(self, position: int) -> av.VideoFrame | None:
+    def _advance_to(self, position: int) -> tuple[av.VideoFrame | None, FrameStatus]:
         while self._held_at < position:
-            self._held_at, self._held = next(self._stream)
+            self._held_at, self._held, self._held_status = next(self._stream)
         self._asked = position
-        return self._held if self._held_at == position else None
+        if self._held_at != position or self._held is None:
+            return None, FrameStatus.MISSING
+        return self._held, self._held_status
 
     def _lies_ahead(self, position: int) -> bool:
         """Whether going on from here is right and no more work than starting at a keyframe."""
@@ -82,6 +88,8 @@ class Decoder:
         self._began_at = key
         self._asked = self._held_at = position - 1
         self._held: av.VideoFrame | None = None
+        self._held_status = FrameStatus.MISSING
+        self._is_tainted = False
 
     def _seek(self, last: int) -> None:
         """Start again exactly at keyframe ``last``, at an earlier one, or at the top."""
@@ -102,7 +110,7 @@ class Decoder:
         """
         if self._is_new:
             for packet in itertools.islice(self._container.demux(self._video), 1):
-                _decoded(self._video.codec_context, packet)
+                self._decoded(packet)
             self._is_new = False
 
     def _packets_from(self, key: int) -> tuple[Iterator[av.Packet], av.Packet | None]:
@@ -120,8 +128,10 @@ class Decoder:
             pass
         return packets, None
 
-    def _decode(self, packets: Iterator[av.Packet]) -> Iterator[tuple[int, av.VideoFrame | None]]:
-        """Yield (position, frame) in ascending order; at the end (n, None) for ever."""
+    def _decode(
+        self, packets: Iterator[av.Packet]
+    ) -> Iterator[tuple[int, av.VideoFrame | None, FrameStatus]]:
+        """Yield (position, frame, status), ascending; at the end (n, None, MISSING) for ever."""
         pts = self._index.pts
         last_time, repeats, last_position = None, 0, -1
         for frame in self._frames(packets):
@@ -135,9 +145,12 @@ class Decoder:
             position = int(np.searchsorted(pts, time)) + repeats
             if position < len(pts) and pts[position] == time and position > last_position:
                 last_position = position
-                yield position, frame
+                is_bad = frame.is_corrupt or self._is_tainted
+                yield position, frame, FrameStatus.CORRUPT if is_bad else FrameStatus.OK
+            if frame.is_corrupt and frame.pict_type != PictureType.B:
+                self._is_tainted = True
         while True:
-            yield len(pts), None
+            yield len(pts), None, FrameStatus.MISSING
 
     def _frames(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame]:
         context = self._video.codec_context
@@ -145,22 +158,23 @@ class Decoder:
             for number, packet in enumerate(packets):
                 self._is_new = False
                 if number and packet.is_keyframe and self._is_closed(packet):
-                    yield from _decoded(context, None)
+                    yield from self._decoded(None)
                     context.flush_buffers()
-                yield from _decoded(context, packet if packet.size else None)
+                    self._is_tainted = False
+                yield from self._decoded(packet if packet.size else None)
         except av.error.FFmpegError:  # the container breaks off: empty the decoder
-            yield from _decoded(context, None)
+            yield from self._decoded(None)
+
+    def _decoded(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        try:
+            return self._video.codec_context.decode(packet)
+        except av.error.FFmpegError:  # a damaged packet costs its own frame, and what needs it
+            self._is_tainted |= packet is not None and not packet.is_disposable
+            return []
 
     def _is_closed(self, packet: av.Packet) -> bool:
         key = int(np.searchsorted(self._index.keyframes, shown_at(packet) or 0))
         return key < len(self._index.closed) and bool(self._index.closed[key])
-
-
-def _decoded(context: av.VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame]:
-    try:
-        return context.decode(packet)
-    except av.error.FFmpegError:
-        return []  # a damaged packet costs its own frame
 
 
 class _Open(threading.local):

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
 from tinbergen.files import atomic_write
 from tinbergen.recordings.deeplabcut import keypoints_of_rows, values_and_fields
 from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.hdf5 import opened_hdf5
 from tinbergen.recordings.keypoint_table import SINGLE, parse_header
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.plain_pickle import read_plain_pickle
@@ -41,31 +42,21 @@ def read_dlc_h5(
     ------
     MissingFileError, DataError
     """
-    import h5py
-
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a DeepLabCut .h5 at {path}, found none.")
-    try:
-        with h5py.File(path, "r") as file:
-            groups: list[Any] = list(file.values())
-            tables = [group["table"] for group in groups if "table" in group]
-            if len(tables) != 1:
-                raise DataError(f"{path}: expected one pandas table, found {len(tables)}.")
-            rows = tables[0][:]
-            blocks = [name for name in rows.dtype.names if name.startswith("values_block")]
-            columns = [
-                tuple(column)
-                for name in blocks
-                for column in read_plain_pickle(tables[0].attrs[f"{name}_kind"])
-            ]
-            index = rows["index"]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"{path} is not a DeepLabCut .h5 (pandas table): {error}. Use the .csv beside it."
-        ) from error
+    what, hint = "a DeepLabCut .h5 (pandas table)", "Use the .csv beside it."
+    with opened_hdf5(path, what, hint) as file:
+        groups: list[Any] = list(file.values())
+        tables = [group["table"] for group in groups if "table" in group]
+        if len(tables) != 1:
+            raise DataError(f"{path}: expected one pandas table, found {len(tables)}.")
+        rows = tables[0][:]
+        blocks = [name for name in rows.dtype.names if name.startswith("values_block")]
+        columns = [
+            tuple(column)
+            for name in blocks
+            for column in read_plain_pickle(tables[0].attrs[f"{name}_kind"])
+        ]
+        index = rows["index"]
     if not columns or {len(column) for column in columns} not in ({3}, {4}):
         raise DataError(
             f"{path}: expected columns of keypoints (values_block_0, named by scorer, bodyparts "

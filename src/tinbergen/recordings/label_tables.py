@@ -44,6 +44,8 @@ class Table:
         Names of the columns.
     rows
         ``(line, cells)`` of each row; cells by column, missing ones empty.
+    short
+        Lines of rows that have fewer cells than the header.
     delimiter
         Found in the header.
     """
@@ -54,6 +56,7 @@ class Table:
         self.path = path
         self.header: list[str] = []
         self.rows: list[tuple[int, dict[str, str]]] = []
+        self.short: set[int] = set()
         for line, cells in _lines(text, self.delimiter, path):
             cells = [cell.strip() for cell in cells]
             if not self.header:
@@ -68,6 +71,8 @@ class Table:
                     )
                 row = dict(zip(self.header, padded, strict=False))
                 self.rows.append((line, row))
+                if len(cells) < len(self.header):
+                    self.short.add(line)
 
     def first(self, candidates: Iterable[str]) -> str | None:
         """Return the first column that has one of these names, in whatever letter case."""
@@ -148,6 +153,10 @@ def read_bout_table(how: Reading) -> Found:
     bouts = []
     for line, cells in select(table.rows, how):
         who = how.individual if individual is None else cells[individual]
+        if line in table.short and not cells[label]:
+            raise DataError(
+                f"{how.path}, line {line}: the row ends before its label. Was the file cut off?"
+            )
         begin, end = (number(cells[c], c, line, how.path) for c in (start, stop))
         others = {c: v for c, v in cells.items() if c not in (start, stop, label)}
         bouts.append(Bout(begin, end, cells[label], who, line, others))

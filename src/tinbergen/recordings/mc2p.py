@@ -17,6 +17,7 @@ import pandas as pd
 
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.recordings.array_pickle import read_array_pickle
+from tinbergen.recordings.csv_table import read_csv_table
 from tinbergen.recordings.fly_body import FLY_KEYPOINTS
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.labels import Labels
@@ -166,10 +167,7 @@ def read_mc2p_annotations(path: str | os.PathLike, fps: float = 100.0) -> dict[s
     ------
     MissingFileError, DataError
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a CSV of runs at {path}, found none.")
-    table = pd.read_csv(path)
+    table = read_csv_table(path, "a CSV of runs")
     needed = ["date", "genotype", "fly", "trial", "start_frame", "n_frames", "behaviour"]
     if missing := [name for name in needed if name not in table]:
         raise DataError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from tinbergen.errors import DataError
+from tinbergen.recordings.hdf5 import opened_hdf5
 from tinbergen.recordings.intervals import Intervals
 from tinbergen.recordings.label_rows import Bout, Found, Reading, names
 from tinbergen.recordings.labels import Labels
@@ -26,7 +26,7 @@ def read_nwb_labels(how: Reading) -> tuple[Found, tuple[str, ...], Intervals | N
     The rows; the classes that the file names (those of its ethogram too, that never occur); and
     where somebody looked, if it says so.
     """
-    with _opened(how.path) as file:
+    with opened_hdf5(how.path, "an NWB file") as file:
         source = Source.of(how.path, file)
         tables = _tables(file)
         wanted = how.choice("table")
@@ -47,13 +47,6 @@ def read_nwb_labels(how: Reading) -> tuple[Found, tuple[str, ...], Intervals | N
                 [b.start for b in found.bouts], [b.stop for b in found.bouts]
             )
         return found, classes, looked
-
-
-def _opened(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(f"{path} is no NWB file, or a damaged one: {error}.") from error
 
 
 def _tables(file: Any) -> list[str]:

@@ -10,9 +10,10 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
 from tinbergen.files import atomic_write
 from tinbergen.recordings.array_files import read_npz
+from tinbergen.recordings.csv_table import read_csv_table
 from tinbergen.recordings.intervals import Bins, Intervals
 
 
@@ -185,13 +186,11 @@ def read_series(path: str | os.PathLike, unit: str = "") -> Series:
         If the file is absent, or does not hold what is named above.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a series (.npz or .csv) at {path}, found none.")
     arrays = read_npz(path, "a series", ("times", "values")) if path.suffix == ".npz" else None
     try:
         if arrays is not None:
             return _of_arrays(arrays, unit)
-        table = pd.read_csv(path)
+        table = read_csv_table(path, "a series (.npz or .csv)")
         values = table.iloc[:, 1:].to_numpy(dtype=float)
         return Series(table.iloc[:, 0].to_numpy(float), values, tuple(table.columns[1:]), unit)
     except (ValueError, OSError, KeyError) as error:

@@ -15,6 +15,7 @@ from tinbergen.errors import DataError, MissingFileError
 from tinbergen.files import atomic_write, ensure_output_folder
 from tinbergen.recordings.deeplabcut import rows_to_times
 from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.hdf5 import opened_hdf5
 from tinbergen.recordings.keypoint_table import SINGLE
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.labelled_frames import LabelledFrames
@@ -242,9 +243,7 @@ def _beside(path: Path, name: str) -> Path:
 
 def _embedded(path: Path, video: int) -> dict[int, np.ndarray] | None:
     """Frames that a package holds: number -> image, BGR or gray; None if it is none."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with opened_hdf5(path, "a SLEAP project") as file:
         group: Any = file.get(f"video{video}")
         if group is None or "video" not in group:
             return None
@@ -303,25 +302,18 @@ def read_sleap_analysis(
     ------
     MissingFileError, DataError
     """
-    import h5py
-
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a SLEAP analysis HDF5 at {path}, found none.")
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [name for name in ("tracks", "node_names") if name not in file]
-            if missing:
-                raise DataError(
-                    f"{path}: expected 'tracks' and 'node_names' of a SLEAP analysis file, found "
-                    f"no {missing[0]!r}. A project is read with read_sleap."
-                )
-            tracks = np.asarray(file["tracks"], dtype=float)
-            nodes = _texts(file["node_names"])
-            names = _texts(file["track_names"]) if "track_names" in file else ()
-            scores = np.asarray(file["point_scores"]) if "point_scores" in file else None
-    except OSError as error:
-        raise DataError(f"{path} is not an HDF5 file: {error}") from error
+    with opened_hdf5(path, "a SLEAP analysis HDF5") as file:
+        missing = [name for name in ("tracks", "node_names") if name not in file]
+        if missing:
+            raise DataError(
+                f"{path}: expected 'tracks' and 'node_names' of a SLEAP analysis file, found "
+                f"no {missing[0]!r}. A project is read with read_sleap."
+            )
+        tracks = np.asarray(file["tracks"], dtype=float)
+        nodes = _texts(file["node_names"])
+        names = _texts(file["track_names"]) if "track_names" in file else ()
+        scores = np.asarray(file["point_scores"]) if "point_scores" in file else None
     if tracks.ndim != 4 or tracks.shape[1:3] != (2, len(nodes)):
         raise DataError(
             f"{path}, tracks: expected (track, 2, {len(nodes)}, frame), found {tracks.shape}. "

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
 from tinbergen.files import atomic_write
+from tinbergen.recordings.hdf5 import opened_hdf5
 
 USER, PREDICTED = 0, 1
 NO_TRACK = -1
@@ -85,25 +86,18 @@ def read_sleap_file(path: str | os.PathLike, video: int = 0) -> SleapInstances:
     DataError
         Naming the table that is not as it should be.
     """
-    import h5py
-
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a SLEAP project at {path}, found none.")
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [name for name in _NEEDED if name not in file]
-            if missing:
-                raise DataError(
-                    f"{path}: expected the tables of a SLEAP project, found no {missing[0]!r} "
-                    f"(there are {', '.join(list(file)[:8])}). An analysis HDF5 is read with "
-                    "read_sleap_analysis."
-                )
-            attributes: dict[str, Any] = dict(file["metadata"].attrs)
-            tables: dict[str, np.ndarray] = {name: file[name][:] for name in _NEEDED[1:]}  # type: ignore
-            tracks: Any = file["tracks_json"][:] if "tracks_json" in file else []  # type: ignore
-    except OSError as error:
-        raise DataError(f"{path} is not an HDF5 file: {error}") from error
+    with opened_hdf5(path, "a SLEAP project") as file:
+        missing = [name for name in _NEEDED if name not in file]
+        if missing:
+            raise DataError(
+                f"{path}: expected the tables of a SLEAP project, found no {missing[0]!r} "
+                f"(there are {', '.join(list(file)[:8])}). An analysis HDF5 is read with "
+                "read_sleap_analysis."
+            )
+        attributes: dict[str, Any] = dict(file["metadata"].attrs)
+        tables: dict[str, np.ndarray] = {name: file[name][:] for name in _NEEDED[1:]}  # type: ignore
+        tracks: Any = file["tracks_json"][:] if "tracks_json" in file else []  # type: ignore
     try:
         metadata = json.loads(attributes["json"])
         version = float(attributes["format_id"])
@@ -168,6 +162,11 @@ def _of_video(
     which = frames["video"] == number
     ids, numbers = frames["frame_id"][which].tolist(), frames["frame_idx"][which].tolist()
     index_of = dict(zip(ids, numbers, strict=True))
+    if not len(ids) == len(index_of) == len(set(numbers)):
+        raise DataError(
+            f"{path}, frames: {len(ids)} rows are of {len(set(numbers))} frames of the video and "
+            f"have {len(index_of)} ids; expected one row a frame. The table is damaged."
+        )
     owners = instances["frame_id"].tolist()
     rows = np.array([row for row, owner in enumerate(owners) if owner in index_of], dtype=int)
     chosen = instances[rows]

@@ -12,6 +12,7 @@ from tinbergen.recordings.anipose import is_anipose, read_anipose
 from tinbergen.recordings.deeplabcut import read_dlc_csv
 from tinbergen.recordings.deeplabcut_h5 import read_dlc_h5
 from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.hdf5 import opened_hdf5
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.sleap import read_sleap, read_sleap_analysis
 
@@ -54,9 +55,5 @@ def read_keypoints(
 
 
 def _is_analysis(path: Path) -> bool:
-    import h5py
-
-    if not (path.is_file() and h5py.is_hdf5(path)):
-        return False
-    with h5py.File(path, "r") as file:
+    with opened_hdf5(path, "keypoints of DeepLabCut or SLEAP") as file:
         return "tracks" in file and "node_names" in file

@@ -10,8 +10,9 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tinbergen.errors import DataError, MissingFileError
+from tinbergen.errors import DataError
 from tinbergen.files import atomic_write
+from tinbergen.recordings.csv_table import read_csv_table
 from tinbergen.recordings.intervals import Bins
 
 
@@ -134,9 +135,7 @@ def read_trials(path: str | os.PathLike) -> Trials:
     MissingFileError, DataError
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"Expected a CSV of trials at {path}, found none.")
     try:
-        return Trials(pd.read_csv(path))
+        return Trials(read_csv_table(path, "a CSV of trials"))
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: {error}") from error

@@ -77,13 +77,9 @@ class Video(FrameSource):
         to_array = _gray if self.gray else _rgb
         try:
             for position in positions:
-                frame = decoder.get(int(position))
-                if frame is None:
-                    yield None, FrameStatus.MISSING
-                elif frame.is_corrupt:
-                    yield None, FrameStatus.CORRUPT
-                else:
-                    yield functools.partial(to_array, frame), FrameStatus.OK
+                frame, status = decoder.get(int(position))
+                is_sound = frame is not None and status == FrameStatus.OK
+                yield functools.partial(to_array, frame) if is_sound else None, status
         finally:
             if close:
                 decoder.close()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tinbergen.configuration import Config, read_yaml, write_yaml
 from tinbergen.errors import ConfigError, DataError, MissingFileError, OutputError, WeightsError
-from tinbergen.files import ensure_output_folder, explain_os_errors, write_json
+from tinbergen.files import check_weights, ensure_output_folder, explain_os_errors, write_json
 from tinbergen.training import metrics_file
 from tinbergen.training.config import MAY_CHANGE_ON_RESUME
 
@@ -248,10 +248,11 @@ class RunFolder:
     def save_weights(
         self, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
     ) -> None:
-        """Write ``weights.safetensors``, atomically."""
+        """Write ``weights.safetensors``, atomically, and its content hash into the status."""
         from tinbergen.training.tensors import write_tensors
 
-        write_tensors(self.weights_path, state, metadata)
+        digest = write_tensors(self.weights_path, state, metadata)
+        self.update_status(weights_sha256=digest)
 
     def load_weights(self) -> dict[str, Tensor]:
         """Return the weights, on the CPU.
@@ -270,6 +271,7 @@ class RunFolder:
             )
         from tinbergen.training.tensors import read_tensors
 
+        check_weights(self.weights_path)
         try:
             return read_tensors(self.weights_path)
         except ValueError as error:
