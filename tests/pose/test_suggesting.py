@@ -85,6 +85,16 @@ class TestSuggesting:
         lost = [Keypoints(made[0].times, positions, keypoints=("a", "b"))] * 2
         assert set(suggest_frames(lost, 10, gap=0).frames) <= set(range(5))
 
+    def test_positions_outside_of_the_image_are_no_labels(self, film, tmp_path):
+        video = Video(film[0])
+        height, width = video.frames([0]).frames.shape[1:3]
+        places = [[0, 0], [width, 5], [3, -1], [width - 1, height - 1]]
+        positions = np.broadcast_to(np.array(places, float), (len(video), 1, 4, 2))
+        truth = Keypoints(video.times, positions)
+        labels = export_frames(video, [1], tmp_path / "project", truth)
+        assert labels.visible[0, 0].tolist() == [True, False, False, True]
+        assert np.isnan(labels.positions[0, 0, 1:3]).all()
+
     def test_exported_frames_are_a_project(self, film, tmp_path):
         path, places = film
         video = Video(path)

@@ -1,7 +1,9 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,3 +166,17 @@ def test_a_flipped_bit_in_a_weight_is_told(run):
     for read in (run.load_weights, lambda: read_tensors(run.weights_path)):
         with pytest.raises(WeightsError, match=r"weights\.safetensors is not the file that"):
             read()
+
+
+def test_of_two_that_make_a_run_at_once_one_is_told(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def late(source, target):
+        if Path(target) == tmp_path / "run" and not Path(target).exists():
+            shutil.copytree(source, target)  # another process comes first
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", late)
+    with pytest.raises(OutputError, match="already holds a run"):
+        RunFolder.create(tmp_path / "run", TrainConfig(steps=1), seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

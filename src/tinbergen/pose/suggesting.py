@@ -137,7 +137,8 @@ def export_frames(
         The project's folder: images go to ``labeled-data/<video>/img<number>.png``, and the table
         ``CollectedData_<scorer>.csv`` beside them.
     keypoints
-        On all frames of the video: what the table starts from. Without it no table is written.
+        On all frames of the video: what the table starts from; positions outside of the image are
+        left out, as no label may lie there. Without it no table is written.
     scorer
         Name in the table.
     context
@@ -172,6 +173,9 @@ def export_frames(
         empty = np.empty((len(images), 1, 0, 2))
         return LabelledFrames(tuple(images), (), ("individual",), empty, empty[..., 0] > 0)
     positions = keypoints.positions[numbers][..., :2]
+    height, width = batch.frames.shape[1:3]
+    inside = ((positions >= -0.5) & (positions <= (width - 0.5, height - 0.5))).all(axis=-1)
+    positions = np.where(inside[..., None], positions, np.nan)
     labels = LabelledFrames(
         tuple(images),
         keypoints.keypoints,

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,13 +19,11 @@ from tinbergen.errors import ConfigError, DataError, MissingFileError, OutputErr
 from tinbergen.files import check_weights, ensure_output_folder, explain_os_errors, write_json
 from tinbergen.training import metrics_file
 from tinbergen.training.config import MAY_CHANGE_ON_RESUME
+from tinbergen.training.run_status import SCHEMA_VERSION, first_status
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
-
-SCHEMA_VERSION = 1
-_PACKAGES = ("tinbergen", "torch", "lightning-fabric", "numpy", "pandas", "av", "safetensors")
 
 
 class RunFolder:
@@ -95,10 +90,13 @@ class RunFolder:
                 if splits is not None:
                     write_json(building / "splits.json", splits)
                 (building / "checkpoints").mkdir()
-                write_json(building / "status.json", _first_status(seed, inputs or {}))
+                write_json(building / "status.json", first_status(seed, inputs or {}))
                 os.replace(run.path, path)
-            except BaseException:
+            except BaseException as error:
                 shutil.rmtree(building, ignore_errors=True)
+                if isinstance(error, OSError) and (path / "status.json").is_file():
+                    # Another process was quicker by less than it takes to look.
+                    raise OutputError(cls._explain_occupied(path)) from error
                 raise
         return cls(path)
 
@@ -347,33 +345,6 @@ class RunFolder:
             f"{path} already exists and is not an empty folder. Choose another output folder; "
             "nothing is overwritten."
         )
-
-
-def _first_status(seed: int, inputs: Mapping[str, str]) -> dict[str, Any]:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "state": "created",
-        "reason": None,
-        "created": now,
-        "updated": now,
-        "seed": seed,
-        "inputs": dict(inputs),
-        "versions": installed_versions(_PACKAGES),
-        "command": sys.argv,
-        "notes": [],
-    }
-
-
-def installed_versions(packages: tuple[str, ...]) -> dict[str, str | None]:
-    """Return Python's version and those of ``packages``; None where one is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in packages:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def _is_follower() -> bool:
