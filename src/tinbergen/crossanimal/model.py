@@ -55,8 +55,6 @@ class CrossAnimal:
     ----------
     config_
         The resolved settings.
-    animals_
-        Names of the animals that there is an input layer for.
     neighbours_
         Table and diagnostics of like poses, if it swapped.
     metrics_

@@ -27,22 +27,16 @@ OVERLAPS = (0.1, 0.25, 0.5)
 
 
 class Bouts(NamedTuple):
-    """Runs of one class.
-
-    Attributes
-    ----------
-    starts, stops
-        ``(bout,)`` frames, half-open.
-    codes
-        ``(bout,)`` class of each.
-    follows
-        ``(bout,)`` bool: whether it begins where the one before ends.
-    """
+    """Runs of one class."""
 
     starts: np.ndarray
+    """``(bout,)`` first frame."""
     stops: np.ndarray
+    """``(bout,)`` frame after the last."""
     codes: np.ndarray
+    """``(bout,)`` class of each."""
     follows: np.ndarray
+    """``(bout,)`` bool: whether it begins where the one before ends."""
 
     @property
     def lengths(self) -> np.ndarray:

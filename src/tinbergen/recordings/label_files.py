@@ -103,20 +103,20 @@ def open_labels(
 ) -> LabelFile:
     """Read labels from any file that is known, and say what was found.
 
-    =====================  ======================================================================
-    ``bouts``              a start, a stop (s or frames) and a label in each row, any delimiter;
-                           Tinbergen's own ``start,stop,label,individual``
-    ``one-hot``            a column a class, a row a frame (daart, lightning-action);
-                           ``background`` = unscored
+    ======================  ====================================================================
+    ``bouts``               a start, a stop (s or frames) and a label in each row, any delimiter;
+                            Tinbergen's own ``start,stop,label,individual``
+    ``one-hot``             a column a class, a row a frame (daart, lightning-action);
+                            ``background`` = unscored
     ``integer``, ``names``  a column ``label``, a row a frame
-    ``boris tabular``      START, STOP and POINT events of BORIS, any version
-    ``boris aggregated``   state and point events of BORIS with start and stop
-    ``simba``              0/1 columns after those of pose and features
-    ``caltech``            streams S1, S2, ... of the Caltech Behavior Annotator; ``base`` =
-                           unscored
-    ``bento``              channels of Bento and MARS
-    ``nwb``                a table of bouts (ndx-ethogram, or any TimeIntervals with a label)
-    =====================  ======================================================================
+    ``boris tabular``       START, STOP and POINT events of BORIS, any version
+    ``boris aggregated``    state and point events of BORIS with start and stop
+    ``simba``               0/1 columns after those of pose and features
+    ``caltech``             streams S1, S2, ... of the Caltech Behavior Annotator; ``base`` =
+                            unscored
+    ``bento``               channels of Bento and MARS
+    ``nwb``                 a table of bouts (ndx-ethogram, or any TimeIntervals with a label)
+    ======================  ====================================================================
 
     Parameters
     ----------

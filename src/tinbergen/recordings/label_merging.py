@@ -13,20 +13,16 @@ from tinbergen.recordings.labels import LabelRow, Labels
 
 
 class Merged(NamedTuple):
-    """Result of :func:`merge_labels`.
-
-    Attributes
-    ----------
-    labels
-        The old ones with the corrections.
-    added, changed, confirmed
-        s that had not been observed before; that have other labels now; that have the same.
-    """
+    """Result of :func:`merge_labels`."""
 
     labels: Labels
+    """The old ones with the corrections."""
     added: float
+    """s that had not been observed before."""
     changed: float
+    """s that have other labels now."""
     confirmed: float
+    """s that have the same labels as before."""
 
     def __str__(self) -> str:
         return (

@@ -2,7 +2,7 @@
 
 :func:`simulate` writes a whole study. Its parts are public too: the semi-Markov
 :class:`BehaviourModel`, the latents that drive the body (:func:`simulate_latents`), the body of a
-:class:`Subject` (:func:`articulate`), the :class:`Rig` with its :class:`Camera`, and the
+:class:`Subject` (:func:`articulate`), the :class:`Rig` with its camera, and the
 :class:`Renderer`. Neurons follow the latents, a task or the frames of a video
 (:class:`Population`, :func:`simulate_task`, :func:`visual_cells`); :func:`draw_spikes` and
 :func:`simulate_calcium` make recordings of them whose ceiling is known.

@@ -64,7 +64,7 @@ class Renderer:
     Attributes
     ----------
     camera
-        The :class:`Camera`.
+        The :class:`~tinbergen.simulation.Camera`.
     background
         The empty arena under steady light, uint8, shape as the frames.
     """
