@@ -267,7 +267,7 @@ def _trials_csv(path: Path) -> Values:
     header, *rows = _text(path)
     table = [dict(zip(header, row, strict=True)) for row in rows]
     spans = [np.array([float(row[key]) for row in table]) for key in ("start", "stop")]
-    return [*spans, *(row["side"] for row in table)]
+    return [*spans, *(row["side"] or "nan" for row in table)]
 
 
 def _npz(*keys: str) -> Callable[[Path], Values]:
@@ -304,16 +304,17 @@ def _slp(path: Path) -> Values:
         frames, instances = file["frames"][:], file["instances"][:]
         points = file["pred_points"][:]
         names = [node["name"] for node in json.loads(file["metadata"].attrs["json"])["nodes"]]
-    n = int(frames["frame_idx"].max()) + 1
+    frames = np.sort(frames, order="frame_idx")
+    n = len(frames)
     positions, scores = np.full((n, 1, 3, 2), np.nan), np.full((n, 1, 3), np.nan)
-    for frame in frames:
+    for row, frame in enumerate(frames):
         for each in instances[frame["instance_id_start"] : frame["instance_id_end"]]:
             own = points[each["point_id_start"] : each["point_id_end"]]
             seen = own["visible"] & np.isfinite(own["x"])
             places = np.stack([own["x"], own["y"]], axis=1)
-            positions[frame["frame_idx"], 0] = np.where(seen[:, None], places, np.nan)
-            scores[frame["frame_idx"], 0] = np.where(seen, own["score"], np.nan)
-    return [np.arange(n) / FPS, positions, scores, *names]
+            positions[row, 0] = np.where(seen[:, None], places, np.nan)
+            scores[row, 0] = np.where(seen, own["score"], np.nan)
+    return [frames["frame_idx"] / FPS, positions, scores, *names]
 
 
 def _nwb(path: Path) -> Values:

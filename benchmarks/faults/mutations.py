@@ -167,6 +167,9 @@ def campaign(name: str, times: int, folder: Path, chance: random.Random) -> dict
             broken = operator(data, chance)
         path.write_bytes(broken)
         found, details = in_child(lambda p=path: outcome(kind, p, kind.read(sound / place)))
+        if found in ("hang", "crash") and kind.other is not None:
+            alone = in_child(lambda p=path: (str(kind.other(p)), ""))[0]  # type: ignore[misc]
+            details = f"the library alone: {alone[:20]}"
         counts[found] += 1
         if found not in ("refused", "the same", "as it stands"):
             example = {"operator": operator.__name__, "outcome": found, "details": details}

@@ -150,21 +150,22 @@ def read_bout_table(how: Reading) -> Found:
             f"{how.path}: expected columns of a start, a stop and a label, found "
             f"{names(table.header)}."
         )
+    own = table.header[:3] == ["start", "stop", "label"] and table.header[3:] in (
+        [],
+        ["individual"],
+    )
     bouts = []
     for line, cells in select(table.rows, how):
         who = how.individual if individual is None else cells[individual]
-        if line in table.short and not cells[label]:
+        if line in table.short and (own or not cells[label]):
             raise DataError(
-                f"{how.path}, line {line}: the row ends before its label. Was the file cut off?"
+                f"{how.path}, line {line}: the row has fewer cells than the header. Was the file "
+                "cut off?"
             )
         begin, end = (number(cells[c], c, line, how.path) for c in (start, stop))
         others = {c: v for c, v in cells.items() if c not in (start, stop, label)}
         bouts.append(Bout(begin, end, cells[label], who, line, others))
     in_frames = how.unit == "frames" or (how.unit is None and in_frames)
-    own = table.header[:3] == ["start", "stop", "label"] and table.header[3:] in (
-        [],
-        ["individual"],
-    )
     found = Found(bouts, "frames" if in_frames else "s", overlaps=own)
     return _from_zero(found, how) if in_frames else found
 

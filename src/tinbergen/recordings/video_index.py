@@ -21,6 +21,8 @@ from tinbergen.errors import MissingFileError, VideoError
 
 HOW_TO_REPAIR = "ffmpeg -i {name!r} -c:v libx264 -crf 17 -pix_fmt yuv420p repaired.mp4"
 
+_MISSING_FRAMES = 5  # of the longest kind that a header may be wrong by
+
 
 @dataclass(frozen=True, eq=False)
 class VideoIndex:
@@ -140,10 +142,13 @@ def read_index(path: Path) -> VideoIndex:
         if not pts:
             raise VideoError(f"{path} holds a video stream without a single frame. Leave it out.")
         reliable = not (container.format.name == "avi" and context.has_b_frames and in_order)
+        shown = np.sort(np.asarray(pts, dtype=np.int64))
+        if not hidden:
+            problems += _missing_end(stream, shown)
         keys = np.unique(np.asarray(keyframes if reliable else pts[:1], dtype=np.int64))
         index = VideoIndex(
             reliable=reliable,
-            pts=np.sort(np.asarray(pts, dtype=np.int64)),
+            pts=shown,
             keyframes=keys,
             closed=~np.isin(keys, list(open_ones)),
             time_base=stream.time_base or Fraction(1, 1),
@@ -159,6 +164,21 @@ def read_index(path: Path) -> VideoIndex:
             f"{path}: its image size cannot be told; the file is damaged. Try: {repair(path)}"
         )
     return index
+
+
+def _missing_end(stream: av.VideoStream, pts: np.ndarray) -> list[str]:
+    """Tell if the header says that the video lasts longer than its frames do.
+
+    Its table of frames may be damaged together with their number.
+    """
+    if stream.duration is None or stream.time_base is None or len(pts) < 2:
+        return []
+    longest = int(np.diff(pts).max())
+    lacking = (stream.start_time or 0) + stream.duration - int(pts[-1]) - longest
+    if lacking <= _MISSING_FRAMES * longest:
+        return []
+    seconds = float(lacking * stream.time_base)
+    return [f"the header says that the video lasts {seconds:.2f} s longer than its frames do"]
 
 
 def shown_at(unit: av.Packet | av.VideoFrame) -> int | None:
