@@ -180,3 +180,10 @@ def test_of_two_that_make_a_run_at_once_one_is_told(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="already holds a run"):
         RunFolder.create(tmp_path / "run", TrainConfig(steps=1), seed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(run):
+    left = run.path / ".metrics.jsonl.abc123.tmp"
+    left.write_text("half a li")
+    with run.writing():
+        assert not left.exists()

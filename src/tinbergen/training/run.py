@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+_WRITTEN = ("metrics.jsonl", "status.json", "weights.safetensors")
+
 
 class RunFolder:
     """One training run on disk.
@@ -312,6 +314,9 @@ class RunFolder:
             ) from None
         except NotImplementedError:
             self.note("This file system has no locks: see that nothing else writes this run.")
+        for name in _WRITTEN:  # what a writer that was killed left behind
+            for path in self.path.glob(f".{name}.*.tmp"):
+                path.unlink(missing_ok=True)
         try:
             yield
         finally:
