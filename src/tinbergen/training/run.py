@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-_WRITTEN = ("metrics.jsonl", "status.json", "weights.safetensors")
+_LEFT = (
+    ".metrics.jsonl.*.tmp",
+    ".status.json.*.tmp",
+    ".weights.safetensors.*.tmp",
+    "model/.*.tmp",
+)
 
 
 class RunFolder:
@@ -314,8 +319,8 @@ class RunFolder:
             ) from None
         except NotImplementedError:
             self.note("This file system has no locks: see that nothing else writes this run.")
-        for name in _WRITTEN:  # what a writer that was killed left behind
-            for path in self.path.glob(f".{name}.*.tmp"):
+        for pattern in _LEFT:  # by a writer that was killed
+            for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
         try:
             yield
