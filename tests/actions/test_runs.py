@@ -15,14 +15,19 @@ from numpy.testing import assert_array_equal
 from tinbergen.actions import (
     ActionConfig,
     ActionModel,
+    LogisticFrames,
     compare,
+    density,
     evaluate,
     gradient,
+    label_density,
     labelled_sequences,
+    thin_labels,
     train,
 )
 from tinbergen.actions.evaluation import shuffled_bouts
 from tinbergen.actions.evaluation_folder import _around
+from tinbergen.actions.thinning import SEEDS
 from tinbergen.errors import (
     ConfigError,
     DataError,
@@ -125,6 +130,8 @@ def test_predicted_bouts_are_shown_where_there_is_a_video(finished, capsys):
         name: min(n, 9) for name, n in predicted.items()
     }
     page = write_report(out).read_text()
+    evaluate(run, unseen, part="all", out=folder / "unseen", movies=False)
+    assert not (folder / "unseen" / "diagnostics" / "movies").exists()
     assert page.count('<video src="data:video/mp4;base64,') == len(table) > 0
     (folder / "day4.h5").unlink()  # then none is left over, and nothing else is lost
     evaluate(run, unseen, part="all", out=out)
@@ -458,6 +465,36 @@ def test_models_are_compared_in_one_table(tmp_path):
     assert pd.read_csv(tmp_path / "comparison.csv")["model"].tolist() == table["model"].tolist()
     with pytest.raises(ConfigError, match="settings are those of one model"):
         compare(study(), tmp_path, ["logistic", "trees"], overrides={"settings": {"lags": 1}})
+
+
+def test_few_labels_are_drawn_trained_on_and_shown_in_the_report(tmp_path, monkeypatch):
+    run = train(study(), tmp_path / "run", split="days", overrides=QUICK)
+    assert "How many labels are enough" not in write_report(run.path).read_text()
+    table = label_density(run, study(), goals=(50, 100), draws=2)
+    assert table[["frames", "draw"]].to_numpy().tolist() == [[50, 0], [50, 1], [100, 0], [100, 1]]
+    # Bouts are 20 frames, or several of them in a row: chunks of 50 are few, and never too many.
+    assert (table["labelled"] <= 3 * table["frames"]).all()
+    data = study().split("days")
+    training = labelled_sequences(data["train"], ActionConfig())
+    scored = labelled_sequences(data["test"], ActionConfig())
+    codes = thin_labels(training.codes, 3, 100, seed=SEEDS[1]).codes
+    model = LogisticFrames(random_state=1).fit(training.x, codes, classes=CLASSES)
+    expected = model.score(scored.x, scored.codes)
+    assert table["macro_f1"].iloc[-1] == pytest.approx(expected, abs=1e-4)
+    assert "How many labels are enough" in write_report(run.path).read_text()
+
+    def never(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(density, "new_segmenter", never)  # rows that are there stay
+    assert label_density(run, study(), goals=(100, 50), draws=2).equals(table)
+    with pytest.raises(ConfigError, match="goals: expected 50 frames or more each, found"):
+        label_density(run, study(), goals=(20,))
+    with pytest.raises(ConfigError, match="draws: expected 1 to 5, found 6"):
+        label_density(run, study(), draws=6)
+    whole = train(study(), tmp_path / "whole", overrides=QUICK)
+    with pytest.raises(ConfigError, match="Train with --split"):
+        label_density(whole, study(), part="train")
 
 
 def test_shuffled_bouts_are_the_same_bouts():

@@ -203,6 +203,16 @@ def onset(table: Any, feature: str) -> dict[str, Any]:
     return _lines(f"{feature} around the begin of bouts.", "s from the begin", series, zero=False)
 
 
+def label_density(table: Any) -> dict[str, Any]:
+    """Return the mean score over draws against labelled frames a class, and each draw."""
+    mean = table.groupby("frames")["macro_f1"].mean()
+    series = [
+        _line("mean", np.log10(mean.index), mean, 0),
+        _line("a draw", np.log10(table["frames"]), table["macro_f1"], 7, points=True),
+    ]
+    return _lines("Score against labelled frames.", "log10 of labelled frames a class", series)
+
+
 def _line(name: str, x: Any, y: Any, colour: int, points: bool = False) -> dict[str, Any]:
     return {"name": name, "x": finite(x), "y": finite(y), "points": points, "colour": colour}
 
