@@ -370,14 +370,30 @@ def test_settings_of_no_use_are_refused_before_anything_is_written(settings, tex
     assert not (tmp_path / "run").exists()
 
 
-def test_a_class_that_only_the_test_part_has_is_refused_before_training(tmp_path):
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        (lambda: with_labels([(0, 5, "jump")]), "'day0' has labels of 'jump', .* labels.classes"),
+        (lambda: with_labels([(0, 5, "run"), (4, 6, "turn")]), "run and turn hold at once"),
+        (lambda: recording("day0", 0, fps=30.0), "30 frames per second, the training part has 20"),
+    ],
+)
+def test_a_test_part_that_cannot_be_scored_is_refused_before_training(bad, text, tmp_path):
     parts = {"train": {"day1": WHOLE, "day2": WHOLE}, "test": {"day0": WHOLE}}
     seen = [recording("day1", 1), recording("day2", 2)]
-    data = Dataset([with_labels([(0, 5, "jump")]), *seen], {"days": Split(parts)})
-    with pytest.raises(DataError, match="'day0' has labels of 'jump', .* labels.classes"):
+    data = Dataset([bad(), *seen], {"days": Split(parts)})
+    with pytest.raises(DataError, match=text):
         train(data, tmp_path / "run", split="days", overrides=QUICK)
     assert not (tmp_path / "run").exists()
     train(data, tmp_path / "run", split="days", overrides=QUICK, skip_bad=True)
+
+
+def test_a_test_part_without_labels_is_no_matter(tmp_path):
+    parts = {"train": {"day1": WHOLE, "day2": WHOLE}, "test": {"day0": WHOLE}}
+    new = Recording("day0", {"pose": recording("day0", 0)["pose"]})
+    data = Dataset([new, recording("day1", 1), recording("day2", 2)], {"days": Split(parts)})
+    run = train(data, tmp_path / "run", split="days", overrides={**QUICK, "folds": 2})
+    assert run.status["state"] == "done"
 
 
 def tokens(name, seed, n=3):
