@@ -486,7 +486,7 @@ def test_models_are_compared_in_one_table(tmp_path):
 def test_few_labels_are_drawn_trained_on_and_shown_in_the_report(tmp_path, monkeypatch):
     run = train(study(), tmp_path / "run", split="days", overrides=QUICK)
     assert "How many labels are enough" not in write_report(run.path).read_text()
-    table = label_density(run, study(), goals=(50, 100), draws=2)
+    table: Any = label_density(run, study(), goals=(50, 100), draws=2)
     assert table[["frames", "draw"]].to_numpy().tolist() == [[50, 0], [50, 1], [100, 0], [100, 1]]
     # Bouts are 20 frames, or several of them in a row: chunks of 50 are few, and never too many.
     assert (table["labelled"] <= 3 * table["frames"]).all()

@@ -88,7 +88,7 @@ def label_density(
                 continue
             codes = thin_labels(training.codes, len(model.classes), goal, seed=SEEDS[draw]).codes
             segmenter = new_segmenter(config.model, config.settings, config.seed + draw)
-            more = {} if training.weak is None else {"weak": training.weak}
+            more: dict[str, Any] = {} if training.weak is None else {"weak": training.weak}
             segmenter.fit(training.x, codes, classes=model.classes, **more)
             found = segmenter.predict(scored.x)
             score = frame_scores(scored.codes, found, len(model.classes)).macro_f1

@@ -132,7 +132,7 @@ def bouts(results: RunResults, payload: Payload) -> Section | None:
 
 def label_density(results: RunResults, payload: Payload) -> Section | None:
     """Draw how the score grows with the labels, to see whether more of them would help."""
-    table = results.behaviour.label_density
+    table: Any = results.behaviour.label_density
     if table is None or table.empty:
         return None
     draws = table["draw"].nunique()
