@@ -2,8 +2,9 @@
 
 Six virtual animals filmed from above, and six pairs. BEAST learns from the videos of all of them,
 without labels; then TCNs learn the labels of four and name behaviours of the other two, three
-times, so that each is named once. Features are the true keypoints, the CLS token of a frame, or
-its patch tokens, pooled by attention. Of a pair, what is named is how many of the two walk.
+times, so that each is named once. Features are the true keypoints, the CLS token of a frame, its
+patch tokens, pooled by attention, or, as a control, as many pixels of the shrunken frame as a
+token has numbers. Of a pair, what is named is how many of the two walk.
 
     python benchmarks/actions_embeddings.py --out benchmarks/results/actions_embeddings.json
 """
@@ -22,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -30,10 +32,10 @@ from machine import describe_machine
 from tinbergen.actions import TCN, Decoder, FeatureConfig, features_of
 from tinbergen.actions.choosing import decoding_scores
 from tinbergen.files import write_json
-from tinbergen.recordings import Dataset
+from tinbergen.recordings import Dataset, Recording
 
-ANIMALS, SECONDS, FPS, SIZE, PATCH = 6, 60.0, 15.0, (96, 128), 16
-STEPS, EPOCHS, WINDOW = 500, 60, 7
+ANIMALS, SECONDS, FPS, SIZE, PATCH = 6, 40.0, 15.0, (96, 128), 16
+STEPS, EPOCHS, WINDOW = 300, 40, 7
 FOLDS = ((0, 1), (2, 3), (4, 5))
 TOKENS = SIZE[0] // PATCH * (SIZE[1] // PATCH)
 BODY = {"front": "nose", "middle": "back", "back": "tail_base"}
@@ -42,7 +44,13 @@ BEAST = {
     "encoder": {"image_size": SIZE, "channels": 1, "patch": PATCH},
     "frames": {"per_video": 400},
 }
-FEATURES: dict[str, dict[str, Any]] = {"keypoints": {}, "cls": {}, "patch": {"tokens": TOKENS}}
+FEATURES: dict[str, dict[str, Any]] = {
+    "keypoints": {},
+    "pixels": {},
+    "cls": {},
+    "patch": {"tokens": TOKENS},
+}
+SMALL = (16, 12)  # px: 192 numbers, as many as a token has
 
 
 def main() -> None:
@@ -97,11 +105,20 @@ def prepare(folder: Path, individuals: int):
     )
     features = {
         "keypoints": [features_of(each, config).series.values for each in data.values()],
+        "pixels": [pixels(each) for each in data.values()],
         "cls": [found[name].series("cls").values for name in data],
         "patch": [found[name].series("patch").values for name in data],
     }
     codes, classes = targets(data, individuals)
     return features, codes, classes, {name: round(each, 1) for name, each in seconds.items()}
+
+
+def pixels(recording: Recording) -> np.ndarray:
+    """Return ``(time, pixel)`` grey values of the shrunken frames."""
+    (video,) = recording.videos.values()
+    frames = video.view(gray=True).frames(np.arange(video.n_frames)).frames
+    small = [cv2.resize(each, SMALL, interpolation=cv2.INTER_AREA) for each in frames]
+    return np.stack(small).reshape(len(frames), -1).astype(np.float32)
 
 
 def targets(data: Dataset, individuals: int) -> tuple[list[np.ndarray], list[str]]:

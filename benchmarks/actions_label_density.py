@@ -183,7 +183,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--features", nargs="+", choices=FEATURES, default=list(FEATURES)[:2])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--goals", nargs="+", type=int, default=GOALS, help="0 = all labels")
-    parser.add_argument("--epochs", type=int, default=12, help="passes over the training frames")
+    parser.add_argument("--epochs", type=int, default=6, help="passes over the training frames")
     parser.add_argument("--figure", type=Path, help="PNG of the curves")
     parser.add_argument("--held", choices=("test", "validation"), default="test")
     parser.add_argument("--draws", nargs="+", type=int, default=range(len(SEEDS)))

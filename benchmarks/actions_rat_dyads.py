@@ -34,7 +34,7 @@ TRAIN = (1, 5, 8, 12, 24, 25, 27, 35, 40, 42, 43)
 TEST = (46, 51, 53, 54, 58)
 FPS = 20.0  # 12,000 scored frames of a ten-minute session
 SETTINGS = {"features": {"front": "top", "middle": "body", "back": "tail"}}
-SEEDS = {"tcn": (0, 1, 2), "mixture": (0, 1, 2)}
+SEEDS = {name: (0, 1, 2) for name in ("tcn", "mixture", "gru")}
 _STATES = {"settings": {"n_components": 10, "max_iterations": 30}, "folds": 2}
 OWN = {"hmm": _STATES, "arhmm": _STATES, "slds": _STATES}
 """What is not a default: models of states see ten principal components, in two folds."""
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--models", nargs="+", default=list(SEGMENTERS))
     parser.add_argument(
-        "--seeds", nargs="+", type=int, help="default: 0 1 2 of the tcn and the mixture, else 0"
+        "--seeds", nargs="+", type=int, help="default: 0 1 2 of tcn, mixture and gru, else 0"
     )
     parser.add_argument("--out", type=Path, default=Path("actions_rat_dyads.json"))
     options = parser.parse_args()

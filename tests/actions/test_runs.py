@@ -15,14 +15,19 @@ from numpy.testing import assert_array_equal
 from tinbergen.actions import (
     ActionConfig,
     ActionModel,
+    LogisticFrames,
     compare,
+    density,
     evaluate,
     gradient,
+    label_density,
     labelled_sequences,
+    thin_labels,
     train,
 )
 from tinbergen.actions.evaluation import shuffled_bouts
 from tinbergen.actions.evaluation_folder import _around
+from tinbergen.actions.thinning import SEEDS
 from tinbergen.errors import (
     ConfigError,
     DataError,
@@ -125,6 +130,8 @@ def test_predicted_bouts_are_shown_where_there_is_a_video(finished, capsys):
         name: min(n, 9) for name, n in predicted.items()
     }
     page = write_report(out).read_text()
+    evaluate(run, unseen, part="all", out=folder / "unseen", movies=False)
+    assert not (folder / "unseen" / "diagnostics" / "movies").exists()
     assert page.count('<video src="data:video/mp4;base64,') == len(table) > 0
     (folder / "day4.h5").unlink()  # then none is left over, and nothing else is lost
     evaluate(run, unseen, part="all", out=out)
@@ -363,14 +370,30 @@ def test_settings_of_no_use_are_refused_before_anything_is_written(settings, tex
     assert not (tmp_path / "run").exists()
 
 
-def test_a_class_that_only_the_test_part_has_is_refused_before_training(tmp_path):
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        (lambda: with_labels([(0, 5, "jump")]), "'day0' has labels of 'jump', .* labels.classes"),
+        (lambda: with_labels([(0, 5, "run"), (4, 6, "turn")]), "run and turn hold at once"),
+        (lambda: recording("day0", 0, fps=30.0), "30 frames per second, the training part has 20"),
+    ],
+)
+def test_a_test_part_that_cannot_be_scored_is_refused_before_training(bad, text, tmp_path):
     parts = {"train": {"day1": WHOLE, "day2": WHOLE}, "test": {"day0": WHOLE}}
     seen = [recording("day1", 1), recording("day2", 2)]
-    data = Dataset([with_labels([(0, 5, "jump")]), *seen], {"days": Split(parts)})
-    with pytest.raises(DataError, match="'day0' has labels of 'jump', .* labels.classes"):
+    data = Dataset([bad(), *seen], {"days": Split(parts)})
+    with pytest.raises(DataError, match=text):
         train(data, tmp_path / "run", split="days", overrides=QUICK)
     assert not (tmp_path / "run").exists()
     train(data, tmp_path / "run", split="days", overrides=QUICK, skip_bad=True)
+
+
+def test_a_test_part_without_labels_is_no_matter(tmp_path):
+    parts = {"train": {"day1": WHOLE, "day2": WHOLE}, "test": {"day0": WHOLE}}
+    new = Recording("day0", {"pose": recording("day0", 0)["pose"]})
+    data = Dataset([new, recording("day1", 1), recording("day2", 2)], {"days": Split(parts)})
+    run = train(data, tmp_path / "run", split="days", overrides={**QUICK, "folds": 2})
+    assert run.status["state"] == "done"
 
 
 def tokens(name, seed, n=3):
@@ -458,6 +481,36 @@ def test_models_are_compared_in_one_table(tmp_path):
     assert pd.read_csv(tmp_path / "comparison.csv")["model"].tolist() == table["model"].tolist()
     with pytest.raises(ConfigError, match="settings are those of one model"):
         compare(study(), tmp_path, ["logistic", "trees"], overrides={"settings": {"lags": 1}})
+
+
+def test_few_labels_are_drawn_trained_on_and_shown_in_the_report(tmp_path, monkeypatch):
+    run = train(study(), tmp_path / "run", split="days", overrides=QUICK)
+    assert "How many labels are enough" not in write_report(run.path).read_text()
+    table: Any = label_density(run, study(), goals=(50, 100), draws=2)
+    assert table[["frames", "draw"]].to_numpy().tolist() == [[50, 0], [50, 1], [100, 0], [100, 1]]
+    # Bouts are 20 frames, or several of them in a row: chunks of 50 are few, and never too many.
+    assert (table["labelled"] <= 3 * table["frames"]).all()
+    data = study().split("days")
+    training = labelled_sequences(data["train"], ActionConfig())
+    scored = labelled_sequences(data["test"], ActionConfig())
+    codes = thin_labels(training.codes, 3, 100, seed=SEEDS[1]).codes
+    model = LogisticFrames(random_state=1).fit(training.x, codes, classes=CLASSES)
+    expected = model.score(scored.x, scored.codes)
+    assert table["macro_f1"].iloc[-1] == pytest.approx(expected, abs=1e-4)
+    assert "How many labels are enough" in write_report(run.path).read_text()
+
+    def never(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(density, "new_segmenter", never)  # rows that are there stay
+    assert label_density(run, study(), goals=(100, 50), draws=2).equals(table)
+    with pytest.raises(ConfigError, match="goals: expected 50 frames or more each, found"):
+        label_density(run, study(), goals=(20,))
+    with pytest.raises(ConfigError, match="draws: expected 1 to 5, found 6"):
+        label_density(run, study(), draws=6)
+    whole = train(study(), tmp_path / "whole", overrides=QUICK)
+    with pytest.raises(ConfigError, match="Train with --split"):
+        label_density(whole, study(), part="train")
 
 
 def test_shuffled_bouts_are_the_same_bouts():

@@ -102,6 +102,17 @@ class TestLabels:
         labels = Labels.from_frames(times, np.array(rows), ("a", "b", "c"))
         np.testing.assert_array_equal(labels.multi(times), rows)
 
+    def test_a_label_of_one_animal_does_not_mean_that_another_was_looked_at(self):
+        rows = [(0.0, 2.0, "walk", "a"), (4.0, 5.0, "rest", "b")]
+        table = pd.DataFrame(rows, columns=["start", "stop", "label", "individual"])
+        times = np.arange(6.0)
+        labels = Labels(table, ("none", "rest", "walk"))
+        assert labels.codes(times, "a", "none").tolist() == [2, 2, -1, -1, -1, -1]
+        assert labels.codes(times, "b", "none").tolist() == [-1, -1, -1, -1, 1, -1]
+        assert labels.codes(times, None, "none").tolist() == [2, 2, -1, -1, 1, -1]
+        watched = Labels(table, labels.classes, Intervals([0.0], [6.0]))
+        assert watched.codes(times, "a", "none").tolist() == [2, 2, 0, 0, 0, 0]
+
     def test_unlabelled_is_not_background(self):
         table = pd.DataFrame({"start": [1.0], "stop": [2.0], "label": ["rear"]})
         labels = Labels(table, ("rest", "rear"), Intervals([0], [3]))

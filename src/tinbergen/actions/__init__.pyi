@@ -8,6 +8,7 @@ from .config import LabelConfig as LabelConfig
 from .data import labelled_sequences as labelled_sequences
 from .decoder import Decoder as Decoder
 from .decoder import fit_temperature as fit_temperature
+from .density import label_density as label_density
 from .ensembles import FoldEnsemble as FoldEnsemble
 from .ensembles import combined as combined
 from .ensembles import entropy as entropy

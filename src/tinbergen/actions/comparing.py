@@ -46,7 +46,7 @@ def compare(
     data, split, overrides, resume, skip_bad
         As :func:`~tinbergen.actions.train` takes them; ``settings`` cannot be meant for several.
     out
-        Folder: a run a model, and ``comparison.csv``.
+        Folder: a run a model, scored but without movies, and ``comparison.csv``.
     models
         Names of :data:`~tinbergen.actions.SEGMENTERS`; default: all.
     part
@@ -85,7 +85,7 @@ def compare(
             resume=resume,
             skip_bad=skip_bad,
         )
-        result = evaluate(run, dataset, part=part, skip_bad=skip_bad)
+        result = evaluate(run, dataset, part=part, skip_bad=skip_bad, movies=False)
         values = {score.name: score.value for score in result.scores}
         row: dict[str, Any] = {"model": name}
         row |= {short: values[long] for long, short in _SCORES.items()}

@@ -91,7 +91,7 @@ def labelled_sequences(
         If no recording has labels, a class is unknown, labels lie outside the frames, or frame
         rates or features differ between recordings.
     """
-    with_labels = {n: r for n, r in dataset.items() if _has_labels(r, config.labels)}
+    with_labels = {n: r for n, r in dataset.items() if has_labels(r, config.labels)}
     if not with_labels:
         raise DataError(
             f"None of the {len(dataset)} recordings has labels"
@@ -182,18 +182,6 @@ def codes_of(
     return codes[own]
 
 
-def check_classes(dataset: Dataset, classes: Sequence[str], config: LabelConfig) -> None:
-    """See that the labels of recordings name no other classes; nothing else is read of them.
-
-    Raises
-    ------
-    DataError
-    """
-    for name, recording in dataset.items():
-        if _has_labels(recording, config):
-            _check_known(_stream(recording, config), classes, config, name)
-
-
 def _check_known(
     labels: Labels, classes: Sequence[str], config: LabelConfig, recording: str
 ) -> set[str]:
@@ -207,7 +195,8 @@ def _check_known(
     return known
 
 
-def _has_labels(recording: Recording, config: LabelConfig) -> bool:
+def has_labels(recording: Recording, config: LabelConfig) -> bool:
+    """Whether a recording has the stream of labels that is asked for."""
     streams = recording.streams
     if config.stream is not None:
         return isinstance(streams.get(config.stream), Labels)

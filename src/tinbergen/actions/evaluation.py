@@ -75,6 +75,7 @@ def evaluate(
     part: str | None = None,
     out: str | os.PathLike | Literal[False] | None = None,
     skip_bad: bool = False,
+    movies: bool = True,
 ) -> ActionEvaluation:
     """Score a finished run on labelled recordings.
 
@@ -91,6 +92,8 @@ def evaluate(
         Folder to write to, default the run; False writes nothing.
     skip_bad
         Leave out recordings that cannot be used instead of refusing.
+    movies
+        Whether to write a movie of predicted bouts of each class, where recordings have a video.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def evaluate(
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     model = ActionModel.load(run.path / MODEL)
-    chosen, name = _part(run, Dataset.open(data), part)
+    chosen, name = part_to_score(run, Dataset.open(data), part)
     sequences = labelled_sequences(
         chosen,
         model.config,
@@ -118,7 +121,8 @@ def evaluate(
     if out is not False:
         from tinbergen.actions.evaluation_folder import write_evaluation
 
-        write_evaluation(result, run, Path(run.path if out is None else out), chosen)
+        target = Path(run.path if out is None else out)
+        write_evaluation(result, run, target, chosen if movies else {})
     return result
 
 
@@ -259,8 +263,8 @@ def shuffled_bouts(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.repeat(found.codes[order], found.lengths[order])
 
 
-def _part(run: RunFolder, dataset: Dataset, part: str | None) -> tuple[Dataset, str]:
-    """Return the recordings to score, and what they are called."""
+def part_to_score(run: RunFolder, dataset: Dataset, part: str | None) -> tuple[Dataset, str]:
+    """Return the recordings to score, and what they are called; see :func:`evaluate`."""
     seen = _trained_on(run, dataset)
     if part == "all":
         known = f", {len(seen)} of {len(dataset)} trained on" if seen else ""

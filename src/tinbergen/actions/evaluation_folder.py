@@ -28,7 +28,7 @@ def write_evaluation(
 ) -> None:
     """Write ``summary.json``, ``scores.csv``, ``predictions/`` and ``diagnostics/``.
 
-    ``recordings`` are those that were scored; where they have videos, bouts are shown.
+    ``recordings`` are those whose bouts are shown where they have videos; empty = no movies.
     """
     ensure_output_folder(target)
     folder = ensure_output_folder(target / "diagnostics")

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from tinbergen.actions.kinematics import (
-    angles,
-    direction,
-    ego_aligned,
-    interpolated,
-    motion_energy,
-    pairwise_distances,
-    speed,
-    turning,
-    velocity,
-    window_statistics,
-)
-from tinbergen.actions.social import social_motion, social_pair
+from tinbergen.actions.feature_sets import SETS, Animals, FeatureSet, index_of
+from tinbergen.actions.kinematics import interpolated, velocity, window_statistics
 from tinbergen.configuration import Config
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.recordings import Keypoints, Recording, Series
 
-FeatureSet = Literal[
-    "positions",
-    "ego",
-    "distances",
-    "angles",
-    "speed",
-    "heading",
-    "energy",
-    "missing",
-    "social",
-    "social_motion",
-]
 _ONE: tuple[FeatureSet, ...] = ("ego", "distances", "speed", "heading", "missing")
 _TWO: tuple[FeatureSet, ...] = ("social", "social_motion")
 _SAME = 0.25  # of a frame: times of two streams that differ by less are the same frames
@@ -198,7 +174,7 @@ def _of_keypoints(
     recording: str, stream: Keypoints, config: FeatureConfig, rate: float
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     chosen = config.individuals or stream.individuals
-    who = [_index(name, stream.individuals, "individuals") for name in chosen]
+    who = [index_of(name, stream.individuals, "individuals") for name in chosen]
     positions = np.array(stream.positions[:, who])
     if config.least_confidence:
         positions[~(stream.confidence[:, who] >= config.least_confidence)] = np.nan
@@ -222,157 +198,11 @@ def _of_keypoints(
         if not seen[:, i, k].any()
     ]
     sets = (_TWO if len(who) == 2 else _ONE) if config.sets is None else config.sets
-    animals = _Animals(filled, seen, tuple(chosen), stream.keypoints, config)
+    animals = Animals(filled, seen, tuple(chosen), stream.keypoints, config)
     computed: dict[str, np.ndarray] = {}
     for name in sets:
-        computed |= _SETS[name](animals)
+        computed |= SETS[name](animals)
     return computed, notes
-
-
-@dataclass(frozen=True, eq=False)
-class _Animals:
-    """Filled positions ``(time, individual, keypoint, space)``, what was seen, and the names."""
-
-    positions: np.ndarray
-    seen: np.ndarray
-    individuals: tuple[str, ...]
-    keypoints: tuple[str, ...]
-    config: FeatureConfig
-
-    def part(self, what: Literal["front", "middle", "back"]) -> int:
-        """Return the index of a keypoint that has a part to play."""
-        name = getattr(self.config, what)
-        if name is not None:
-            return _index(name, self.keypoints, what)
-        last = len(self.keypoints) - 1
-        return {"front": 0, "middle": last // 2, "back": last}[what]
-
-    def named(
-        self, per_animal: Callable[[int], Mapping[str, np.ndarray]]
-    ) -> dict[str, np.ndarray]:
-        """Compute for each animal, under its name where there are several."""
-        found = {}
-        for i, who in enumerate(self.individuals):
-            prefix = f"{who}/" if len(self.individuals) > 1 else ""
-            found |= {prefix + name: values for name, values in per_animal(i).items()}
-        return found
-
-
-def _positions(animals: _Animals) -> dict[str, np.ndarray]:
-    return animals.named(lambda i: _coordinates(animals.positions[:, i], animals.keypoints, ""))
-
-
-def _ego(animals: _Animals) -> dict[str, np.ndarray]:
-    origin, front = animals.part("middle"), animals.part("front")
-    _differ(animals, "middle", "front")
-    return animals.named(
-        lambda i: _coordinates(
-            ego_aligned(animals.positions[:, i], origin, front), animals.keypoints, "ego "
-        )
-    )
-
-
-def _distances(animals: _Animals) -> dict[str, np.ndarray]:
-    def of(i: int) -> dict[str, np.ndarray]:
-        values, pairs = pairwise_distances(animals.positions[:, i])
-        names = [f"{animals.keypoints[a]}-{animals.keypoints[b]}" for a, b in pairs]
-        return dict(zip(names, values.T, strict=True))
-
-    return animals.named(of)
-
-
-def _angles(animals: _Animals) -> dict[str, np.ndarray]:
-    names = animals.config.chain
-    parts: Sequence[Literal["front", "middle", "back"]] = ("front", "middle", "back")
-    if names is None:
-        chain = [animals.part(what) for what in parts]
-    else:
-        chain = [_index(name, animals.keypoints, "chain") for name in names]
-    if len(chain) < 3:
-        raise ConfigError(f"features.chain: expected three keypoints or more, found {names}.")
-
-    def of(i: int) -> dict[str, np.ndarray]:
-        values = angles(animals.positions[:, i], chain)
-        return {
-            f"angle {animals.keypoints[k]}": v for k, v in zip(chain[1:-1], values.T, strict=True)
-        }
-
-    return animals.named(of)
-
-
-def _speed(animals: _Animals) -> dict[str, np.ndarray]:
-    names = [f"speed {name}" for name in animals.keypoints]
-    return animals.named(lambda i: dict(zip(names, speed(animals.positions[:, i]).T, strict=True)))
-
-
-def _heading(animals: _Animals) -> dict[str, np.ndarray]:
-    front, middle, back = (animals.part(what) for what in ("front", "middle", "back"))
-    _differ(animals, "back", "front")
-
-    def of(i: int) -> dict[str, np.ndarray]:
-        flat = animals.positions[:, i, :, :2]
-        heading = direction(flat[:, back], flat[:, front])
-        step = velocity(flat[:, middle])
-        aside = step[:, 0] * heading[:, 1] - step[:, 1] * heading[:, 0]
-        return {"ahead": (step * heading).sum(axis=1), "aside": aside, "turning": turning(heading)}
-
-    return animals.named(of)
-
-
-def _energy(animals: _Animals) -> dict[str, np.ndarray]:
-    return animals.named(
-        lambda i: _coordinates(
-            motion_energy(animals.positions[:, i]), animals.keypoints, "energy "
-        )
-    )
-
-
-def _missing(animals: _Animals) -> dict[str, np.ndarray]:
-    return animals.named(lambda i: {"missing": 1.0 - animals.seen[:, i].mean(axis=1)})
-
-
-def _social(animals: _Animals) -> dict[str, np.ndarray]:
-    parts = _two(animals, "social")
-    return social_pair(animals.positions[..., :2], *parts, 1.0 - animals.seen.mean(axis=2))
-
-
-def _social_motion(animals: _Animals) -> dict[str, np.ndarray]:
-    parts = _two(animals, "social_motion")
-    return social_motion(animals.positions[..., :2], animals.seen, *parts)
-
-
-def _two(animals: _Animals, name: str) -> tuple[int, int, int]:
-    if len(animals.individuals) != 2:
-        raise ConfigError(
-            f"features.sets: {name!r} is about two animals, found {len(animals.individuals)}; "
-            "choose two with features.individuals."
-        )
-    _differ(animals, "back", "front")
-    return animals.part("front"), animals.part("middle"), animals.part("back")
-
-
-_SETS: dict[FeatureSet, Callable[[_Animals], dict[str, np.ndarray]]] = {
-    "positions": _positions,
-    "ego": _ego,
-    "distances": _distances,
-    "angles": _angles,
-    "speed": _speed,
-    "heading": _heading,
-    "energy": _energy,
-    "missing": _missing,
-    "social": _social,
-    "social_motion": _social_motion,
-}
-
-
-def _coordinates(
-    positions: np.ndarray, keypoints: Sequence[str], prefix: str
-) -> dict[str, np.ndarray]:
-    return {
-        f"{prefix}{name} {axis}": positions[:, k, a]
-        for k, name in enumerate(keypoints)
-        for a, axis in enumerate("xyz"[: positions.shape[2]])
-    }
 
 
 def _with_changes(
@@ -390,18 +220,3 @@ def _with_changes(
             all_names += [f"{what} over {seconds:g} s of {name}" for name in names]
             blocks.append(found)
     return all_names, np.concatenate(blocks, axis=1)
-
-
-def _index(name: str, names: Sequence[str], what: str) -> int:
-    if name not in names:
-        raise ConfigError(f"features.{what}: there is no {name!r}; there is: {', '.join(names)}.")
-    return list(names).index(name)
-
-
-def _differ(animals: _Animals, first: str, second: str) -> None:
-    if animals.part(first) == animals.part(second):  # type: ignore[arg-type]
-        raise ConfigError(
-            f"features.{second} and features.{first} are one keypoint "
-            f"({animals.keypoints[animals.part(first)]!r}), so there is no heading; "  # type: ignore
-            "name two, or leave out the sets ego, heading and social."
-        )

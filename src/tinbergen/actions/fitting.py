@@ -15,7 +15,7 @@ import pandas as pd
 
 from tinbergen.actions.choosing import Choice, choose_decoder
 from tinbergen.actions.config import ActionConfig, DecoderConfig
-from tinbergen.actions.data import Sequences, check_classes, labelled_sequences
+from tinbergen.actions.data import Sequences, has_labels, labelled_sequences
 from tinbergen.actions.decoder import Decoder
 from tinbergen.actions.ensembles import FoldEnsemble
 from tinbergen.actions.model import ActionModel
@@ -51,8 +51,9 @@ def train(
         The run folder to make.
     split
         Name of a split of the dataset: its parts ``train`` and, to choose the decoder without
-        folds, ``validation``; other parts are left alone, but ``test`` must not have classes that
-        are unknown (unless ``skip_bad``). Default: all recordings train.
+        folds, ``validation``; other parts are left alone, but recordings of ``test`` that have
+        labels must be such that they can be scored (unless ``skip_bad``). Default: all recordings
+        train.
     overrides
         Nested settings of :class:`~tinbergen.actions.config.ActionConfig`.
     resume
@@ -80,17 +81,20 @@ def train(
     parts = _parts(dataset, split)
     training = labelled_sequences(parts["train"], config, skip_bad=skip_bad)
     validation = None
+    as_training = (training.channels, training.rate, "the training part")
     if "validation" in parts:
         validation = labelled_sequences(
             parts["validation"],
             config,
             classes=training.classes,
-            expected=(training.channels, training.rate, "the training part"),
+            expected=as_training,
             skip_bad=skip_bad,
         )
     _check(config, kind, training, validation)
-    if "test" in parts and not skip_bad:
-        check_classes(parts["test"], training.classes, config.labels)
+    test = [each for each in parts.get("test", {}).values() if has_labels(each, config.labels)]
+    if test and not skip_bad:
+        # Nothing is kept of it: what could not be scored is refused before hours are spent.
+        labelled_sequences(Dataset(test), config, classes=training.classes, expected=as_training)
     if config.folds >= 2 and len(training.names) < 2:
         raise DataError(
             f"folds={config.folds} needs two training recordings or more, found one "
@@ -281,7 +285,8 @@ def _plan(config: ActionConfig, training: Sequences) -> str:
     codes = np.concatenate(training.codes)
     counts = np.bincount(codes[codes >= 0], minlength=len(training.classes))
     frames = ", ".join(f"{n} {name}" for name, n in zip(training.classes, counts, strict=True))
-    members = f"{config.folds} x " if config.folds >= 2 else ""
+    labelled = sum(bool((each >= 0).any()) for each in training.codes)
+    members = f"{min(config.folds, labelled)} x " if config.folds >= 2 else ""
     return (
         f"{len(training.names)} recordings at {training.rate:.4g} frames/s, "
         f"{len(training.channels)} features; labelled frames: {frames}. Model: {members}"

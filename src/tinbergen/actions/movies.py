@@ -135,9 +135,9 @@ def predicted_movies(
     predictions
         Of recordings.
     recordings
-        Name -> recording; of each its first video is shown, around its animals where that is its
-        only one and the keypoints are in one stream, in pixels. A video that cannot be read is
-        said on stderr and left out.
+        Name -> recording, of all or some; of each its first video is shown, around its animals
+        where that is its only one and the keypoints are in one stream, in pixels. A video that
+        cannot be read is said on stderr and left out.
 
     Returns
     -------
@@ -145,7 +145,11 @@ def predicted_movies(
         ``label, file, bouts`` (their number in it); no row of a class that is never predicted in
         a recording with a video, none at all without videos.
     """
-    own = {each.recording: recordings[each.recording] for each in predictions}
+    own = {
+        each.recording: recordings[each.recording]
+        for each in predictions
+        if each.recording in recordings
+    }
     videos = {name: found for name, each in own.items() if (found := _readable(each)) is not None}
     labels = {each.recording: each.labels() for each in predictions if each.recording in videos}
     found = {row.label for each in labels.values() for row in each.rows}

@@ -49,15 +49,18 @@ class GRU(GradientSegmenter):
         Recurrent layers.
     stride
         Frames that are condensed to one before them, even; 1 = none. A step of the recurrence
-        costs the same however few numbers there are, so that 4 take a quarter of the time.
+        costs about the same however few numbers there are, so that 4 take a quarter of the time;
+        for the same reason there are many short stretches in a batch, and one layer.
     others
         See :class:`~tinbergen.actions.gradient.GradientSegmenter`.
     """
 
-    layers: int = 2
+    layers: int = 1
     stride: int = 4
-    learning_rate: float = 3e-3
+    learning_rate: float = 8e-3
     length: int = 500
+    batch_size: int = 32
+    epochs: int = 10
     _kind: ClassVar[str] = "gru"
 
     def check_parameters(self) -> None:

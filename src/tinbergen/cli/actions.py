@@ -42,6 +42,9 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on where it stopped."
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out what cannot be used, with a warning.")
 ]
+Part = Annotated[
+    str | None, typer.Option(help="test, validation, train or all; default: what was held out.")
+]
 _AGAIN = "Run the same command with --resume to go on."
 
 
@@ -148,14 +151,14 @@ def predict(
 def evaluate(
     run: Run,
     paths: Data,
-    part: Annotated[
-        str | None,
-        typer.Option(help="test, validation, train or all; default: what was held out."),
-    ] = None,
+    part: Part = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write; default: the run.")
     ] = None,
     skip_bad: SkipBad = False,
+    movies: Annotated[
+        bool, typer.Option(help="Show predicted bouts of recordings that have a video.")
+    ] = True,
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
 ) -> None:
     """Score a run on labelled recordings: those it held out, or those of other animals."""
@@ -164,7 +167,9 @@ def evaluate(
     from tinbergen.recordings import Dataset
     from tinbergen.report import write_report
 
-    found = run_evaluation(run, Dataset.open(paths), part=part, out=out, skip_bad=skip_bad)
+    found = run_evaluation(
+        run, Dataset.open(paths), part=part, out=out, skip_bad=skip_bad, movies=movies
+    )
     say(list(found.scores))
     if report:
         print(write_report(out or run))
@@ -180,10 +185,7 @@ def compare(
         str | None, typer.Option(help="Names, with commas between; default: every model.")
     ] = None,
     split: SplitName = None,
-    part: Annotated[
-        str | None,
-        typer.Option(help="test, validation, train or all; default: what was held out."),
-    ] = None,
+    part: Part = None,
     config: ConfigFile = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -211,6 +213,43 @@ def compare(
     print(table.to_string(index=False, float_format="{:.3f}".format))
     if any(table["left_out"]):
         raise typer.Exit(3)
+
+
+@actions.command()
+def density(
+    run: Run,
+    paths: Data,
+    goals: Annotated[
+        str | None,
+        typer.Option(help="Labelled frames a class, with commas between; default: 50 to 3000."),
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Of the labels that stay.", min=1, max=5)] = 3,
+    part: Part = None,
+    skip_bad: SkipBad = False,
+    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+) -> None:
+    """Train a run's model on few of its labels and on ever more, to see how many are enough.
+
+    A single model each time, scored on what the run held out. Goes on where it stopped.
+    """
+    from tinbergen.actions import label_density
+    from tinbergen.actions.thinning import GOALS
+    from tinbergen.errors import ConfigError
+    from tinbergen.recordings import Dataset
+    from tinbergen.report import write_report
+
+    try:
+        wanted = [int(each) for each in goals.split(",")] if goals else list(GOALS)
+    except ValueError:
+        raise ConfigError(
+            f"--goals: expected whole numbers like 50,200, found {goals!r}."
+        ) from None
+    table = label_density(
+        run, Dataset.open(paths), goals=wanted, draws=draws, part=part, skip_bad=skip_bad
+    )
+    print(table.to_string(index=False))
+    if report:
+        print(write_report(run))
 
 
 actions.command("convert")(convert)

@@ -117,10 +117,13 @@ class Labels:
         return [LabelRow(*row) for row in zip(*columns, strict=True)]
 
     def multi(self, times: np.ndarray, individual: str | None = None) -> np.ndarray:
-        """Return ``(time, class)`` int8: 1 = does it, 0 = does not, -1 = nobody looked."""
+        """Return ``(time, class)`` int8: 1 = does it, 0 = does not, -1 = nobody looked.
+
+        Of an ``individual``: see :meth:`observed_of`.
+        """
         times = np.asarray(times, dtype=np.float64)
         result = np.full((len(times), len(self.classes)), UNLABELLED, dtype=np.int8)
-        result[self.observed.contains(times)] = 0
+        result[self.observed_of(individual).contains(times)] = 0
         for k, name in enumerate(self.classes):
             result[self.intervals(name, individual).contains(times), k] = 1
         return result
@@ -159,6 +162,18 @@ class Labels:
             nothing = (multi != UNLABELLED).all(axis=1) & ~active.any(axis=1)
             codes[nothing] = self.classes.index(background)
         return codes
+
+    def observed_of(self, individual: str | None = None) -> Intervals:
+        """Return where somebody looked at an animal; default: at any.
+
+        ``observed`` is of the recording. Where it says no more than the labels themselves, a label
+        of one animal does not mean that another one was looked at.
+        """
+        labelled = Intervals(self.table["start"], self.table["stop"])
+        if individual is None or len(self.observed - labelled):
+            return self.observed
+        own = self.table[self.table["individual"].isin((individual, ""))]
+        return Intervals(own["start"], own["stop"])
 
     def intervals(self, label: str, individual: str | None = None) -> Intervals:
         """Return when ``label`` holds."""

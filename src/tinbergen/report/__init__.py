@@ -105,6 +105,9 @@ and their order are those of the caption of ``confusion``, target ``behaviour``.
     ``row, label, feature, lag`` (s), ``mean``; ``label, n, onset, offset, bias`` (s).
 ``movies.csv``
     ``label, file, bouts``: an ``.mp4`` in ``movies/`` beside it.
+``label_density.csv``
+    A row a draw of labels: ``frames`` (labelled, a class), ``draw``, ``macro_f1`` of the run's
+    model trained on them alone.
 
 **There too, of a run across animals.**
 

@@ -203,6 +203,18 @@ def onset(table: Any, feature: str) -> dict[str, Any]:
     return _lines(f"{feature} around the begin of bouts.", "s from the begin", series, zero=False)
 
 
+def label_density(table: Any) -> dict[str, Any]:
+    """Return the mean score over draws against labelled frames a class, and each draw."""
+    table = table.sort_values("frames")
+    mean = table.groupby("frames")["macro_f1"].mean()
+    series = [
+        _line(f"draw {draw + 1}", np.log10(rows["frames"]), rows["macro_f1"], 7, points=True)
+        for draw, rows in table.groupby("draw")
+    ]
+    series.append(_line("mean", np.log10(mean.index), mean, 0, points=True))
+    return _lines("Score against labelled frames.", "log10 of labelled frames a class", series)
+
+
 def _line(name: str, x: Any, y: Any, colour: int, points: bool = False) -> dict[str, Any]:
     return {"name": name, "x": finite(x), "y": finite(y), "points": points, "colour": colour}
 

@@ -21,6 +21,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "onsets": (("row", "label", "feature"), ("lag", "mean")),
     "onset_errors": (("label",), ("n", "onset", "offset", "bias")),
     "movies": (("label", "file"), ("bouts",)),
+    "label_density": ((), ("frames", "draw", "macro_f1")),
 }
 
 
@@ -37,6 +38,7 @@ class BehaviourResults:
     onsets: pd.DataFrame | None
     onset_errors: pd.DataFrame | None
     movies: pd.DataFrame | None
+    label_density: pd.DataFrame | None
 
 
 def read_behaviour_results(folder: Path) -> BehaviourResults:

@@ -130,6 +130,23 @@ def bouts(results: RunResults, payload: Payload) -> Section | None:
     return Section("bouts", "Bouts", content)
 
 
+def label_density(results: RunResults, payload: Payload) -> Section | None:
+    """Draw how the score grows with the labels, to see whether more of them would help."""
+    table: Any = results.behaviour.label_density
+    if table is None or table.empty:
+        return None
+    draws = table["draw"].nunique()
+    drawn = parts.figure(
+        "Macro F1",
+        f"A single model trained on so many labelled frames of each class, {draws} "
+        f"draw{'s' if draws > 1 else ''} of them; frames as they are, without a decoder.",
+        payload.place(figures.label_density(table)),
+    )
+    return Section(
+        "label-density", "How many labels are enough", f'<div class="grid">{drawn}</div>'
+    )
+
+
 def _onsets(results: RunResults, payload: Payload, classes: list[str]) -> str:
     table = results.behaviour.onsets
     assert table is not None

@@ -327,6 +327,7 @@ SECTIONS: tuple[Callable[[RunResults, Payload], Section | None], ...] = (
     behaviour_sections.movies,
     behaviour_sections.certainty,
     behaviour_sections.bouts,
+    behaviour_sections.label_density,
     neural_sections.decoding,
     embedding_map,
     clip,
