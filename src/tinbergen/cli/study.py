@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -81,7 +82,7 @@ def report(
     file: File,
     open_it: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
-    """Write one page for the whole study, with the scores of every step and links to their pages."""
+    """Write one page for the whole study: the scores of every step, and links to their pages."""
     from tinbergen.study.report import write_study_report
 
     page = write_study_report(_plan(file))
@@ -131,14 +132,17 @@ class Commands:
         except usage_error as error:
             raise ConfigError(error.format_message()) from None  # type: ignore[attr-defined]
 
-    @staticmethod
-    def _command(verb: tuple[str, ...]) -> Any:
-        from tinbergen.cli.main import app
-
-        command: Any = typer.main.get_command(app)
+    def _command(self, verb: tuple[str, ...]) -> Any:
+        command = self._program
         for part in verb:
             command = command.commands[part]
         return command
+
+    @functools.cached_property
+    def _program(self) -> Any:
+        from tinbergen.cli.main import app
+
+        return typer.main.get_command(app)
 
 
 def _parts(hint: Any) -> set[Any]:

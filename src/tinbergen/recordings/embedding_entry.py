@@ -1,4 +1,4 @@
-"""The entry of ``dataset.yaml`` that names features of a video as ``tinbergen embed`` wrote them."""
+"""The entry of ``dataset.yaml`` that names features of a video, as ``tinbergen embed`` writes."""
 
 from __future__ import annotations
 

@@ -249,9 +249,8 @@ def simulate(
     """
     _check(animals, recordings_per_animal, individuals, duration, fps, size, views, jitter, seed)
     if not 0 <= labels <= round(duration * fps):
-        raise ConfigError(
-            f"labels: expected at most {round(duration * fps)} frames, found {labels}."
-        )
+        most = round(duration * fps)
+        raise ConfigError(f"labels: expected 0 to {most} frames a recording, found {labels}.")
     check_neurons(neurons, visual_neurons, task, individuals, fano)
     out = Path(out)
     if out.is_dir() and any(out.iterdir()):

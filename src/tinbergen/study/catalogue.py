@@ -51,10 +51,8 @@ class Catalogue:
         """
         path = data / FILE_NAME if (data / FILE_NAME).is_file() else data
         if path.suffix.lower() not in (".yaml", ".yml"):
-            found = {
-                name: {"streams": {s: _frames(v)}} for name, s, v in Dataset.open(data).videos()
-            }
-            return cls(found)
+            videos = Dataset.open(data).videos()
+            return cls({name: {"streams": {key: _frames(v)}} for name, key, v in videos})
         try:
             entry = resolve(DatasetEntry, read_yaml(path))
         except ConfigError as error:
@@ -78,7 +76,7 @@ class Catalogue:
     def only(self, *, frames: bool = False, streams: Iterable[str] | None = None) -> Catalogue:
         """Return it with fewer streams: those that may hold frames, or those that are named.
 
-        Streams that others take their times from stay.
+        Streams that others take their times from stay. What reads only frames reads no splits.
 
         Raises
         ------
@@ -100,7 +98,7 @@ class Catalogue:
         if wanted is not None and (missing := sorted(wanted - seen)):
             there = sorted({s for each in self.recordings.values() for s in each["streams"]})
             raise ConfigError(f"there is no stream {missing[0]!r}; there are: {', '.join(there)}.")
-        return Catalogue(kept, self.splits)
+        return Catalogue(kept, {} if frames else self.splits)
 
     def joined(self, found: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Catalogue:
         """Return it with further streams: (recording, stream, entry).
@@ -147,7 +145,7 @@ class Catalogue:
     def fingerprint(self, hashes: Hashes) -> str:
         """Return a hash of entries and contents; where the files lie does not matter."""
         text = json.dumps([self.recordings, self.splits], sort_keys=True)
-        for path in sorted(set(self.files()), key=lambda p: -len(str(p))):
+        for path in sorted(set(self.files())):
             text = text.replace(json.dumps(str(path)), json.dumps(hashes.of(path)))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -72,7 +72,7 @@ class StudyConfig(Config):
     out: str | None = None
     """Folder of the results, relative to the file; default: ``<name of the file>-results``."""
     title: str = ""
-    steps: dict[str, dict[str, Any]]
+    steps: dict[str, Any]
     slurm: SlurmConfig = SlurmConfig()
 
 
@@ -193,12 +193,22 @@ def _check_uses(steps: Mapping[str, StepConfig], path: Path) -> None:
 
 
 def _ordered(steps: Mapping[str, StepConfig], path: Path) -> dict[str, StepConfig]:
+    """Return the steps as they stand in the file, but each after those that it uses."""
     try:
-        order = TopologicalSorter({n: s.uses for n, s in steps.items()}).static_order()
-        return {name: steps[name] for name in order}
+        TopologicalSorter({name: step.uses for name, step in steps.items()}).prepare()
     except CycleError as error:
         circle = " -> ".join(reversed(error.args[1]))
         raise ConfigError(f"{path}: steps use each other in a circle: {circle}.") from None
+    ordered: dict[str, StepConfig] = {}
+
+    def add(name: str) -> None:
+        for used in steps[name].uses:
+            add(used)
+        ordered.setdefault(name, steps[name])
+
+    for name in steps:
+        add(name)
+    return ordered
 
 
 def _suggest(name: str, known: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ def run_step(plan: Mapping[str, Any], name: str) -> int:
             return _finished(step, 0)
         if state.get("state") == "failed" and state.get("session") == plan["session"]:
             return state["code"]  # Snakemake tries again, which would fail again
-        return _finished(step, _Job(plan["session"], name, step, state).run())
+        return _finished(step, _Job(plan, name, state).run())
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -64,16 +64,17 @@ def _finished(step: Mapping[str, Any], code: int) -> int:
 
 
 class _Job:
-    def __init__(self, session: str, name: str, step: Mapping[str, Any], state: dict[str, Any]):
-        self.name, self.step, self.folder = name, step, Path(step["folder"])
-        self.session = session
+    def __init__(self, plan: Mapping[str, Any], name: str, state: Mapping[str, Any]):
+        self.program, self.session = plan["program"], plan["session"]
+        self.name, self.step = name, plan["steps"][name]
+        self.folder = Path(self.step["folder"])
         self.finished = state.get("finished", 0)  # commands
         self.seconds = state.get("seconds", 0.0)
         self.losses = state.get("losses", False)
         self.began = time.monotonic()
         self.child: subprocess.Popen | None = None
         self.stopped = False
-        _wait_for(state)
+        _wait_for(state, self.program[-1])
 
     def run(self) -> int:
         for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
@@ -109,7 +110,7 @@ class _Job:
                 shutil.rmtree(out) if out.is_dir() else out.unlink()
             print(f"$ tinbergen {' '.join(arguments)}", file=log, flush=True)
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "tinbergen.cli.main", *arguments],
+                [*self.program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -175,7 +176,7 @@ def _threads(cores: int) -> dict[str, str]:
     return {name: str(cores) for name in names}
 
 
-def _wait_for(state: Mapping[str, Any]) -> None:
+def _wait_for(state: Mapping[str, Any], program: str) -> None:
     """Wait for a command that outlived the job that began it, if it runs on this machine."""
     import psutil
 
@@ -183,7 +184,7 @@ def _wait_for(state: Mapping[str, Any]) -> None:
         return
     try:
         child = psutil.Process(state["child"])
-        if child.create_time() <= state["updated"] and "tinbergen.cli.main" in child.cmdline():
+        if child.create_time() <= state["updated"] and program in child.cmdline():
             print(f"waiting for process {child.pid}, which still writes", flush=True)
             child.wait()
     except psutil.Error:  # it is gone

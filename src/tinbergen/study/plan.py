@@ -114,9 +114,7 @@ def _planned(
     }
     for part, known in parts.items():
         values = getattr(step, part)
-        arguments_of(
-            known, values, base, str
-        )  # unknown keys are named before files are looked for
+        arguments_of(known, values, base, str)  # names unknown keys before files are looked for
         text[f"{part} files"] = [hashes.of(path) for path in paths_of(known, values, base)]
     fingerprint = hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
     folder = study.out / name / fingerprint[:10]

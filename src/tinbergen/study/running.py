@@ -22,12 +22,14 @@ from tinbergen.configuration import write_yaml
 from tinbergen.errors import ConfigError, OutputError
 from tinbergen.files import ensure_output_folder, safe_name, write_json
 from tinbergen.study.estimates import Estimate
-from tinbergen.study.job import DONE
+from tinbergen.study.job import DONE, STATE
 from tinbergen.study.kinds import KINDS
 from tinbergen.study.plan import Plan, Planned
+from tinbergen.study.status import read_done
 
 LEAST = Version("9.15")
 PLAN, LOG = "plan.json", "snakemake.log"
+PROGRAM = [sys.executable, "-m", "tinbergen.cli.main"]
 _MARGIN = 4.0  # estimates are that far off at times; SLURM kills what takes longer
 _RETRIES = 3  # of a step that SLURM preempted
 
@@ -85,7 +87,8 @@ def run_plan(
         write_json(out / PLAN, plan_file(plan, estimates, slurm))
         command = snakemake_command(plan, cores=cores, slurm=slurm)
         with open(out / LOG, "w", encoding="utf-8") as log:
-            return _wait(subprocess.Popen(command, cwd=out, stderr=log, env=_environment()))
+            process = subprocess.Popen(command, cwd=out, stderr=log, env=_environment())
+            return _wait(process, slurm)
 
 
 def plan_file(plan: Plan, estimates: dict[str, Estimate], slurm: bool) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def plan_file(plan: Plan, estimates: dict[str, Estimate], slurm: bool) -> dict[s
     return {
         "path": str(plan.study.out / PLAN),
         "python": sys.executable,
+        "program": PROGRAM,
         "session": uuid.uuid4().hex,
         "steps": {
             name: {
@@ -162,13 +166,16 @@ def _stamp_path(plan: Plan, step: Planned) -> Path:
 
 
 def _prepare(plan: Plan, step: Planned) -> None:
-    """Tell Snakemake whether a step is done, which only ``done.json`` says; else write its data."""
+    """Tell Snakemake whether a step is done, as ``done.json`` says; if not, write its data."""
     stamp = _stamp_path(plan, step)
-    if (step.folder / DONE).is_file():
+    if read_done(step):
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.touch()
     else:
         stamp.unlink(missing_ok=True)
+        if (step.folder / DONE).is_file():  # but what it wrote was deleted
+            for name in (DONE, STATE):
+                (step.folder / name).unlink(missing_ok=True)
         write_yaml(step.dataset, step.catalogue.to_dict())
 
 
@@ -190,12 +197,24 @@ def _only_runner(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _wait(process: subprocess.Popen) -> int:
-    """Wait, and pass a request to stop on: Snakemake then stops its jobs, which save."""
+def _wait(process: subprocess.Popen, slurm: bool) -> int:
+    """Wait, and pass a request to stop on.
+
+    Snakemake begins nothing new when it gets SIGTERM, but waits for what runs, so jobs on this
+    machine are told themselves; those of SLURM it cancels when interrupted.
+    """
+    import psutil
+
     before = {}
 
     def stop(number: int, frame: Any) -> None:
-        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(psutil.Error):
+            jobs = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGINT if slurm else signal.SIGTERM)
+            for each in jobs:
+                with contextlib.suppress(psutil.Error):
+                    if "tinbergen.study.job" in each.cmdline():
+                        each.terminate()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         before[number] = signal.signal(number, stop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +50,7 @@ def study_status(plan: Plan) -> list[StepStatus]:
 
 
 def leftovers(plan: Plan) -> list[Path]:
-    """Return folders of results that no longer belong to the study, of other settings or inputs."""
+    """Return folders with results of other settings or inputs than the study has now."""
     current = {step.folder for step in plan.steps.values()}
     found = [
         folder
@@ -61,14 +60,8 @@ def leftovers(plan: Plan) -> list[Path]:
     return sorted(set(found))
 
 
-def remove(folders: list[Path]) -> None:
-    """Delete folders that :func:`leftovers` found."""
-    for folder in folders:
-        shutil.rmtree(folder)
-
-
 def _status(step: Planned) -> StepStatus:
-    state, done = read_state(step.folder), _done(step.folder)
+    state, done = read_state(step.folder), read_done(step)
     what: State
     note = ""
     if done:
@@ -88,11 +81,13 @@ def _status(step: Planned) -> StepStatus:
     return StepStatus(step.name, step.step.kind, what, step.folder, step.log, seconds, note, done)
 
 
-def _done(folder: Path) -> dict[str, Any]:
+def read_done(step: Planned) -> dict[str, Any]:
+    """Return what ``done.json`` says; empty if the step is not done, or was deleted in part."""
     try:
-        return json.loads((folder / DONE).read_text(encoding="utf-8"))
+        done = json.loads((step.folder / DONE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    return done if all(path.exists() for path in step.written()) else {}
 
 
 def _is_running(folder: Path, state: dict[str, Any]) -> bool:
