@@ -61,13 +61,15 @@ class SmallStudy:
 
 
 STUB = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
 
 arguments = sys.argv[1:]
-out = Path(arguments[arguments.index("--out") + 1] if "--out" in arguments else arguments[-1])
+flag = "--json" if arguments[0] == "check" else "--out"
+out = Path(arguments[arguments.index(flag) + 1])
+call = [out.parts[-3], arguments, time.time(), os.environ["OMP_NUM_THREADS"]]
 with open(os.environ["STUB_CALLS"], "a") as file:
-    file.write(json.dumps([out.parts[-3], arguments, time.time(), os.environ["OMP_NUM_THREADS"]]) + "\\n")
+    file.write(json.dumps(call) + "\\n")
 orders = json.loads(Path(os.environ["STUB_ORDERS"]).read_text()).get(out.parts[-3], {})
 if out.exists() and "--resume" not in arguments and arguments[0] not in ("embed",):
     print("error: it is there already")
@@ -77,6 +79,10 @@ out.mkdir(parents=True, exist_ok=True)
 if "exit_once" in orders and not (out.parent / "once").exists():
     (out.parent / "once").write_text("")
     sys.exit(orders["exit_once"])
+if "preempt_job_once" in orders and not (out.parent / "once").exists():
+    (out.parent / "once").write_text("")
+    os.kill(os.getppid(), signal.SIGTERM)  # as SLURM does, which stops the job and this with it
+    time.sleep(60)
 time.sleep(orders.get("sleep", 0.0))
 if orders.get("exit") not in (None, 3):
     print("error: told to fail")
@@ -112,7 +118,7 @@ class Stub:
     def environment(self):
         return {"STUB_CALLS": str(self.log), "STUB_ORDERS": str(self.orders_file)}
 
-    def start(self, file: Path, cores: int = 1) -> subprocess.Popen:
+    def start(self, file: Path, cores: int = 1, slurm: bool = False) -> subprocess.Popen:
         """Run a study in a process (and group) of its own, with this program for Tinbergen's."""
         code = f"""
             import sys
@@ -120,7 +126,7 @@ class Stub:
             from tinbergen.study import estimate, make_plan, read_study, run_plan, running
             running.PROGRAM = [sys.executable, {str(self.script)!r}]
             plan = make_plan(read_study({str(file)!r}), Commands())
-            sys.exit(run_plan(plan, estimate(plan), cores={cores}))
+            sys.exit(run_plan(plan, estimate(plan), cores={cores}, slurm={slurm}))
         """
         return subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(code)],
@@ -131,8 +137,8 @@ class Stub:
             text=True,
         )
 
-    def run(self, file: Path, cores: int = 1) -> int:
-        process = self.start(file, cores)
-        said, _ = process.communicate(timeout=120)
+    def run(self, file: Path, cores: int = 1, slurm: bool = False) -> int:
+        process = self.start(file, cores, slurm)
+        said, _ = process.communicate(timeout=400)
         print(said)
         return process.returncode

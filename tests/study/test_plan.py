@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from small_study import STEPS, SmallStudy
 
 from tinbergen.configuration import read_yaml, write_yaml
 from tinbergen.errors import ConfigError, DataError, MissingFileError
@@ -13,7 +14,6 @@ from tinbergen.recordings import Dataset
 from tinbergen.recordings.embedding_entry import read_embedding
 from tinbergen.study import estimate
 from tinbergen.study.running import plan_file, snakemake_command
-from small_study import STEPS, SmallStudy
 
 
 def changed(before, after):
@@ -111,6 +111,19 @@ class TestCommands:
         assert entry == {"kind": "embedding", "file": folder, "tokens": "cls"}
         assert set(embeddings.catalogue.recordings["a"]["streams"]) == {"video"}
 
+    def test_keypoints_of_a_step_bring_the_video_that_gives_their_times(self, small):
+        labels = small.folder / "labels.csv"
+        labels.write_text("x")
+        steps = {
+            "tracking": {"kind": "pose", "settings": {"labels": "labels.csv"}},
+            "wheel": {**STEPS["wheel"], "uses": "tracking", "streams": ["spikes"]},
+        }
+        plan = small.write(steps).plan()
+        streams = plan.steps["wheel"].catalogue.recordings["b"]["streams"]
+        assert set(streams) == {"spikes", "tracking", "video"}
+        file = plan.steps["tracking"].folder / "predicted" / "b.csv"
+        assert streams["tracking"] == {"kind": "keypoints", "file": str(file), "times": "video"}
+
     def test_tokens_of_a_step_are_its_folder(self, small):
         small.changed("neurons", **{"from": ["embeddings:mean", "wheel"]})
         plan = small.plan()
@@ -164,7 +177,7 @@ class TestSlurm:
             "features": {**STEPS["features"], "cores": 4, "gpus": 1, "hours": 2, "memory_gb": 16},
             "wheel": STEPS["wheel"],
         }
-        small.write(steps, slurm={"partition": "gpu", "account": "lab", "extra": "--qos=high"})
+        small.write(steps, slurm={"partition": "gpu", "account": "lab", "qos": "high"})
         plan = small.plan()
         written = plan_file(plan, estimate(plan), slurm=True)["steps"]
         assert written["features"]["resources"] == {
@@ -172,7 +185,7 @@ class TestSlurm:
             "runtime": 120,
             "slurm_partition": "gpu",
             "slurm_account": "lab",
-            "slurm_extra": "--qos=high",
+            "qos": "high",
             "gpu": 1,
         }
         assert written["features"]["cores"] == 4

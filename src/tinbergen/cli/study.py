@@ -162,16 +162,17 @@ def _show(steps: list[StepStatus]) -> None:
     table.add_column("kind")
     table.add_column("state")
     table.add_column("s", justify="right")
-    table.add_column("note", overflow="fold")
     for each in steps:
         seconds = "" if each.seconds is None else f"{each.seconds:.0f}"
         state = Text(each.state, colours.get(each.state, ""))
-        table.add_row(each.name, each.kind, state, seconds, Text(each.note))
+        table.add_row(each.name, each.kind, state, seconds)
     console = Console(soft_wrap=True)
     console.print(table)
     for each in steps:
+        if each.note:
+            console.print(Text(f"{each.name}: {each.note}"))
         if each.state == "failed":
-            console.print(Text(f"{each.name}: {each.log}"))
+            console.print(Text(f"  log: {each.log}"))
 
 
 def _show_estimates(plan: Plan) -> None:

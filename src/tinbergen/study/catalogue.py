@@ -100,8 +100,12 @@ class Catalogue:
             raise ConfigError(f"there is no stream {missing[0]!r}; there are: {', '.join(there)}.")
         return Catalogue(kept, {} if frames else self.splits)
 
-    def joined(self, found: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Catalogue:
+    def joined(
+        self, found: Iterable[tuple[str, str, Mapping[str, Any]]], whole: Catalogue
+    ) -> Catalogue:
         """Return it with further streams: (recording, stream, entry).
+
+        What they take their times from comes along from ``whole``.
 
         Raises
         ------
@@ -115,6 +119,8 @@ class Catalogue:
                     f"recording {name!r} has a stream {stream!r} already; call the step otherwise."
                 )
             recordings[name]["streams"][stream] = dict(entry)
+            if (times := entry.get("times")) is not None:
+                recordings[name]["streams"][times] = whole.recordings[name]["streams"][times]
         return Catalogue(recordings, self.splits)
 
     @property

@@ -59,8 +59,9 @@ class SlurmConfig(Config):
     account: str | None = None
     jobs: int = Field(default=20, ge=1)
     """Jobs in the queue at once."""
+    qos: str | None = None
     extra: str | None = None
-    """More options of ``sbatch``, as ``--qos=normal``."""
+    """More options of ``sbatch``, as ``--mail-type=FAIL``."""
 
 
 class StudyConfig(Config):

@@ -70,6 +70,7 @@ class _Job:
         self.folder = Path(self.step["folder"])
         self.finished = state.get("finished", 0)  # commands
         self.seconds = state.get("seconds", 0.0)
+        self.cpu_seconds = state.get("cpu_seconds", 0.0)
         self.losses = state.get("losses", False)
         self.began = time.monotonic()
         self.child: subprocess.Popen | None = None
@@ -137,6 +138,7 @@ class _Job:
                 "session": self.session,
                 "finished": self.finished,
                 "seconds": self._seconds(),
+                "cpu_seconds": self._cpu_seconds(),
                 "losses": self.losses,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
@@ -147,6 +149,10 @@ class _Job:
 
     def _seconds(self) -> float:
         return round(self.seconds + time.monotonic() - self.began, 3)
+
+    def _cpu_seconds(self) -> float:
+        spent = os.times()
+        return round(self.cpu_seconds + spent.children_user + spent.children_system, 3)
 
     def _done(self) -> None:
         from tinbergen import __version__
@@ -160,6 +166,7 @@ class _Job:
                 "kind": self.step["kind"],
                 "fingerprint": self.step["fingerprint"],
                 "seconds": self._seconds(),
+                "cpu_seconds": self._cpu_seconds(),
                 "memory_gb": round(_largest_child(), 3),
                 "disk_gb": round(size / 1e9, 6),
                 "losses": self.losses,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +117,7 @@ def _planned(
         text[f"{part} files"] = [hashes.of(path) for path in paths_of(known, values, base)]
     fingerprint = hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
     folder = study.out / name / fingerprint[:10]
-    given = chosen.joined(
+    found = (
         (recording, stream, _in_folder(entry, before[used].folder))
         for used in study.used(name, "streams")
         if (provides := KINDS[study.steps[used].kind].provides) is not None
@@ -150,7 +149,7 @@ def _planned(
         arguments = [*command.verb, *fixed, *own]
         line.check(command.verb, arguments[len(command.verb) :])
         commands.append(tuple(arguments))
-    return Planned(name, step, fingerprint, folder, given, tuple(commands))
+    return Planned(name, step, fingerprint, folder, chosen.joined(found, data), tuple(commands))
 
 
 def _free_options(command: Command, line: CommandLine) -> dict[str, Option]:

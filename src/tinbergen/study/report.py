@@ -70,7 +70,8 @@ def _table(plan: Plan, steps: list[StepStatus]) -> str:
         body += f'<tr>{row}<td class="number" data-value="{seconds}">{seconds}</td></tr>'
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Steps">'
-        f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<table class="sortable"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 

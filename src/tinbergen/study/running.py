@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import signal
 import subprocess
@@ -155,6 +154,7 @@ def _resources(plan: Plan, step: Planned, estimate: Estimate, slurm: bool) -> di
         "runtime": max(round(60 * hours), 1),  # minutes
         "slurm_partition": asked.partition,
         "slurm_account": asked.account,
+        "qos": asked.qos,
         "slurm_extra": asked.extra,
         "gpu": config.gpus or None,
     }
