@@ -31,7 +31,7 @@ class Estimate:
     Attributes
     ----------
     seconds, memory_gb, disk_gb
-        Time on ``cores`` cores, most memory at once, size of its folder.
+        Time with the cores of the step, most memory at once, size of its folder.
     source
         Where the numbers come from.
     """
@@ -104,7 +104,7 @@ def _earlier(step: Planned) -> Estimate | None:
 
 
 def _network(settings: Mapping[str, Any]) -> tuple[float, int, int, int]:
-    """Return FLOP for one image through the encoder, its width, and images and steps of training."""
+    """Return FLOP of an image through the encoder, its width, images and steps of training."""
     from tinbergen.beast.config import beast_config
 
     config = beast_config(
@@ -148,7 +148,7 @@ def _frames(seconds: float, memory_gb: float) -> Callable[[Plan, Planned, Amount
 def _training(
     steps: int, seconds: float, beside: float, memory_gb: float
 ) -> Callable[[Plan, Planned, Amount], Estimate]:
-    """Return a sum of a start, ``seconds`` a training step and ``beside`` a second of recording."""
+    """Return a sum of a start, ``seconds`` a step and ``beside`` a second of recording."""
 
     def rough(plan: Plan, step: Planned, amount: Amount) -> Estimate:
         settings = step.step.settings
