@@ -51,12 +51,12 @@ class Payload:
         return f'<div data-figure="{len(self.figures) - 1}"></div>'
 
 
-def verdict(name: str, said: str | None = None) -> str:
-    """Return a verdict as shape, colour and word; ``said`` is another word for it."""
+def verdict(name: str) -> str:
+    """Return a verdict as shape, colour and word."""
     icon = (
         f'<svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">{_ICONS[name]}</svg>'
     )
-    return f'<span class="verdict {name}">{icon}{escape(said or name).capitalize()}</span>'
+    return f'<span class="verdict {name}">{icon}{name.capitalize()}</span>'
 
 
 def figure(title: str, caption: str, content: str) -> str:

@@ -20,7 +20,6 @@ from tinbergen.study.plan import Plan, Planned
 from tinbergen.study.status import StepStatus, study_status
 
 _COLUMNS = ("step", "kind", "state", "score", "value", "interval", "null", "best baseline", "s")
-_VERDICTS = {"done": "good", "failed": "poor", "running": "fair"}
 
 
 def write_study_report(plan: Plan) -> Path:
@@ -96,14 +95,14 @@ def _summary(step: Planned) -> Summary | None:
 
 
 def _section(step: Planned, status: StepStatus, out: Path) -> Section:
-    content = f"<p>{parts.verdict(_VERDICTS.get(status.state, 'unknown'), status.state)}</p>"
-    content += parts.notes(status.note)
-    pages = [(path / "report.html", "The page of this run") for path in step.written()]
-    content += "".join(
-        f'<p><a href="{quote(path.relative_to(out).as_posix())}">{text}</a></p>'
-        for path, text in [*pages, (status.log, "Log")]
+    pages = [(path / "report.html", "the page of this run") for path in step.written()]
+    links = [
+        f'<a href="{quote(path.relative_to(out).as_posix())}">{text}</a>'
+        for path, text in [*pages, (status.log, "log")]
         if path.is_file()
-    )
+    ]
+    content = f"<p>{' · '.join([escape(status.state.capitalize()), *links])}</p>"
+    content += parts.notes(status.note)
     where = KINDS[step.step.kind].headline
     if where is not None and (step.folder / where / "summary.json").is_file():
         found = quality(read_results(step.folder / where), Payload())
