@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 from tinbergen.cli.study import Commands
 from tinbergen.configuration import write_yaml
@@ -26,7 +27,7 @@ class SmallStudy:
         self.folder, self.file = folder, folder / "study.yaml"
         recordings = {}
         for name in ("a", "b"):
-            streams = {"video": f"{name}.mp4"}
+            streams: dict[str, Any] = {"video": f"{name}.mp4"}
             for kind in ("spikes", "series"):
                 stream = "wheel" if kind == "series" else kind
                 streams[stream] = {"kind": kind, "file": f"{name}.{stream}.npz"}

@@ -179,7 +179,7 @@ class TestSlurm:
         }
         small.write(steps, slurm={"partition": "gpu", "account": "lab", "qos": "high"})
         plan = small.plan()
-        written = plan_file(plan, estimate(plan), slurm=True)["steps"]
+        written = plan_file(plan, estimate(plan), cores=None)["steps"]
         assert written["features"]["resources"] == {
             "mem_mb": 16000,
             "runtime": 120,

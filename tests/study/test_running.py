@@ -158,6 +158,19 @@ def test_threads_are_those_of_the_step_whatever_is_free(small, stub):
     assert stub.calls()[0][3] == "2"
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_no_more_at_once_than_there_are_cores(small, stub, cores):
+    steps = {"look": {"kind": "check"}}
+    for name in ("one", "two", "three"):
+        steps[name] = {"kind": "decode", "uses": "look", "settings": {"to": "wheel"}}
+    small.write(steps)
+    stub.orders({name: {"sleep": 1.0} for name in steps})
+    assert stub.run(small.file, cores=cores) == 0
+    starts = sorted(call[2] for call in stub.calls() if call[0] != "look")
+    at_once = [sum(start <= other < start + 1.0 for other in starts) for start in starts]
+    assert max(at_once) == cores
+
+
 def test_one_runner_at_a_time(small, stub):
     stub.orders({"features": {"sleep": 60}})
     process = stub.start(small.file)

@@ -126,11 +126,11 @@ class Commands:
         """Raise a ConfigError if the command would not take the arguments."""
         from tinbergen.errors import ConfigError
 
-        usage_error = typer.BadParameter.__mro__[1]
+        usage_error: Any = typer.BadParameter.__mro__[1]  # not exported; the base of all of them
         try:
             self._command(verb).make_context(verb[-1], list(arguments))
         except usage_error as error:
-            raise ConfigError(error.format_message()) from None  # type: ignore[attr-defined]
+            raise ConfigError(error.format_message()) from None
 
     def _command(self, verb: tuple[str, ...]) -> Any:
         command = self._program

@@ -229,9 +229,8 @@ def _paths(entry: Mapping[str, Any]) -> list[Path]:
 
 
 def _frames(video: FrameSource) -> dict[str, Any]:
-    kind = "images" if isinstance(video, ImageFolder) else "video"
-    kind = "array" if isinstance(video, ArrayVideo) else kind
-    entry: dict[str, Any] = {"kind": kind, "file": str(video.path.absolute())}
-    if kind != "video":
+    entry: dict[str, Any] = {"kind": "video", "file": str(video.path.absolute())}
+    if isinstance(video, ImageFolder | ArrayVideo):
+        entry["kind"] = "images" if isinstance(video, ImageFolder) else "array"
         entry["fps"] = video.nominal_fps
     return entry

@@ -8,6 +8,7 @@ are not run again, and the one that was stopped is told to resume.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,11 +17,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinbergen.files import write_json
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 DONE, STATE, LOCK = "done.json", "state.json", ".lock"
 LOSSES, PREEMPTED = 3, 75
@@ -44,7 +48,8 @@ def run_step(plan: Mapping[str, Any], name: str) -> int:
             return _finished(step, 0)
         if state.get("state") == "failed" and state.get("session") == plan["session"]:
             return state["code"]  # Snakemake tries again, which would fail again
-        return _finished(step, _Job(plan, name, state).run())
+        with _cores(Path(plan["path"]).parent / ".cores", plan["cores"], step["cores"]):
+            return _finished(step, _Job(plan, name, state).run())
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -119,7 +124,7 @@ class _Job:
             )
             self._write("running")
             code = self.child.wait()
-            if code != PREEMPTED:
+            if code != PREEMPTED or self.stopped:
                 break
             print(f"(preempted, attempt {attempt + 1}; again)", file=log, flush=True)
         return code
@@ -175,6 +180,52 @@ class _Job:
             },
         )
         print(f"{self.name}: done in {self._seconds():.0f} s", flush=True)
+
+
+@contextlib.contextmanager
+def _cores(folder: Path, total: int | None, wanted: int) -> Iterator[None]:
+    """Hold so many of a machine's cores, as locks that end with the process.
+
+    Snakemake 9.10 to 9.15 starts more at once than its ``--cores`` allow: cores of a job that was
+    the only one ready are given back without having been taken (its issue 3913).
+
+    Parameters
+    ----------
+    folder
+        Of the lock files.
+    total
+        All that there are; None where SLURM counts.
+    wanted
+        Those of the step; if there are fewer, all.
+    """
+    held: list[FileLock] = []
+    count = 0 if total is None else min(wanted, total)
+    while len(held) < count:
+        held = _take(folder, total or 0, count)
+        time.sleep(0.0 if held else 0.2)
+    try:
+        yield
+    finally:
+        for lock in held:
+            lock.release()
+
+
+def _take(folder: Path, total: int, count: int) -> list[FileLock]:
+    """Lock ``count`` of the files, or none, so that no two steps wait for each other."""
+    import filelock
+
+    held: list[FileLock] = []
+    with filelock.FileLock(folder / "taking"):
+        for number in range(total):
+            with contextlib.suppress(filelock.Timeout):
+                lock = filelock.FileLock(folder / str(number))
+                lock.acquire(timeout=0)
+                held.append(lock)
+            if len(held) == count:
+                return held
+        for lock in held:
+            lock.release()
+    return []
 
 
 def _threads(cores: int) -> dict[str, str]:

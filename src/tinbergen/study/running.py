@@ -83,19 +83,21 @@ def run_plan(
     with _only_runner(out):
         for step in plan.steps.values():
             _prepare(plan, step)
-        write_json(out / PLAN, plan_file(plan, estimates, slurm))
+        (out / ".cores").mkdir(exist_ok=True)
+        write_json(out / PLAN, plan_file(plan, estimates, None if slurm else cores))
         command = snakemake_command(plan, cores=cores, slurm=slurm)
         with open(out / LOG, "w", encoding="utf-8") as log:
             process = subprocess.Popen(command, cwd=out, stderr=log, env=_environment())
             return _wait(process, slurm)
 
 
-def plan_file(plan: Plan, estimates: dict[str, Estimate], slurm: bool) -> dict[str, Any]:
-    """Return what jobs and the Snakefile read: everything, with absolute paths."""
+def plan_file(plan: Plan, estimates: dict[str, Estimate], cores: int | None) -> dict[str, Any]:
+    """Return what jobs and the Snakefile read, with absolute paths; ``cores`` None: for SLURM."""
     return {
         "path": str(plan.study.out / PLAN),
         "python": sys.executable,
         "program": PROGRAM,
+        "cores": cores,
         "session": uuid.uuid4().hex,
         "steps": {
             name: {
@@ -114,7 +116,7 @@ def plan_file(plan: Plan, estimates: dict[str, Estimate], slurm: bool) -> dict[s
                         strict=True,
                     )
                 ],
-                "resources": _resources(plan, step, estimates[name], slurm),
+                "resources": {} if cores else _resources(plan, step, estimates[name]),
             }
             for name, step in plan.steps.items()
         },
@@ -144,9 +146,7 @@ def snakemake_command(plan: Plan, *, cores: int, slurm: bool) -> list[str]:
     ]
 
 
-def _resources(plan: Plan, step: Planned, estimate: Estimate, slurm: bool) -> dict[str, Any]:
-    if not slurm:
-        return {}
+def _resources(plan: Plan, step: Planned, estimate: Estimate) -> dict[str, Any]:
     asked, config = plan.study.slurm, step.step
     hours = config.hours or max(_MARGIN * estimate.seconds / 3600, 0.5)
     found: dict[str, Any] = {
