@@ -180,6 +180,7 @@ def _show_estimates(plan: Plan) -> None:
     from rich.table import Table
 
     from tinbergen.study import estimate, study_status
+    from tinbergen.study.estimates import HOW
 
     table = Table(box=None, pad_edge=False)
     for name in ("step", "kind", "state"):
@@ -198,7 +199,7 @@ def _show_estimates(plan: Plan) -> None:
             cells.append(found.source)
         table.add_row(each.name, each.kind, each.state, *cells)
     Console(soft_wrap=True).print(table)
-    print(f"One after the other: {_time(total)}.")
+    print(f"One after the other: {_time(total)}. " + HOW)
 
 
 def _time(seconds: float) -> str:

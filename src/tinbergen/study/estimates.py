@@ -17,11 +17,15 @@ from tinbergen.study.catalogue import FRAMES, Catalogue
 from tinbergen.study.job import DONE
 from tinbergen.study.plan import Plan, Planned
 
-MEASURED, ROUGH = "an earlier run", "constants, within a factor of 3"
-_START = 6.0  # s, until a command has imported and opened everything, and of its report
-_DECODED = 2e7  # px/s: decoded, scaled and chosen from
-_FLOPS = 3e10  # FLOP/s of a core in matrix products, with all that lies between
-_STEP = 0.08  # s, of a small network, beside its products
+MEASURED, ROUGH = "an earlier run", "constants"
+HOW = (
+    "Constants were measured on one CPU core: within a factor of 3, and far less time on a GPU. An "
+    "earlier run is what the step took with other settings or inputs."
+)
+_START = 3.0  # s, until a command has imported and opened everything, and of its report
+_DECODED = 6e7  # px/s: decoded, scaled and chosen from
+_FLOPS = 8e10  # FLOP/s of a core in matrix products, with all that lies between
+_STEP = 0.04  # s, of a small network, beside its products
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,8 @@ def _training(
     def rough(plan: Plan, step: Planned, amount: Amount) -> Estimate:
         settings = step.step.settings
         wanted = settings.get("steps") or _under(settings, "set", "train", "steps") or steps
-        work = 2 * _START + seconds * wanted + beside * amount.seconds
+        start = 2 * _START if wanted else _START
+        work = start + seconds * wanted + beside * amount.seconds
         return Estimate(work / step.step.cores, memory_gb, 0.02, ROUGH)
 
     return rough
@@ -169,10 +174,10 @@ _KINDS: dict[str, Callable[[Plan, Planned, Amount], Estimate]] = {
     "check": _frames(2e-4, 0.3),
     "pretrain": _pretraining,
     "embed": _embedding,
-    "pose": _training(1000, 0.12, 0.1, 0.8),
+    "pose": _training(1000, 0.08, 0.05, 0.6),
     "actions": _frames(5e-3, 0.6),
-    "encode": _training(0, 0.0, 0.1, 0.6),
-    "decode": _training(0, 0.0, 0.05, 0.6),
+    "encode": _training(0, 0.0, 0.03, 0.4),
+    "decode": _training(0, 0.0, 0.01, 0.4),
     "population": _training(1000, 0.1, 0.3, 1.0),
-    "crossanimal": _training(1200, 0.1, 0.1, 1.0),
+    "crossanimal": _training(1200, 0.05, 0.03, 0.6),
 }
