@@ -84,6 +84,8 @@ if "preempt_job_once" in orders and not (out.parent / "once").exists():
     (out.parent / "once").write_text("")
     os.kill(os.getppid(), signal.SIGTERM)  # as SLURM does, which stops the job and this with it
     time.sleep(60)
+if "kill" in orders:
+    os.kill(os.getpid(), signal.SIGKILL)
 time.sleep(orders.get("sleep", 0.0))
 if orders.get("exit") not in (None, 3):
     print("error: told to fail")

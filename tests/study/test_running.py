@@ -144,6 +144,14 @@ def test_stopped_by_a_signal_it_is_not_failed(small, stub):
     assert states(small)["features"] == "stopped"
 
 
+def test_a_command_that_is_killed_says_so(small, stub):
+    stub.orders({"wheel": {"kill": True}})
+    small.write({"wheel": {"kind": "decode", "settings": {"to": "wheel"}}})
+    assert stub.run(small.file) != 0
+    (found,) = study_status(small.plan())
+    assert found.state == "failed" and "killed by SIGKILL" in found.note
+
+
 def test_losses_are_kept_in_mind(small, stub):
     stub.orders({"features": {"exit": 3}})
     assert stub.run(small.file) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from tinbergen.recordings.images import ArrayVideo, ImageFolder
 FRAMES = ("video", "images", "array")
 _NO_FRAMES = ("keypoints", "series", "embedding", "labels", "spikes", "trials")
 _NO_FRAMES += ("suite2p", "kilosort")
+_LONG = 1_000_000_000  # bytes, from which reading a file takes more than a moment
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,8 @@ class Hashes:
         key = [stat.st_size, stat.st_mtime_ns]
         kept = self._kept.get(str(path))
         if kept is None or kept[:2] != key:
+            if stat.st_size > _LONG:
+                print(f"reading {path} once, for its hash", file=sys.stderr, flush=True)
             kept = self._kept[str(path)] = [*key, content_hash(path)]
             self._changed = True
         return kept[2]

@@ -19,8 +19,8 @@ from tinbergen.study.plan import Plan, Planned
 
 MEASURED, ROUGH = "an earlier run", "constants"
 HOW = (
-    "Constants were measured on one CPU core: within a factor of 3, and far less time on a GPU. An "
-    "earlier run is what the step took with other settings or inputs."
+    "Constants were measured on one CPU core: within a factor of 3, and far less time on a GPU; "
+    "an earlier run is what the step took with other settings or inputs."
 )
 _START = 3.0  # s, until a command has imported and opened everything, and of its report
 _DECODED = 6e7  # px/s: decoded, scaled and chosen from
@@ -178,6 +178,6 @@ _KINDS: dict[str, Callable[[Plan, Planned, Amount], Estimate]] = {
     "actions": _frames(5e-3, 0.6),
     "encode": _training(0, 0.0, 0.03, 0.4),
     "decode": _training(0, 0.0, 0.01, 0.4),
-    "population": _training(1000, 0.1, 0.3, 1.0),
+    "population": _training(1000, 0.1, 0.6, 1.0),
     "crossanimal": _training(1200, 0.05, 0.03, 0.6),
 }

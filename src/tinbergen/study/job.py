@@ -92,6 +92,7 @@ class _Job:
                 code = self._command(command, log)
                 if code not in (0, LOSSES):
                     preempted = code == PREEMPTED or self.stopped
+                    code = code if code > 0 else 1  # a signal's number is no exit code
                     self._write("preempted" if preempted else "failed", code)
                     said = "stopped" if preempted else f"failed with exit code {code}"
                     print(f"{self.name}: {said}, see {self.folder / 'log.txt'}", flush=True)
@@ -122,8 +123,13 @@ class _Job:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **_threads(self.step["cores"])},
             )
+            if self.stopped:  # the signal came while it started
+                self.child.terminate()
             self._write("running")
             code = self.child.wait()
+            if code < 0 and not self.stopped:
+                name = signal.Signals(-code).name
+                print(f"error: killed by {name}; was there enough memory?", file=log, flush=True)
             if code != PREEMPTED or self.stopped:
                 break
             print(f"(preempted, attempt {attempt + 1}; again)", file=log, flush=True)
