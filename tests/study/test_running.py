@@ -168,7 +168,7 @@ def test_threads_are_those_of_the_step_whatever_is_free(small, stub):
 
 @pytest.mark.parametrize("cores", [1, 2])
 def test_no_more_at_once_than_there_are_cores(small, stub, cores):
-    steps = {"look": {"kind": "check"}}
+    steps: dict = {"look": {"kind": "check"}}
     for name in ("one", "two", "three"):
         steps[name] = {"kind": "decode", "uses": "look", "settings": {"to": "wheel"}}
     small.write(steps)
