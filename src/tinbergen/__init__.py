@@ -4,8 +4,8 @@ Rooms, from data to results: :mod:`~tinbergen.recordings`, :mod:`~tinbergen.simu
 :mod:`~tinbergen.metrics`, :mod:`~tinbergen.nn`, :mod:`~tinbergen.training`,
 :mod:`~tinbergen.beast`, :mod:`~tinbergen.pose`, :mod:`~tinbergen.actions`,
 :mod:`~tinbergen.encoding`, :mod:`~tinbergen.population`, :mod:`~tinbergen.crossanimal`,
-:mod:`~tinbergen.report`, :mod:`~tinbergen.cli`. Each is imported at first use, so that
-``import tinbergen`` stays quick and needs no torch.
+:mod:`~tinbergen.report`, :mod:`~tinbergen.study`, :mod:`~tinbergen.cli`. Each is imported at
+first use, so that ``import tinbergen`` stays quick and needs no torch.
 """
 
 from tinbergen._lazy import attach

@@ -10,6 +10,7 @@ from . import recordings as recordings
 from . import report as report
 from . import simulation as simulation
 from . import statespace as statespace
+from . import study as study
 from . import training as training
 from .encoding import decode as decode
 from .encoding import encode as encode

@@ -13,12 +13,22 @@ import time
 import pytest
 
 HEAVY = ["torch", "lightning_fabric", "pandas", "sklearn", "scipy", "cv2", "av", "matplotlib"]
-HEAVY += ["pyarrow", "h5py", "pynwb", "transformers", "tensorboard", "optuna", "submitit"]
+HEAVY += [
+    "pyarrow",
+    "h5py",
+    "pynwb",
+    "transformers",
+    "tensorboard",
+    "optuna",
+    "submitit",
+    "snakemake",
+]
 VERBS = ["demo", "simulate", "check", "convert", "pretrain", "embed", "encode", "decode"]
-VERBS += ["pose", "population", "report", "doctor"]
+VERBS += ["pose", "population", "study", "report", "doctor"]
 GROUPS = [["population", verb] for verb in ("pretrain", "adapt", "evaluate", "predict")]
 GROUPS += [["pose", v] for v in ("train", "predict", "evaluate", "suggest", "smooth", "convert")]
 GROUPS += [["pose", verb] for verb in ("track", "cut", "identify")]
+GROUPS += [["study", verb] for verb in ("run", "status", "report")]
 
 
 def heavy_modules_after(code: str) -> list[str]:

@@ -12,7 +12,7 @@ from tinbergen.errors import TinbergenError
 
 VERBS = (
     *("demo", "simulate", "check", "convert", "pretrain", "embed", "pose", "actions", "encode"),
-    *("decode", "population", "crossanimal", "report", "doctor"),
+    *("decode", "population", "crossanimal", "study", "report", "doctor"),
 )
 
 

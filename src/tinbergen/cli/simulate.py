@@ -43,6 +43,9 @@ def simulate(
     fano: Annotated[
         float, typer.Option(min=1.0, help="Fano factor of the spike counts; 1 is Poisson.")
     ] = 1.0,
+    labels: Annotated[
+        int, typer.Option(min=0, help="Frames of each recording to label, for pose train.")
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
 ) -> None:
     """Write videos of virtual animals with true keypoints, behaviours and latents."""
@@ -64,6 +67,7 @@ def simulate(
         visual_neurons=visual_neurons,
         task=task,
         fano=fano,
+        labels=labels,
     )
     print(f"Wrote {len(data)} recordings of {duration:g} s to {out / 'dataset.yaml'}")
     print(f"Next: tinbergen check {out}    tinbergen pretrain {out} --out runs/first")

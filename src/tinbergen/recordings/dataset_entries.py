@@ -15,6 +15,7 @@ from tinbergen.recordings.arrays import (
     read_array_trials,
     read_binned_trials,
 )
+from tinbergen.recordings.embedding_entry import EmbeddingEntry, read_embedding_entry
 from tinbergen.recordings.following import AnimalView
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.images import ARRAY_SUFFIXES, ArrayVideo, ImageFolder
@@ -148,6 +149,7 @@ _ENTRIES: dict[str, type[Config]] = {
     "array": VideoEntry,
     "keypoints": KeypointsEntry,
     "series": SeriesEntry,
+    "embedding": EmbeddingEntry,
     "labels": LabelsEntry,
     "spikes": SpikesEntry,
     "trials": TrialsEntry,
@@ -411,6 +413,7 @@ _READERS: dict[str, Callable[[Any, Path, Mapping[str, Any]], Any]] = {
     "array": _read_frames,
     "keypoints": _read_keypoints,
     "series": _read_series,
+    "embedding": read_embedding_entry,
     "labels": read_labels_entry,
     "spikes": _read_spikes,
     "trials": _read_trials,

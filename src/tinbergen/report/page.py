@@ -45,13 +45,15 @@ def write_report(run: str | os.PathLike) -> Path:
     results = read_results(run)
     payload = Payload()
     sections = [section for build in SECTIONS if (section := build(results, payload)) is not None]
+    title = results.summary.title or f"Run {results.path.resolve().name}"
     target = results.path / "report.html"
     with atomic_write(target) as file:
-        file.write(_page(results, sections, payload))
+        file.write(html_page(title, _header(results, title), sections, payload))
     return target
 
 
-def _page(results: RunResults, sections: list[Section], payload: Payload) -> str:
+def html_page(title: str, header: str, sections: list[Section], payload: Payload) -> str:
+    """Return a page that needs no other file: navigation, header (HTML), sections, scripts."""
     style = _asset("page.css")
     script = "".join(map(_asset, ("charts.js", "neural.js", "page.js")))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
@@ -59,7 +61,6 @@ def _page(results: RunResults, sections: list[Section], payload: Payload) -> str
         "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'"
     )
-    title = results.summary.title or f"Run {results.path.resolve().name}"
     links = "".join(
         f'<li><a href="#{s.anchor}">{s.anchor.capitalize()}</a></li>' for s in sections
     )
@@ -81,7 +82,7 @@ def _page(results: RunResults, sections: list[Section], payload: Payload) -> str
 <nav aria-label="Sections"><div class="column"><ul>{links}</ul>
 <button type="button" id="theme" title="Light or dark">Dark</button></div></nav>
 <main class="column">
-{_header(results, title)}
+{header}
 {body}
 </main>
 <footer class="column">Tinbergen {__version__}.

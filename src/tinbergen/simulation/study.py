@@ -25,6 +25,7 @@ from tinbergen.simulation.behaviour import MOUSE, BehaviourModel, Bouts
 from tinbergen.simulation.body import KEYPOINTS
 from tinbergen.simulation.ephys import check_neurons, neural_streams, visual_streams
 from tinbergen.simulation.files import TICKS_PER_S, write_video
+from tinbergen.simulation.labelling import FOLDER, named_splits, write_labels
 from tinbergen.simulation.motion import LATENTS, Latents, simulate_latents
 from tinbergen.simulation.render import Frame, Renderer
 from tinbergen.simulation.scene import VIEWS, Rig, View, random_rig
@@ -186,6 +187,7 @@ def simulate(
     visual_neurons: int = 0,
     task: bool = False,
     fano: float = 1.0,
+    labels: int = 0,
 ) -> Dataset:
     """Write videos of virtual animals with their ground truth, and open them as a dataset.
 
@@ -226,13 +228,17 @@ def simulate(
         ``wheel`` and ``whisker``, and regions that take part in it to the ``neurons``.
     fano
         Fano factor of the spike counts given the rates; 1 is Poisson.
+    labels
+        Frames of each recording to label for :mod:`tinbergen.pose`: a DeepLabCut project in
+        ``labelled/``.
 
     Returns
     -------
     Dataset
         Each recording has the streams ``video``, ``keypoints`` (confidence 1 where visible, 0
         where hidden), ``behaviour`` and ``latents`` (``latents_0``, ``latents_1``, ... where
-        several animals are in view; so with spikes and rates), and those of its neurons.
+        several animals are in view; so with spikes and rates), and those of its neurons. Splits:
+        ``time``, for recordings of 20 s and more, and ``animals``, where there are three.
 
     Raises
     ------
@@ -242,6 +248,9 @@ def simulate(
         If ``out`` holds something already, cannot be written, or has too little space.
     """
     _check(animals, recordings_per_animal, individuals, duration, fps, size, views, jitter, seed)
+    if not 0 <= labels <= round(duration * fps):
+        most = round(duration * fps)
+        raise ConfigError(f"labels: expected 0 to {most} frames a recording, found {labels}.")
     check_neurons(neurons, visual_neurons, task, individuals, fano)
     out = Path(out)
     if out.is_dir() and any(out.iterdir()):
@@ -265,9 +274,11 @@ def simulate(
                     if visual_neurons:
                         streams |= visual_streams(filmed["video"], visual_neurons, own, fano=fano)
                     recordings.append(replace(filmed, streams=streams))
-        path = Dataset(recordings).save(out)
+                    if labels:
+                        write_labels(filmed, out / FOLDER, labels)
+        path = Dataset(recordings, named_splits(recordings, duration)).save(out)
     except BaseException:
-        for folder in ("videos", *_STREAMS, *_NEURAL):
+        for folder in ("videos", FOLDER, *_STREAMS, *_NEURAL):
             for found in out.glob(folder):
                 shutil.rmtree(found)
         raise

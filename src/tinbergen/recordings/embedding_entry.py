@@ -1,0 +1,69 @@
+"""The entry of ``dataset.yaml`` that names features of a video, as ``tinbergen embed`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tinbergen.configuration import Config
+from tinbergen.errors import DataError, MissingFileError
+from tinbergen.recordings.series import Series
+
+
+class EmbeddingEntry(Config):
+    """A folder of embeddings of one video; see :func:`read_embedding`."""
+
+    kind: str
+    file: str
+    tokens: str = "cls"
+
+
+def read_embedding(folder: Path, tokens: str = "cls") -> Series:
+    """Read a folder of embeddings as a series on the video's own frame times.
+
+    Parameters
+    ----------
+    folder
+        Holds ``<tokens>.npy`` and ``index.parquet``.
+    tokens
+        ``cls``, ``mean``, ``grid``, ``texture`` or ``patch``; what has several dimensions a frame
+        lies side by side.
+
+    Returns
+    -------
+    Series
+        ``(frame, channel)`` float32; NaN where a frame could not be decoded.
+
+    Raises
+    ------
+    MissingFileError
+        If the folder or this kind of token is not there.
+    DataError
+        If tokens and index differ in length.
+    """
+    index, file = folder / "index.parquet", folder / f"{tokens}.npy"
+    if not index.is_file():
+        raise MissingFileError(
+            f"Expected an embedding (with index.parquet) at {folder}, found none. "
+            "'tinbergen embed' writes one a video."
+        )
+    if not file.is_file():
+        there = ", ".join(sorted(path.stem for path in folder.glob("*.npy")))
+        raise MissingFileError(f"{folder} holds no {tokens!r} tokens; it has: {there}.")
+    times = pd.read_parquet(index)["time"].to_numpy(np.float64)
+    values = np.load(file, mmap_mode="r")
+    if len(values) != len(times):
+        raise DataError(
+            f"{file}: expected {len(times)} rows as index.parquet, found {len(values)}."
+        )
+    rows = np.asarray(values.reshape(len(values), -1), np.float32)
+    return Series(times, rows, tuple(f"{tokens}{i}" for i in range(rows.shape[1])))
+
+
+def read_embedding_entry(entry: EmbeddingEntry, folder: Path, _: Mapping[str, Any]) -> Series:
+    """Read the folder of an entry."""
+    return read_embedding(folder / entry.file, entry.tokens)
