@@ -18,7 +18,8 @@ from tinbergen.crossanimal.evaluation_probes import (
     PROBES,
     Probe,
     distant,
-    identity_predictions,
+    spaced,
+    told_by_neighbours,
 )
 from tinbergen.crossanimal.evaluation_scoring import Labelled, Scorer, View
 from tinbergen.crossanimal.evaluation_split import FrameSplit, check_lengths
@@ -26,6 +27,7 @@ from tinbergen.crossanimal.evaluation_tables import Evaluation
 from tinbergen.encoding.logistic import encode_labels
 from tinbergen.errors import ConfigError, DataError
 
+_KNN_TRAIN, _KNN_TEST = 500, 250  # frames an animal, evenly spaced: neighbours say the same
 Embeddings = Mapping[str, np.ndarray]
 """Animal -> ``(time, channel)``; NaN rows are left out."""
 
@@ -243,14 +245,23 @@ def _labelled(
 
 
 def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]:
-    # Scaled alike: what tells the animals apart must not be taken out of the question.
-    scaled = view.scaled(list(view.features), per_animal=False)
-    found = []
-    subjects = scorer.labelled.subjects
+    subjects, scale = scorer.labelled.subjects, view.scale(list(view.features))
+
+    def neighbours(train: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        parts = (
+            {name: view.scaled(name, spaced(rows, n), scale) for name, rows in frames.items()}
+            for frames, n in ((train, _KNN_TRAIN), (view.test, _KNN_TEST))
+        )
+        return told_by_neighbours(*parts, subjects)
+
     far = {name: distant(rows, view.test[name]) for name, rows in view.train.items()}
-    for kind, train in (("linear", view.train), ("knn", view.train), ("distant knn", far)):
-        probe = scorer.probe if kind == "linear" else "knn"
-        told = identity_predictions(scaled, train, view.test, subjects, probe)
+    answers = {
+        "linear": view.who(subjects, scorer.probe),
+        "knn": neighbours(view.train),
+        "distant knn": neighbours(far),
+    }
+    found = []
+    for kind, told in answers.items():
         for animal in view.features:
             right = told[animal] == subjects[animal]
             found.append(
