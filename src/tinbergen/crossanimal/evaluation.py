@@ -84,10 +84,11 @@ def evaluate_embeddings(
     *single*: a linear probe learns from the labelled training frames of an animal and is tested
     on its test frames. *leave-one-out*: it learns from those of all other animals. *strict*: the
     same, of representations by a model that never saw the animal (:attr:`Method.strict`).
-    *identity*: linear and nearest-neighbour probes are asked whose frame it is; *distant knn*
-    knows of each animal only the half of its training frames that lie farthest from its test.
-    What nearest neighbours tell and distant ones do not is the time within a recording (slow
-    drifts, which are other ones in every animal), not the animal.
+    *identity*: linear and nearest-neighbour probes are asked whose frame it is. The *distant* ones
+    know of each animal only the half of its training frames that lie farthest from its test, and
+    are those to trust: what near frames tell and distant ones do not is the time within a
+    recording (slow drifts, which are other ones in every animal), not the animal. A linear probe
+    of all training frames is no substitute, as drifts to and fro may cancel in it.
 
     All methods are judged on the same test frames: those of which every one has an embedding.
 
@@ -256,9 +257,10 @@ def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]
 
     far = {name: distant(rows, view.test[name]) for name, rows in view.train.items()}
     answers = {
-        "linear": view.who(subjects, scorer.probe),
-        "knn": neighbours(view.train),
+        "distant linear": view.who(far, subjects, scorer.probe),
         "distant knn": neighbours(far),
+        "linear": view.who(view.train, subjects, scorer.probe),
+        "knn": neighbours(view.train),
     }
     found = []
     for kind, told in answers.items():

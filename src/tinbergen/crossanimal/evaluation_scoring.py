@@ -65,8 +65,8 @@ class Taught:
 class View:
     """Embeddings of one run, and the known rows of each animal in training and test.
 
-    Sums of the training frames are taken once an animal, about a centre near its mean: from those
-    come the scale of any group of animals, and the discriminant that tells them apart.
+    Sums of the training frames are taken once an animal, about a centre near its mean; from those
+    comes the scale of any group of animals.
     """
 
     features: dict[str, np.ndarray]
@@ -160,8 +160,10 @@ class View:
         shift = (scale[0] - self.sums(name)[0]).astype(np.float32)
         return (self.centred(name, rows) - shift) / scale[1].astype(np.float32)
 
-    def who(self, subjects: Mapping[str, str], probe: Probe) -> dict[str, np.ndarray]:
-        """Tell whose each test frame is by a linear probe: recording -> animal of each frame.
+    def who(
+        self, train: Mapping[str, np.ndarray], subjects: Mapping[str, str], probe: Probe
+    ) -> dict[str, np.ndarray]:
+        """Tell whose each test frame is by a linear probe that learns from frames ``train``.
 
         Scaled alike: what tells the animals apart must not be taken out of the question.
         """
@@ -171,16 +173,15 @@ class View:
         numbers = np.searchsorted(animals, [subjects[name] for name in names])
         fitted: Any
         if probe in ("logistic", "wide logistic"):
-            rows = [self.scaled(name, self.train[name], scale) for name in names]
+            rows = [self.scaled(name, train[name], scale) for name in names]
             codes = np.repeat(numbers, [len(each) for each in rows])
             fitted = logistic(np.concatenate(rows).astype(np.float64), codes, ALPHA)
         else:
             parts = []
             for name, number in zip(names, numbers, strict=True):
-                centre, sums = self.sums(name)
-                mine = np.arange(len(animals)) == number
-                own = Moments(sums.n * mine, sums.total * mine[:, None], sums.squares)
-                parts.append(own.scaled(scale[0] - centre, scale[1]))
+                codes = np.full((1, len(train[name])), number)
+                sums = Moments.of(self.centred(name, train[name]), codes, len(animals))
+                parts.append(sums.scaled(scale[0] - self.sums(name)[0], scale[1]))
             fitted = discriminants(total(parts))[0]
         return {
             name: animals[fitted.predict(self.scaled(name, self.test[name], scale))]

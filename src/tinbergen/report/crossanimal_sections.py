@@ -84,7 +84,12 @@ def identity(results: RunResults, payload: Payload) -> Section | None:
             )
         body += f'<tr><th scope="row">{escape(str(method))}</th>{cells}</tr>'
     chance = 100 * float(table["chance"].iloc[0])
-    lead = f"Share of test frames whose animal is told, %; chance, {chance:.1f} %, is the ideal."
+    lead = (
+        f"Share of test frames whose animal is told, %; chance, {chance:.1f} %, or less is the "
+        "ideal. Trust the distant probes, which know of each animal only the half of its training "
+        "frames that lie farthest in time from its test: the others also tell the minute of a "
+        "recording, as slow drifts differ between animals."
+    )
     content = _table("Identity", lead, f"<tr><td></td>{head}</tr>", body)
     return Section("identity", "Which animal", content)
 
