@@ -74,7 +74,7 @@ def evaluate_embeddings(
     fractions: Sequence[float] = (0.5, 1.0),
     probe: Probe = "discriminant",
     per_animal: bool = False,
-    nulls: int = 20,
+    nulls: int | None = None,
     window: int = 1,
     subjects: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -114,7 +114,7 @@ def evaluate_embeddings(
         Draws of wrong labels of each kind that the probes are trained on as well, and tested on
         the true ones: the labels of each animal rolled (by half of its training frames, then by
         random shifts), and shuffled. What they score is chance of this very probe on these data.
-        Probes other than the discriminant, which cost more, take two of each kind at most.
+        Default: 20, and two where the probe is another than the discriminant, which costs more.
     window
         Frames that the representation of one frame looks at, in all methods at least (see
         :attr:`Method.window`); a split whose gap is shorter is refused, as test frames would be

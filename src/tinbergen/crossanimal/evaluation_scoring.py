@@ -26,7 +26,7 @@ from tinbergen.metrics import class_scores
 
 Scale = tuple[np.ndarray, np.ndarray]
 """Mean and deviation of each channel; of one that does not vary, infinite."""
-_FEW = 2  # null draws of each kind where a probe is dear
+_MANY, _FEW = 20, 2  # null draws of each kind, and where a probe is dear
 _SAMPLE = 1000  # frames that a centre is taken from
 
 
@@ -197,7 +197,7 @@ class Scorer:
     fractions: Sequence[float]
     probe: Probe
     per_animal: bool
-    nulls: int
+    nulls: int | None
     method: str
     rows: list[dict] = field(default_factory=list)
     wrong: list[dict] = field(default_factory=list)
@@ -254,7 +254,9 @@ class Scorer:
     def _draws(self, name: str, codes: np.ndarray) -> np.ndarray:
         """Return ``(draw, row)``: the true labels, then rolled ones, then shuffled ones."""
         generator = self.labelled.generator(name, 1)
-        n = self.nulls if self.probe == "discriminant" else min(self.nulls, _FEW)
+        n = self.nulls
+        if n is None:
+            n = _MANY if self.probe == "discriminant" else _FEW
         shifts = generator.integers(len(codes) // 4, len(codes) - len(codes) // 4 + 1, size=n)
         shifts[:1] = len(codes) // 2
         rolled = [np.roll(codes, int(shift)) for shift in shifts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -136,10 +137,16 @@ class Animal:
         """Whether the neural side is images."""
         return self.neural.ndim == 3
 
+    @cached_property
+    def used(self) -> np.ndarray:
+        """``(time,)`` bool: neural frames of a segment of which at least one neuron is known."""
+        inside = self.segment >= 0
+        return inside if self.images else inside & np.isfinite(self.neural).any(axis=1)
+
     @property
     def paired(self) -> np.ndarray:
-        """``(n,)`` int: neural frames that have a pose."""
-        return np.flatnonzero((self.centre >= 0) & (self.segment >= 0))
+        """``(n,)`` int: neural frames in use that have a pose."""
+        return np.flatnonzero((self.centre >= 0) & self.used)
 
     def between(self, first: int, last: int) -> Self:
         """Return neural frames ``first <= frame < last`` and the poses of that time.
