@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from tinbergen.errors import DataError
-from tinbergen.recordings import Dataset, Keypoints, Recording, Series, Spikes
+from tinbergen.recordings import Dataset, ImageSeries, Keypoints, Recording, Series, Spikes
 from tinbergen.recordings.intervals import Bins, Intervals, nearest
 
 _SLACK = 1.01  # of a frame interval; times are rounded somewhere
@@ -203,7 +203,8 @@ def animals_of(
     Parameters
     ----------
     neural
-        Stream of traces (Series), or of Spikes, which are counted in bins and square-rooted.
+        Stream of traces (Series), of images (ImageSeries), or of Spikes, which are counted in
+        bins and square-rooted.
     pose
         Stream of Keypoints (the first individual), or of a Series; or several that share their
         times, whose columns are put side by side.
@@ -239,11 +240,12 @@ def _animal(
         bins = Bins.inside(stream.valid, bin_width)
         # The square root makes the variance of a count one for all rates.
         values, times = np.sqrt(stream.bin(bins)).astype(np.float32), bins.centers
-    elif isinstance(stream, Series):
+    elif isinstance(stream, Series | ImageSeries):
         values, times = stream.values, stream.times
     else:
         raise DataError(
-            f"{where}, {neural!r}: expected a Series or Spikes, found {type(stream).__name__}."
+            f"{where}, {neural!r}: expected a Series, an ImageSeries or Spikes, found "
+            f"{type(stream).__name__}."
         )
     names = [pose] if isinstance(pose, str) else list(pose)
     poses, valid, space = [], stream.valid, set()
