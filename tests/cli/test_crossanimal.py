@@ -115,6 +115,18 @@ def late(recording):
     return replace(recording, streams={**recording.streams, "pose": moved})
 
 
+def named_otherwise(recording):
+    pose = recording["pose"]
+    other = Series(pose.times, pose.values, ("0", "2", "1", "3", "4", "5"))
+    return replace(recording, streams={**recording.streams, "pose": other})
+
+
+def without_a_column(recording):
+    pose = recording["pose"]
+    other = Series(pose.times, pose.values[:, :5])
+    return replace(recording, streams={**recording.streams, "pose": other})
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -122,6 +134,11 @@ def late(recording):
         (with_neural(lambda x: np.where(np.arange(12) == 3, np.nan, x)), "the first is column 3"),
         (with_neural(lambda x: np.full_like(x, np.nan)), "'animal2': its neural stream holds no"),
         (late, "the neural stream runs from 0 to 39.9375 s, the pose from 10000"),
+        (named_otherwise, "'animal2': column 1 of its pose is '2', that of 'animal1' '1'"),
+        (without_a_column, "'animal2': its pose has 5 columns, that of 'animal1' 6"),
+        (lambda r: r.between(0, 1.0), "'animal2': 3 frames with a pose are left for training"),
+        (lambda r: r.between(0, 0.5), "'animal2', 8 frames: split"),
+        (lambda r: r.between(500, 600), "'animal2': its neural stream is empty"),
     ],
 )
 def test_broken_recordings_are_named_before_training(cli, tmp_path, change, text):

@@ -403,7 +403,9 @@ class TestRefusals:
 
     def test_one_animal_alone(self):
         labels, features, splits = study()
-        result: Any = evaluate_embeddings([Method("m", [features])], labels, {"a": splits["a"]})
+        method = Method("m", [features], projected=[features])
+        result: Any = evaluate_embeddings([method], labels, {"a": splits["a"]})
+        assert not len(result.identity)
         assert set(result.actions["protocol"]) == {"single"}
 
 

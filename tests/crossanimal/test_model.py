@@ -276,6 +276,16 @@ def test_frames_without_any_neuron_teach_nothing_and_have_no_features(animals):
     assert np.flatnonzero(np.isnan(values).any(axis=1)).tolist() == list(range(50, 60))
 
 
+def test_a_neuron_that_training_never_saw_has_no_say(animals):
+    neural = animals[0].neural.copy()
+    neural[:150, 3] = np.nan
+    holed = Animal("animal0", neural, animals[0].times, animals[0].pose, animals[0].times)
+    made = model(train={"steps": 2}).fit([holed.between(0, 150), animals[1]])
+    other = Animal("animal0", neural.copy(), animals[0].times)
+    other.neural[150:, 3] *= 100
+    assert np.array_equal(made.transform(holed), made.transform(other))
+
+
 def test_infinite_values_are_missing_values(animals):
     def fit(value):
         pose, neural = animals[0].pose.copy(), animals[0].neural.copy()

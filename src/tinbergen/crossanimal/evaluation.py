@@ -164,7 +164,8 @@ def evaluate_embeddings(
                 identity += _identity(view, scorer, number, "h")
         for number, run in enumerate(method.projected):
             view = View.of(run, splits, f"{method.name}, projection of run {number}")
-            identity += _identity(view, scorer, number, "z")
+            if many:
+                identity += _identity(view, scorer, number, "z")
         for number, models in enumerate(method.strict):
             for held, run in models.items():
                 shown = {n: s for n, s in splits.items() if np.isfinite(run[n]).any()}
