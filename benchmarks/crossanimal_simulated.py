@@ -35,6 +35,7 @@ from tinbergen.simulation import CONNECTIVE, SharedActions, simulate_shared_acti
 CEILING = "latents known"
 SETTINGS = {
     "normalise_pose": "all",  # by animal, the gap would be gone before training
+    "whiten": 0,
     "network": {"members": 1, "temporal": "perceptron"},
     "train": {"steps": 400, "device": "cpu"},
 }
