@@ -250,11 +250,11 @@ def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]
     subjects, scale = scorer.labelled.subjects, view.scale(list(view.features))
 
     def neighbours(train: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        parts = (
+        bank, asked = (
             {name: view.scaled(name, spaced(rows, n), scale) for name, rows in frames.items()}
             for frames, n in ((train, _KNN_TRAIN), (view.test, _KNN_TEST))
         )
-        return told_by_neighbours(*parts, subjects)
+        return told_by_neighbours(bank, asked, subjects)
 
     far = {name: distant(rows, view.test[name]) for name, rows in view.train.items()}
     answers = {

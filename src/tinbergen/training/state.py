@@ -49,6 +49,7 @@ class TrainState:
         for group in self.optimizer.param_groups:
             group["peak_lr"] = group["lr"]
         self.model: nn.Module = self.module
+        self.stepper: Any
         if fabric.world_size > 1 or fabric.strategy.precision.precision != "32-true":
             self.model, self.stepper = fabric.setup(self.module, self.optimizer)
         else:  # nothing to wrap, and looking through arguments takes a small model's time
