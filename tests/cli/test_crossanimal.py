@@ -115,6 +115,18 @@ def late(recording):
     return replace(recording, streams={**recording.streams, "pose": moved})
 
 
+def named_otherwise(recording):
+    pose = recording["pose"]
+    other = Series(pose.times, pose.values, ("0", "2", "1", "3", "4", "5"))
+    return replace(recording, streams={**recording.streams, "pose": other})
+
+
+def without_a_column(recording):
+    pose = recording["pose"]
+    other = Series(pose.times, pose.values[:, :5])
+    return replace(recording, streams={**recording.streams, "pose": other})
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -122,6 +134,11 @@ def late(recording):
         (with_neural(lambda x: np.where(np.arange(12) == 3, np.nan, x)), "the first is column 3"),
         (with_neural(lambda x: np.full_like(x, np.nan)), "'animal2': its neural stream holds no"),
         (late, "the neural stream runs from 0 to 39.9375 s, the pose from 10000"),
+        (named_otherwise, "'animal2': column 1 of its pose is '2', that of 'animal1' '1'"),
+        (without_a_column, "'animal2': its pose has 5 columns, that of 'animal1' 6"),
+        (lambda r: r.between(0, 1.0), "'animal2': 3 frames with a pose are left for training"),
+        (lambda r: r.between(0, 0.5), "'animal2', 8 frames: split"),
+        (lambda r: r.between(500, 600), "'animal2': its neural stream is empty"),
     ],
 )
 def test_broken_recordings_are_named_before_training(cli, tmp_path, change, text):
@@ -174,6 +191,33 @@ def test_an_unknown_animal(cli, study, run):
     said = cli("crossanimal", "embed", run, study, "--out", run.parent / "nothing")
     assert said.code == 1 and "Call adapt" in said.err
     assert not (run.parent / "nothing").exists()
+
+
+def test_images_of_two_photon_trials(cli, tmp_path):
+    """From folders of trials to features; a fly that is new needs no training."""
+    lines = ["recordings:"]
+    for fly in (1, 2, 3):
+        rng = np.random.default_rng(fly)
+        name = f"201008_G23xU1_Fly{fly}_001"
+        (tmp_path / name).mkdir()
+        rng.random((60, 64, 64), np.float32).tofile(tmp_path / name / "2p_dff_resized.mm")
+        rng.random((360, 76), np.float32).tofile(tmp_path / name / "pose_result.mm")
+        np.save(tmp_path / name / "indices.npy", np.repeat(np.arange(60), 6))
+        np.save(tmp_path / name / "rest.npy", np.arange(360) // 60 % 2 == 0)
+        lines.append(f"  {name}:\n    subject: fly{fly}\n    streams:")
+        lines.append(f"      trial: {{kind: mc2p, file: {name}}}")
+    (tmp_path / "dataset.yaml").write_text("\n".join(lines))
+    run, wider = tmp_path / "run", tmp_path / "wider"
+    said = cli("crossanimal", "train", tmp_path, "--out", run, "--neural", "images",
+               "--hold-out", "fly3", "--steps", "2", "--set", "network.members=1",
+               "--set", "train.batch_size=8", "--set", "windows.neural=3")  # fmt: skip
+    assert said.code == 0, said.err
+    assert cli("crossanimal", "adapt", run, tmp_path, "--out", wider).code == 0
+    said = cli("crossanimal", "evaluate", wider, tmp_path, "--labels", "rest", "--no-report")
+    assert said.code == 0 and "leave-one-out" in said.out, said.err
+    out = tmp_path / "embedded"
+    assert cli("crossanimal", "embed", run, tmp_path, "--out", out).code == 0
+    assert np.isfinite(read_series(out / "201008_G23xU1_Fly3_001.npz").values).all()
 
 
 def test_labels_from_a_series_of_numbers(study):

@@ -222,7 +222,7 @@ class TestProtocols:
         result: Any = evaluate_embeddings([Method("m", [features])], labels, splits)
         who = result.identity_summary().set_index("probe")
         n = 6 * 120
-        for probe in ("linear", "knn"):
+        for probe in ("linear", "knn", "distant linear", "distant knn"):
             assert abs(who.loc[probe, "accuracy"] - 1 / 6) < 3 * np.sqrt(1 / 6 * 5 / 6 / n)
             assert who.loc[probe, "chance"] == pytest.approx(1 / 6)
         for protocol in ("single", "leave-one-out"):
@@ -354,8 +354,10 @@ class TestProtocols:
         methods = [Method("drifts", [drifting]), Method("differs", [still])]
         result: Any = evaluate_embeddings(methods, labels, splits, nulls=0)
         who: Any = result.identity_summary().set_index(["method", "probe"])["accuracy"]
-        assert who["drifts", "knn"] > 0.8 and who["drifts", "distant knn"] < 0.5
-        assert who["differs", "knn"] > 0.9 and who["differs", "distant knn"] > 0.9
+        assert who["drifts", "knn"] > 0.8
+        for probe in ("distant linear", "distant knn"):
+            assert who["drifts", probe] < 0.5
+            assert who["differs", probe] > 0.9
 
 
 class TestRefusals:
@@ -401,7 +403,9 @@ class TestRefusals:
 
     def test_one_animal_alone(self):
         labels, features, splits = study()
-        result: Any = evaluate_embeddings([Method("m", [features])], labels, {"a": splits["a"]})
+        method = Method("m", [features], projected=[features])
+        result: Any = evaluate_embeddings([method], labels, {"a": splits["a"]})
+        assert not len(result.identity)
         assert set(result.actions["protocol"]) == {"single"}
 
 

@@ -263,6 +263,29 @@ def test_windows_of_no_pose_at_all_are_no_pairs(animals):
     assert set(range(200)) - set(task.rows[0].tolist()) == set(range(52, 98))
 
 
+def test_frames_without_any_neuron_teach_nothing_and_have_no_features(animals):
+    neural = animals[0].neural.copy()
+    neural[50:60] = np.nan
+    neural[60, 1:] = np.nan  # one neuron is enough
+    holed = Animal("animal0", neural, animals[0].times, animals[0].pose, animals[0].times)
+    made = model(train={"steps": 2}).fit([holed, animals[1]])
+    task = CrossAnimalTask(made.config_, made._net.shape, [holed, animals[1]], made._net.scaling)
+    assert set(range(200)) - set(task.rows[0].tolist()) == set(range(50, 60))
+    with pytest.warns(UserWarning, match="'animal0': no neuron is known in 10 of 200 frames"):
+        values = made.transform(holed)
+    assert np.flatnonzero(np.isnan(values).any(axis=1)).tolist() == list(range(50, 60))
+
+
+def test_a_neuron_that_training_never_saw_has_no_say(animals):
+    neural = animals[0].neural.copy()
+    neural[:150, 3] = np.nan
+    holed = Animal("animal0", neural, animals[0].times, animals[0].pose, animals[0].times)
+    made = model(train={"steps": 2}).fit([holed.between(0, 150), animals[1]])
+    other = Animal("animal0", neural.copy(), animals[0].times)
+    other.neural[150:, 3] *= 100
+    assert np.array_equal(made.transform(holed), made.transform(other))
+
+
 def test_infinite_values_are_missing_values(animals):
     def fit(value):
         pose, neural = animals[0].pose.copy(), animals[0].neural.copy()

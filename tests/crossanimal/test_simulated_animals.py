@@ -18,6 +18,7 @@ from tinbergen.simulation import SharedActions, simulate_shared_actions
 
 SETTINGS = {
     "normalise_pose": "all",  # by animal, the gap would be gone before training
+    "whiten": 0,
     "network": {"members": 1, "temporal": "perceptron"},
     "train": {"steps": 400, "device": "cpu"},
 }

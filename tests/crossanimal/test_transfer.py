@@ -20,6 +20,7 @@ def scores(study, **settings):
     animals, actions = study
     base = {
         # As the published method has it: nothing else than the negatives or swapping helps.
+        "whiten": 0,
         "network": {"members": 1, "output": 16, "temporal": "perceptron", "dropout": 0.0},
         "augment": {"neuron_dropout": 0.0},
         "train": {"steps": 400, "device": "cpu", "learning_rate": 1e-3},

@@ -206,6 +206,9 @@ class TestMC2P:
         assert trial.image_times == pytest.approx(0.025 + 0.06 * np.arange(10))
         assert trial.recording["angles"].values.shape == (60, 42)
         assert trial.recording["latents"].values.shape == (10, 64)
+        field_of_view = trial.recording["images"]
+        assert isinstance(field_of_view.values, np.memmap) and field_of_view.unit == "dF/F"
+        assert np.array_equal(field_of_view.times, trial.image_times)
         rest = trial.recording["rest"]
         assert list(rest.codes(points.times)) == [1] * 30 + [0] * 30
 

@@ -119,10 +119,10 @@ class CrossAnimalConfig(Config):
     """States of the autoregressive hidden Markov model that names syllables of the pose."""
     normalise_pose: Literal["animal", "all"] = "animal"
     """Whose mean and spread each pose column is measured by."""
-    whiten: int = Field(default=0, ge=0)
-    """Principal components of the pose, all of unit variance, that encoders see or predict in the
-    place of its columns; 0: the columns. Where many columns say nearly the same, as the angles
-    along a body do, they would drown the others."""
+    whiten: int = Field(default=8, ge=0)
+    """Principal components of the pose (all there are, if fewer), all of unit variance, that
+    encoders see or predict in the place of its columns; 0: the columns. Where many columns say
+    nearly the same, as the angles along a body do, they would drown the others."""
     windows: WindowConfig = WindowConfig()
     network: NetworkConfig = NetworkConfig()
     swap: SwapConfig = SwapConfig()

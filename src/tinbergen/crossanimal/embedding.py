@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal, cast
 
 import numpy as np
@@ -22,10 +23,17 @@ _IMAGES = 256
 def embed(
     net: CrossAnimalNet, animal: Animal, config: CrossAnimalConfig, space: Literal["h", "z"]
 ) -> np.ndarray:
-    """Return ``(time, members * output)`` float32 of one animal, NaN for frames of no segment.
+    """Return ``(time, members * output)`` float32 of one animal.
 
-    Each frame goes through the input layer once, then its windows are put together.
+    NaN for frames of no segment, and for those without any known neuron, which are counted in a
+    warning. Each frame goes through the input layer once, then its windows are put together.
     """
+    if lost := int((animal.segment >= 0).sum() - animal.used.sum()):
+        warnings.warn(
+            f"Animal {animal.name!r}: no neuron is known in {lost} of {len(animal)} frames; their "
+            "features are NaN.",
+            stacklevel=3,
+        )
     read = _images if animal.images else _traces
     members = [cast("Member", member) for member in net.members]
     parts = [_of_member(m, read(net, m, animal), animal, config, space) for m in members]
@@ -40,7 +48,7 @@ def _of_member(
     space: Literal["h", "z"],
 ) -> np.ndarray:
     first, last = segment_bounds(animal.segment)
-    used = np.flatnonzero(animal.segment >= 0)
+    used = np.flatnonzero(animal.used)
     windows = config.windows
     values = np.full((len(animal), config.network.output), np.nan, np.float32)
     for start in range(0, len(used), _FRAMES):

@@ -18,7 +18,8 @@ from tinbergen.crossanimal.evaluation_probes import (
     PROBES,
     Probe,
     distant,
-    identity_predictions,
+    spaced,
+    told_by_neighbours,
 )
 from tinbergen.crossanimal.evaluation_scoring import Labelled, Scorer, View
 from tinbergen.crossanimal.evaluation_split import FrameSplit, check_lengths
@@ -26,6 +27,7 @@ from tinbergen.crossanimal.evaluation_tables import Evaluation
 from tinbergen.encoding.logistic import encode_labels
 from tinbergen.errors import ConfigError, DataError
 
+_KNN_TRAIN, _KNN_TEST = 500, 250  # frames an animal, evenly spaced: neighbours say the same
 Embeddings = Mapping[str, np.ndarray]
 """Animal -> ``(time, channel)``; NaN rows are left out."""
 
@@ -72,7 +74,7 @@ def evaluate_embeddings(
     fractions: Sequence[float] = (0.5, 1.0),
     probe: Probe = "discriminant",
     per_animal: bool = False,
-    nulls: int = 20,
+    nulls: int | None = None,
     window: int = 1,
     subjects: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -82,10 +84,11 @@ def evaluate_embeddings(
     *single*: a linear probe learns from the labelled training frames of an animal and is tested
     on its test frames. *leave-one-out*: it learns from those of all other animals. *strict*: the
     same, of representations by a model that never saw the animal (:attr:`Method.strict`).
-    *identity*: linear and nearest-neighbour probes are asked whose frame it is; *distant knn*
-    knows of each animal only the half of its training frames that lie farthest from its test.
-    What nearest neighbours tell and distant ones do not is the time within a recording (slow
-    drifts, which are other ones in every animal), not the animal.
+    *identity*: linear and nearest-neighbour probes are asked whose frame it is. The *distant* ones
+    know of each animal only the half of its training frames that lie farthest from its test, and
+    are those to trust: what near frames tell and distant ones do not is the time within a
+    recording (slow drifts, which are other ones in every animal), not the animal. A linear probe
+    of all training frames is no substitute, as drifts to and fro may cancel in it.
 
     All methods are judged on the same test frames: those of which every one has an embedding.
 
@@ -111,7 +114,7 @@ def evaluate_embeddings(
         Draws of wrong labels of each kind that the probes are trained on as well, and tested on
         the true ones: the labels of each animal rolled (by half of its training frames, then by
         random shifts), and shuffled. What they score is chance of this very probe on these data.
-        Probes other than the discriminant, which cost more, take two of each kind at most.
+        Default: 20, and two where the probe is another than the discriminant, which costs more.
     window
         Frames that the representation of one frame looks at, in all methods at least (see
         :attr:`Method.window`); a split whose gap is shorter is refused, as test frames would be
@@ -161,7 +164,8 @@ def evaluate_embeddings(
                 identity += _identity(view, scorer, number, "h")
         for number, run in enumerate(method.projected):
             view = View.of(run, splits, f"{method.name}, projection of run {number}")
-            identity += _identity(view, scorer, number, "z")
+            if many:
+                identity += _identity(view, scorer, number, "z")
         for number, models in enumerate(method.strict):
             for held, run in models.items():
                 shown = {n: s for n, s in splits.items() if np.isfinite(run[n]).any()}
@@ -243,14 +247,24 @@ def _labelled(
 
 
 def _identity(view: View, scorer: Scorer, number: int, space: str) -> list[dict]:
-    # Scaled alike: what tells the animals apart must not be taken out of the question.
-    scaled = view.scaled(list(view.features), per_animal=False)
-    found = []
-    subjects = scorer.labelled.subjects
+    subjects, scale = scorer.labelled.subjects, view.scale(list(view.features))
+
+    def neighbours(train: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        bank, asked = (
+            {name: view.scaled(name, spaced(rows, n), scale) for name, rows in frames.items()}
+            for frames, n in ((train, _KNN_TRAIN), (view.test, _KNN_TEST))
+        )
+        return told_by_neighbours(bank, asked, subjects)
+
     far = {name: distant(rows, view.test[name]) for name, rows in view.train.items()}
-    for kind, train in (("linear", view.train), ("knn", view.train), ("distant knn", far)):
-        probe = scorer.probe if kind == "linear" else "knn"
-        told = identity_predictions(scaled, train, view.test, subjects, probe)
+    answers = {
+        "distant linear": view.who(far, subjects, scorer.probe),
+        "distant knn": neighbours(far),
+        "linear": view.who(view.train, subjects, scorer.probe),
+        "knn": neighbours(view.train),
+    }
+    found = []
+    for kind, told in answers.items():
         for animal in view.features:
             right = told[animal] == subjects[animal]
             found.append(

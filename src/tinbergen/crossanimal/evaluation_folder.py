@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tinbergen.crossanimal.evaluation_tables import Evaluation
+from tinbergen.crossanimal.evaluation_tables import TRUST, Evaluation
 from tinbergen.crossanimal.pairs import Animal
 from tinbergen.errors import OutputError
 from tinbergen.files import atomic_write, ensure_output_folder, write_json
@@ -195,7 +195,9 @@ class EvaluationFolder:
             return []
         found = []
         for row in table[table["method"] == self.own].to_dict("records"):
-            near = row["low"] <= row["chance"]
+            distant = row["probe"].startswith("distant")
+            at_chance = row["low"] <= row["chance"]
+            trust = "." if distant else f"; {TRUST}."
             found.append(
                 Score(
                     name=f"Which animal, {row['probe']} probe of {row['space']}",
@@ -206,9 +208,9 @@ class EvaluationFolder:
                     interval=Interval(row["low"], row["high"]),
                     n=row["n_animals"],
                     n_name="animals",
-                    verdict="good" if near else "fair",
+                    verdict="good" if distant and at_chance else "fair",
                     text=f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f}); chance "
-                    f"{row['chance']:.3f}, which is the ideal.",
+                    f"{row['chance']:.3f} is the ideal{trust}",
                 )
             )
         return found

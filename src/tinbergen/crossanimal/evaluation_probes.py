@@ -26,7 +26,7 @@ SHRINKAGE = 0.1  # of the covariance within classes, towards a sphere
 _ALPHAS = (1e4, 1e3, 1e2, 1e1)  # where they are chosen, the strongest first
 _SHRINKAGES = (0.95, 0.8, 0.5, 0.2, 0.05)
 _HELD_OUT = 5  # one training frame in five of each class, the last ones
-_KNN_TRAIN, _KNN_TEST = 500, 250  # frames an animal, evenly spaced: neighbours say the same
+_ROWS = 2048  # rows that are summed at once: the classes of all draws stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,20 @@ class Moments:
     @classmethod
     def of(cls, features: np.ndarray, codes: np.ndarray, n_classes: int) -> Moments:
         """Sum rows ``(row, channel)`` under the class numbers ``(draw, row)``."""
-        one_hot = (codes[:, None, :] == np.arange(n_classes)[:, None]).astype(features.dtype)
-        return cls(one_hot.sum(axis=2), one_hot @ features, features.T @ features)
+        width = features.shape[1]
+        found = cls(
+            np.stack([np.bincount(each, minlength=n_classes) for each in codes]).astype(float),
+            np.zeros((len(codes), n_classes, width)),
+            np.zeros((width, width)),
+        )
+        classes = np.arange(n_classes, dtype=np.int16)[:, None]
+        codes = codes.astype(np.int16)[:, None]
+        for start in range(0, len(features), _ROWS):
+            part = features[start : start + _ROWS]
+            one_hot = (codes[..., start : start + _ROWS] == classes).astype(part.dtype)
+            found.total[...] += (one_hot.reshape(-1, len(part)) @ part).reshape(found.total.shape)
+            found.squares[...] += part.T @ part
+        return found
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.n + other.n, self.total + other.total, self.squares + other.squares)
@@ -87,6 +99,28 @@ class LinearProbe:
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Return the class number of each row."""
         return self.classes[(features @ self.weights + self.intercept).argmax(axis=1)]
+
+
+def answers(probes: Sequence[LinearProbe], features: np.ndarray) -> np.ndarray:
+    """Return the class number of each row by each of some probes of the same classes.
+
+    Returns
+    -------
+    ``(probe, row)``.
+    """
+    classes = probes[0].classes
+    weights = np.concatenate([probe.weights.T for probe in probes]).astype(features.dtype)
+    intercepts = np.concatenate([probe.intercept for probe in probes]).astype(features.dtype)
+    told = np.empty((len(probes), len(features)), np.intp)
+    for start in range(0, len(features), _ROWS):
+        part = features[start : start + _ROWS]
+        scores = (weights @ part.T + intercepts[:, None]).reshape(len(probes), len(classes), -1)
+        best, found = scores[:, 0], np.zeros((len(probes), len(part)), np.int16)
+        for number in range(1, len(classes)):  # argmax over so short an axis takes far longer
+            found = np.where(scores[:, number] > best, np.int16(number), found)
+            best = np.maximum(best, scores[:, number])
+        told[:, start : start + _ROWS] = classes[found]
+    return told
 
 
 def discriminants(moments: Moments, shrinkage: float = SHRINKAGE) -> list[LinearProbe]:
@@ -194,44 +228,24 @@ def distant(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     return np.sort(train[order[: max(len(train) // 2, 1)]])
 
 
-def identity_predictions(
-    features: Mapping[str, np.ndarray],
-    train: Mapping[str, np.ndarray],
-    test: Mapping[str, np.ndarray],
-    subjects: Mapping[str, str],
-    probe: Probe | Literal["knn"],
+def told_by_neighbours(
+    train: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray], subjects: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
-    """Tell whose frame it is.
+    """Tell whose frame it is by :func:`knn`.
 
     Parameters
     ----------
-    features
-        Recording -> ``(time, channel)``, scaled alike for all.
     train, test
-        Recording -> indices of its training and its test frames.
+        Recording -> features ``(row, channel)``, scaled alike for all.
     subjects
         Recording -> animal.
 
     Returns
     -------
-    Recording -> animal told for each test frame; for kNN, of at most 250 frames a recording,
-    evenly spaced, out of at most 500 of each.
+    Recording -> animal told for each test row.
     """
-    names = list(features)
-    animals = np.array(sorted({subjects[name] for name in names}))
-    numbers = np.searchsorted(animals, [subjects[name] for name in names])
-    if probe == "knn":
-        chosen = {name: spaced(train[name], _KNN_TRAIN) for name in names}
-        codes = np.repeat(numbers, [len(chosen[name]) for name in names])
-        bank = np.concatenate([features[name][chosen[name]] for name in names])
-        return {
-            name: animals[knn(bank, codes, features[name][spaced(test[name], _KNN_TEST)])]
-            for name in names
-        }
-    codes = np.repeat(numbers, [len(train[name]) for name in names])
-    rows = np.concatenate([features[name][train[name]] for name in names])
-    if probe in ("logistic", "wide logistic"):
-        fitted = logistic(rows, codes, ALPHA)
-    else:
-        fitted = discriminants(Moments.of(rows, codes[None], len(animals)))[0]
-    return {name: animals[fitted.predict(features[name][test[name]])] for name in names}
+    animals = np.array(sorted({subjects[name] for name in train}))
+    numbers = np.searchsorted(animals, [subjects[name] for name in train])
+    codes = np.repeat(numbers, [len(rows) for rows in train.values()])
+    bank = np.concatenate(list(train.values()))
+    return {name: animals[knn(bank, codes, rows)] for name, rows in test.items()}

@@ -15,6 +15,8 @@ from tinbergen.metrics.score import Interval
 
 _DOUBTFUL = 0.02  # above chance, mean of a null
 _ERRORS = 3.0  # standard errors of that mean: draws of one probe vary much
+TRUST = "trust the distant probes: near frames also tell the minute of a recording"
+"""What to make of the identity probes."""
 PROTOCOLS = ("single", "leave-one-out", "strict")
 _KEY = ["method", "protocol", "fraction"]
 _COLUMNS = ("balanced_accuracy", "macro_f1", "accuracy", "chance", "majority")
@@ -34,8 +36,9 @@ class Evaluation:
         A row also for each ``null`` (rolled, shuffled) and ``draw``: balanced accuracy of the
         same probe trained on wrong labels.
     identity
-        A row a method, seed, space (h or z), probe (linear, knn, distant knn) and animal: share
-        of its test frames that are told to be its own (``recall``); ``chance`` is 1 / animals.
+        A row a method, seed, space (h or z), probe (distant linear, distant knn, linear, knn)
+        and animal: share of its test frames that are told to be its own (``recall``); ``chance``
+        is 1 / animals.
     classes
         Actions.
     """
@@ -164,7 +167,11 @@ class Evaluation:
         lines = ["balanced accuracy, %", self.table().to_string(float_format="%.1f", na_rep="-")]
         if len(who := self.identity_summary()):
             columns = ["method", "space", "probe", "accuracy", "low", "high", "chance"]
-            lines += ["", "which animal", who[columns].to_string(index=False, float_format="%.3f")]
+            lines += [
+                "",
+                f"which animal; {TRUST}",
+                who[columns].to_string(index=False, float_format="%.3f"),
+            ]
         return "\n".join([*lines, *(f"warning: {each}" for each in self.warnings())])
 
 

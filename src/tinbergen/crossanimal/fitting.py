@@ -13,7 +13,7 @@ from tinbergen.crossanimal.config import CrossAnimalConfig
 from tinbergen.crossanimal.model import SHAPE_FILE
 from tinbergen.crossanimal.neighbours import Neighbours, find_neighbours
 from tinbergen.crossanimal.network import CrossAnimalNet, Shape
-from tinbergen.crossanimal.pairs import Animal
+from tinbergen.crossanimal.pairs import Animal, check_columns, check_same_pose
 from tinbergen.crossanimal.syllables import Syllables
 from tinbergen.crossanimal.tables import Scaling, Tables
 from tinbergen.crossanimal.task import INPUT, CrossAnimalTask
@@ -75,6 +75,7 @@ def adapt_model(net: CrossAnimalNet, config: CrossAnimalConfig, animal: Animal) 
             f"and {new.columns} pose columns, where the model has {max(old.neurons)} and "
             f"{old.columns}."
         )
+    check_columns(animal.name, animal.columns, "the model", old.column_names)
     config = config.updated(
         animals_per_batch=0, negatives="same",
         domain=config.domain.updated(kind="none"), swap=config.swap.updated(pose=0.0, neural=0.0),
@@ -127,20 +128,21 @@ def _shape(animals: Sequence[Animal]) -> Shape:
         raise DataError(f"Two animals have one name: {', '.join(names)}. Rename one.")
     images = {a.images for a in animals}
     frames = {a.neural.shape[1:] for a in animals if a.images}
-    columns = {-1 if a.pose is None else a.pose.shape[1] for a in animals}
     if len(images) > 1 or len(frames) > 1:
         raise DataError("Expected traces of all animals, or images of one size of all.")
-    if len(columns) > 1 or columns == {-1}:
-        raise DataError(f"Expected poses of the same columns of all animals, found {columns}.")
-    if len({a.space for a in animals}) > 1:
-        raise DataError("Expected keypoints of all animals, or of none.")
+    poses = [a.pose for a in animals if a.pose is not None]
+    if len(poses) < len(animals):
+        lacking = next(a.name for a in animals if a.pose is None)
+        raise DataError(f"Animal {lacking!r} has no pose, so nothing can be learnt from it.")
+    check_same_pose(animals)
     return Shape(
         names=tuple(names),
         subjects=tuple(a.subject for a in animals),
         neurons=tuple(0 if a.images else a.neural.shape[1] for a in animals),
-        columns=columns.pop(),
+        columns=poses[0].shape[1],
         components=0,
-        missing=any(not np.isfinite(a.pose).all() for a in animals if a.pose is not None),
+        missing=any(not np.isfinite(pose).all() for pose in poses),
+        column_names=animals[0].columns,
     )
 
 

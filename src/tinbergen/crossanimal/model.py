@@ -140,8 +140,9 @@ class CrossAnimal:
     def transform(
         self, animal: Animal | Recording, space: Literal["h", "z"] = "h"
     ) -> np.ndarray | Series:
-        """Return features of each neural frame, ``(time, dimension)`` float32; NaN in no segment.
+        """Return features of each neural frame, ``(time, dimension)`` float32.
 
+        NaN in no segment, and with a warning where no neuron is known.
         ``h`` is what the neural encoder says, ``z`` what the loss compares. A Series for a
         recording. Poses are not looked at.
 

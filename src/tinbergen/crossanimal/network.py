@@ -30,6 +30,8 @@ class Shape:
         Of the pose, and of what it is whitened to; 0 = it is not.
     missing
         Whether parts of poses are missing.
+    column_names
+        Of the columns of the pose; empty, if they have none.
     """
 
     names: tuple[str, ...]
@@ -38,6 +40,7 @@ class Shape:
     columns: int
     components: int
     missing: bool
+    column_names: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return what :meth:`from_dict` takes."""

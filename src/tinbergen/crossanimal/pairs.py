@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
 from tinbergen.errors import DataError
-from tinbergen.recordings import Dataset, Keypoints, Recording, Series, Spikes
+from tinbergen.recordings import Dataset, ImageSeries, Keypoints, Recording, Series, Spikes
 from tinbergen.recordings.intervals import Bins, Intervals, nearest
 
 _SLACK = 1.01  # of a frame interval; times are rounded somewhere
@@ -43,6 +44,8 @@ class Animal:
         ``(time,)`` and ``(pose_time,)`` int: number of the trial or the unbroken stretch that a
         frame belongs to, on both sides the same; -1 = of none, never used. No window reaches from
         one into another. Default: from the gaps in the times.
+    columns
+        Names of the columns of the pose, which have to be the same in all animals; default: none.
     centre
         ``(time,)`` int: pose frame at the time of each neural frame; -1 = none within a frame
         interval, or of another segment. Default: the nearest in time.
@@ -71,6 +74,7 @@ class Animal:
     segment: np.ndarray = field(default=None)  # type: ignore[assignment]
     pose_segment: np.ndarray = field(default=None)  # type: ignore[assignment]
     centre: np.ndarray = field(default=None)  # type: ignore[assignment]
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"Animal {self.name!r}"
@@ -92,6 +96,10 @@ class Animal:
             if self.space not in (0, 2, 3) or (self.space and pose.shape[1] % self.space):
                 raise DataError(
                     f"{where}: {pose.shape[1]} columns are no keypoints of {self.space} numbers."
+                )
+            if self.columns and len(self.columns) != pose.shape[1]:
+                raise DataError(
+                    f"{where}: {pose.shape[1]} columns of the pose, {len(self.columns)} names."
                 )
             given = times if self.pose_times is None else self.pose_times
             pose_times = _times(given, len(pose), f"{where}, pose")
@@ -136,10 +144,16 @@ class Animal:
         """Whether the neural side is images."""
         return self.neural.ndim == 3
 
+    @cached_property
+    def used(self) -> np.ndarray:
+        """``(time,)`` bool: neural frames of a segment of which at least one neuron is known."""
+        inside = self.segment >= 0
+        return inside if self.images else inside & np.isfinite(self.neural).any(axis=1)
+
     @property
     def paired(self) -> np.ndarray:
-        """``(n,)`` int: neural frames that have a pose."""
-        return np.flatnonzero((self.centre >= 0) & (self.segment >= 0))
+        """``(n,)`` int: neural frames in use that have a pose."""
+        return np.flatnonzero((self.centre >= 0) & self.used)
 
     def between(self, first: int, last: int) -> Self:
         """Return neural frames ``first <= frame < last`` and the poses of that time.
@@ -196,7 +210,8 @@ def animals_of(
     Parameters
     ----------
     neural
-        Stream of traces (Series), or of Spikes, which are counted in bins and square-rooted.
+        Stream of traces (Series), of images (ImageSeries), or of Spikes, which are counted in
+        bins and square-rooted.
     pose
         Stream of Keypoints (the first individual), or of a Series; or several that share their
         times, whose columns are put side by side.
@@ -232,14 +247,15 @@ def _animal(
         bins = Bins.inside(stream.valid, bin_width)
         # The square root makes the variance of a count one for all rates.
         values, times = np.sqrt(stream.bin(bins)).astype(np.float32), bins.centers
-    elif isinstance(stream, Series):
+    elif isinstance(stream, Series | ImageSeries):
         values, times = stream.values, stream.times
     else:
         raise DataError(
-            f"{where}, {neural!r}: expected a Series or Spikes, found {type(stream).__name__}."
+            f"{where}, {neural!r}: expected a Series, an ImageSeries or Spikes, found "
+            f"{type(stream).__name__}."
         )
     names = [pose] if isinstance(pose, str) else list(pose)
-    poses, valid, space = [], stream.valid, set()
+    poses, columns, valid, space = [], [], stream.valid, set()
     pose_times = recording[names[0]].times
     for name in names:
         each = recording[name]
@@ -252,9 +268,12 @@ def _animal(
         if isinstance(each, Keypoints):
             poses.append(each.positions[:, 0].reshape(len(each), -1))
             space.add(each.positions.shape[3])
+            axes = "xyz"[: each.positions.shape[3]]
+            columns += [f"{point} {axis}" for point in each.keypoints for axis in axes]
         else:
             poses.append(each.values)
             space.add(0)
+            columns += each.channels
         valid = valid & each.valid
     if trials is not None:
         table = recording[trials].table
@@ -265,8 +284,48 @@ def _animal(
     return Animal(
         recording.name, values, times, np.concatenate(poses, axis=1), pose_times,
         space.pop() if len(space) == 1 else 0, recording.subject or recording.name,
-        segment, pose_segment,
+        segment, pose_segment, columns=tuple(columns),
     )  # fmt: skip
+
+
+def check_same_pose(animals: Sequence[Animal]) -> None:
+    """Refuse poses that are not of the same columns in the same order.
+
+    Raises
+    ------
+    DataError
+        Naming two animals and what differs.
+    """
+    kinds = {0: "no keypoints", 2: "keypoints of x and y", 3: "keypoints of x, y and z"}
+    given = [(each, each.pose) for each in animals if each.pose is not None]
+    for each, pose in given[1:]:
+        first, theirs = given[0]
+        if each.space != first.space:
+            raise DataError(
+                f"Animal {each.name!r}: its pose is {kinds[each.space]}, that of {first.name!r} "
+                f"{kinds[first.space]}. Choose the same streams in all animals."
+            )
+        if pose.shape[1] != theirs.shape[1]:
+            raise DataError(
+                f"Animal {each.name!r}: its pose has {pose.shape[1]} columns, that of "
+                f"{first.name!r} {theirs.shape[1]}. Choose keypoints or channels that all have."
+            )
+        check_columns(each.name, each.columns, repr(first.name), first.columns)
+
+
+def check_columns(animal: str, columns: Sequence[str], other: str, theirs: Sequence[str]) -> None:
+    """Refuse names of pose columns that differ, where both are known.
+
+    Raises
+    ------
+    DataError
+    """
+    for i, (mine, name) in enumerate(zip(columns, theirs, strict=False)):
+        if mine != name:
+            raise DataError(
+                f"Animal {animal!r}: column {i} of its pose is {mine!r}, that of {other} "
+                f"{name!r}. Bring the same keypoints or channels into one order in all animals."
+            )
 
 
 def interval_of(valid: Intervals, times: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from tinbergen.crossanimal.evaluation_folder import EvaluationFolder, prepare
 from tinbergen.crossanimal.evaluation_probes import Probe
 from tinbergen.crossanimal.model import CrossAnimal
 from tinbergen.crossanimal.pairs import Animal
-from tinbergen.crossanimal.streams import StreamsConfig, labels_of, reach
+from tinbergen.crossanimal.streams import StreamsConfig, check_long_enough, labels_of, reach
 from tinbergen.crossanimal.study import strict_run, training_part
 from tinbergen.errors import ConfigError, DataError, OutputError
 from tinbergen.files import ensure_output_folder, safe_names
@@ -62,6 +62,7 @@ def train(
     animals = given.animals(Dataset.open(data))
     splits = given.splits(animals)
     parts = [training_part(each, splits[each.name]) for each in animals]
+    check_long_enough(parts, config)
     model = CrossAnimal(config.objective, settings=config.model_dump(), out=out)
     model.fit(parts, resume=resume)
     given.write(Path(out))
@@ -92,8 +93,10 @@ def adapt(
             f"{run} knows every recording of the data already: {', '.join(model.animals_)}."
         )
     splits = given.splits(animals)
-    for each in animals:
-        model = model.adapt(training_part(each, splits[each.name]), settings=overrides)
+    parts = [training_part(each, splits[each.name]) for each in animals]
+    check_long_enough(parts, model.config_)
+    for part in parts:
+        model = model.adapt(part, settings=overrides)
     given.write(model.save(out))
     return model
 

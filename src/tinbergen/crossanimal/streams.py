@@ -12,7 +12,7 @@ import numpy as np
 from tinbergen.configuration import Config, read_yaml, resolve
 from tinbergen.crossanimal.config import CrossAnimalConfig
 from tinbergen.crossanimal.evaluation_split import FrameSplit, split_at_end, split_by_blocks
-from tinbergen.crossanimal.pairs import Animal, animals_of
+from tinbergen.crossanimal.pairs import Animal, animals_of, check_same_pose
 from tinbergen.errors import ConfigError, DataError, MissingFileError
 from tinbergen.files import atomic_write
 from tinbergen.recordings import Dataset, Labels, Recording, Series
@@ -76,6 +76,7 @@ class StreamsConfig(Config):
         )
         for each in found:
             check_animal(each)
+        check_same_pose(found)
         return found
 
     def splits(self, animals: Sequence[Animal]) -> dict[str, FrameSplit]:
@@ -91,7 +92,10 @@ class StreamsConfig(Config):
             try:
                 found[each.name] = self._split(each)
             except DataError as error:
-                raise DataError(f"Recording {each.name!r}: {error}") from error
+                raise DataError(
+                    f"Recording {each.name!r}, {len(each)} frames: {error} Leave it out, or "
+                    "choose a smaller gap or share for the test."
+                ) from error
         return found
 
     def _split(self, animal: Animal) -> FrameSplit:
@@ -117,6 +121,22 @@ class StreamsConfig(Config):
             )
 
 
+def check_long_enough(parts: Sequence[Animal], config: CrossAnimalConfig) -> None:
+    """Refuse animals of which training would not see as much as one window.
+
+    Raises
+    ------
+    DataError
+    """
+    for part in parts:
+        if len(part.paired) < reach(config):
+            raise DataError(
+                f"Recording {part.name!r}: {len(part.paired)} frames with a pose are left for "
+                f"training, fewer than one window of {reach(config)}. Leave it out, or choose a "
+                "smaller gap, share for the test or window."
+            )
+
+
 def reach(config: CrossAnimalConfig) -> int:
     """Return how many neural frames a representation looks at."""
     return (config.windows.neural - 1) * config.windows.neural_stride + 1
@@ -130,6 +150,8 @@ def check_animal(animal: Animal) -> None:
     DataError
     """
     where = f"Recording {animal.name!r}"
+    if not len(animal):
+        raise DataError(f"{where}: its neural stream is empty. Leave the recording out.")
     if not animal.images:
         known = np.isfinite(animal.neural)
         if not known.any():

@@ -48,7 +48,7 @@ class Scaling:
         mean = np.zeros((len(animals), width), np.float32)
         scale = np.ones_like(mean)
         for i, animal in enumerate(animals):
-            m, s = image_moments(animal) if animal.images else _moments(_used(animal))
+            m, s = image_moments(animal) if animal.images else _neuron_moments(animal)
             mean[i, : len(m)], scale[i, : len(m)] = m, s
         poses = [_used_pose(a) for a in animals]
         measured = poses if by_animal else [np.concatenate(poses)] * len(animals)
@@ -70,8 +70,11 @@ def _whitening(pose: np.ndarray, components: int) -> np.ndarray:
     return (vectors[:, order] / np.sqrt(values[order])).astype(np.float32)
 
 
-def _used(animal: Animal) -> np.ndarray:
-    return animal.neural[animal.segment >= 0]
+def _neuron_moments(animal: Animal) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread; of a neuron that is never known here infinite: it is to have no say."""
+    used = animal.neural[animal.segment >= 0]
+    mean, scale = _moments(used)
+    return mean, np.where(np.isfinite(used).any(axis=0), scale, np.inf).astype(np.float32)
 
 
 def _used_pose(animal: Animal) -> np.ndarray:

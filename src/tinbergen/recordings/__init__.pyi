@@ -35,6 +35,8 @@ from .frames import FrameBatch as FrameBatch
 from .frames import FrameSource as FrameSource
 from .frames import FrameStatus as FrameStatus
 from .frames import VideoCheck as VideoCheck
+from .image_series import ImageSeries as ImageSeries
+from .image_series import read_image_series as read_image_series
 from .images import ArrayVideo as ArrayVideo
 from .images import ImageFolder as ImageFolder
 from .intervals import Bins as Bins

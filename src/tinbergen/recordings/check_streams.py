@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tinbergen.recordings.image_series import ImageSeries
 from tinbergen.recordings.intervals import Intervals
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.labels import Labels
@@ -63,6 +64,12 @@ def describe(value: Any) -> StreamReport:
         return _spikes(value)
     if isinstance(value, Series):
         return _series(value)
+    if isinstance(value, ImageSeries):
+        height, width = value.values.shape[1:]
+        seconds = value.valid.duration
+        return StreamReport(
+            f"{len(value)} images of {width} x {height} px, {seconds:.1f} s", seconds
+        )
     if isinstance(value, Labels):
         return describe_labels(value)
     return _trials(value) if isinstance(value, Trials) else StreamReport()

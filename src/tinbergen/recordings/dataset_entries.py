@@ -18,6 +18,7 @@ from tinbergen.recordings.arrays import (
 from tinbergen.recordings.embedding_entry import EmbeddingEntry, read_embedding_entry
 from tinbergen.recordings.following import AnimalView
 from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.image_series import ImageSeries, read_image_series
 from tinbergen.recordings.images import ARRAY_SUFFIXES, ArrayVideo, ImageFolder
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.label_entry import LabelsEntry, read_labels_entry
@@ -79,6 +80,14 @@ class SeriesEntry(BinnedTrials):
     start: float = 0.0  # s
     channels: str | tuple[str, ...] | None = None
     table: dict[str, str] = {}
+
+
+class ImageSeriesEntry(Config):
+    """Images as .npy, with their times beside them as <name>.times.npy (s)."""
+
+    kind: str
+    file: str
+    unit: str = ""
 
 
 class SpikesEntry(Config):
@@ -150,6 +159,7 @@ _ENTRIES: dict[str, type[Config]] = {
     "keypoints": KeypointsEntry,
     "series": SeriesEntry,
     "embedding": EmbeddingEntry,
+    "image-series": ImageSeriesEntry,
     "labels": LabelsEntry,
     "spikes": SpikesEntry,
     "trials": TrialsEntry,
@@ -381,6 +391,10 @@ def _read_kilosort(entry: KilosortEntry, folder: Path, _: Mapping[str, Any]) -> 
     return read_kilosort(probes, sample_rate=entry.sample_rate)
 
 
+def _read_image_series(entry: ImageSeriesEntry, folder: Path, _: Mapping[str, Any]) -> ImageSeries:
+    return read_image_series(folder / entry.file, entry.unit)
+
+
 def _read_session(entry: SessionEntry, folder: Path, _: Mapping[str, Any]) -> Recording:
     if entry.kind == "nwb":
         from tinbergen.recordings.nwb import read_nwb
@@ -414,6 +428,7 @@ _READERS: dict[str, Callable[[Any, Path, Mapping[str, Any]], Any]] = {
     "keypoints": _read_keypoints,
     "series": _read_series,
     "embedding": read_embedding_entry,
+    "image-series": _read_image_series,
     "labels": read_labels_entry,
     "spikes": _read_spikes,
     "trials": _read_trials,

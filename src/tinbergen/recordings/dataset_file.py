@@ -16,6 +16,7 @@ from tinbergen.recordings.dataset_entries import Failures, read_streams, resolve
 from tinbergen.recordings.deeplabcut import write_dlc_csv
 from tinbergen.recordings.following import AnimalView
 from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.image_series import ImageSeries
 from tinbergen.recordings.images import ArrayVideo, ImageFolder
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.labels import Labels
@@ -123,6 +124,10 @@ def _stem(stream: str, recording: str, taken: set[str]) -> Path:
 
 
 def _write_stream(value: Any, stem: Path, recording: Recording, folder: Path) -> dict[str, Any]:
+    if isinstance(value, ImageSeries):
+        file = stem.with_name(f"{stem.name}.npy")
+        value.write(folder / file)
+        return {"kind": "image-series", "file": file.as_posix(), "unit": value.unit}
     suffix = ".npz" if isinstance(value, Series | Spikes) else ".csv"
     file = stem.with_name(stem.name + suffix)
     if isinstance(value, FrameSource):

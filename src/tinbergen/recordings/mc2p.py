@@ -19,6 +19,7 @@ from tinbergen.errors import DataError, MissingFileError
 from tinbergen.recordings.array_pickle import read_array_pickle
 from tinbergen.recordings.csv_table import read_csv_table
 from tinbergen.recordings.fly_body import FLY_KEYPOINTS
+from tinbergen.recordings.image_series import ImageSeries
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.labels import Labels
 from tinbergen.recordings.recording import Recording
@@ -50,9 +51,9 @@ class MC2PTrial:
     image_times
         ``(frame,)`` s on the clock of the behaviour camera.
     recording
-        ``pose`` (Keypoints, 38 points in two side views), ``angles`` (Series, 42) and ``latents``
-        (Series, 64, at the image times) where there are such files, ``rest`` (Labels, resting or
-        moving).
+        ``pose`` (Keypoints, 38 points in two side views), ``angles`` (Series, 42), ``images``
+        (ImageSeries) and ``latents`` (Series, 64, at the image times) where there are such files,
+        ``rest`` (Labels, resting or moving).
     nearest
         ``(pose frame,)`` int: image at that time.
     """
@@ -135,6 +136,8 @@ def read_mc2p(
         angles = _table(path, 42)
         _same(folder, {path: len(angles)}, nearest)
         streams["angles"] = Series(times, angles, unit="rad")
+    if images is not None:
+        streams["images"] = ImageSeries(image_times, images, unit="dF/F")
     if latents is not None:
         if len(latents) != n:
             raise DataError(

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinbergen.errors import DataError
 from tinbergen.recordings.frames import FrameSource
+from tinbergen.recordings.image_series import ImageSeries
 from tinbergen.recordings.intervals import Bins, Intervals
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.labels import Labels
@@ -32,7 +33,7 @@ class Stream(Protocol):
         ...
 
 
-_STREAMS = (FrameSource, Keypoints, Series, Labels, Spikes, Trials)
+_STREAMS = (FrameSource, ImageSeries, Keypoints, Series, Labels, Spikes, Trials)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,8 @@ class Recording:
     name
         Unique within its dataset.
     streams
-        Name -> Video (or another :class:`FrameSource`), Keypoints, Series, Labels, Spikes, Trials,
-        or an object of pynapple, which is turned into one of these.
+        Name -> Video (or another :class:`FrameSource`), ImageSeries, Keypoints, Series, Labels,
+        Spikes, Trials, or an object of pynapple, which is turned into one of these.
     subject
         The animal, or None.
     notes

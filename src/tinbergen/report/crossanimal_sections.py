@@ -68,7 +68,12 @@ def identity(results: RunResults, payload: Payload) -> Section | None:
     if table is None or table.empty:
         return None
     columns = list(dict.fromkeys(zip(table["space"], table["probe"], strict=True)))
-    head = "".join(f'<th scope="col">{escape(f"{p} probe of {s}")}</th>' for s, p in columns)
+    spaces = {space: [p for s, p in columns if s == space] for space, _ in columns}
+    top = "".join(
+        f'<th colspan="{len(probes)}" scope="colgroup">probes of {escape(str(space))}</th>'
+        for space, probes in spaces.items()
+    )
+    head = "".join(f'<th scope="col">{escape(str(probe))}</th>' for _, probe in columns)
     found = table.set_index(["method", "space", "probe"])
     body = ""
     for method in table["method"].unique():
@@ -84,8 +89,13 @@ def identity(results: RunResults, payload: Payload) -> Section | None:
             )
         body += f'<tr><th scope="row">{escape(str(method))}</th>{cells}</tr>'
     chance = 100 * float(table["chance"].iloc[0])
-    lead = f"Share of test frames whose animal is told, %; chance, {chance:.1f} %, is the ideal."
-    content = _table("Identity", lead, f"<tr><td></td>{head}</tr>", body)
+    lead = (
+        f"Share of test frames whose animal is told, %; chance, {chance:.1f} %, or less is the "
+        "ideal. Trust the distant probes, which know of each animal only the half of its training "
+        "frames that lie farthest in time from its test: the others also tell the minute of a "
+        "recording, as slow drifts differ between animals."
+    )
+    content = _table("Identity", lead, f"<tr><td></td>{top}</tr><tr><td></td>{head}</tr>", body)
     return Section("identity", "Which animal", content)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
@@ -143,13 +144,16 @@ class Loop:
 
     def _watch_finite(self, step: int, loss: Tensor, norm: Tensor) -> None:
         """Remember the first bad step on the device; on the CPU, where looking is free, look."""
+        if self.fabric.device.type == "cpu":
+            if not math.isfinite(loss.item() + norm.item()):
+                self.first_bad.fill_(step)
+                self._refuse_nonfinite()
+            return
         finite = torch.isfinite(loss.detach())
         if self.hardware.precision != "fp16":  # there the loss scaler expects infinite gradients
             finite = finite & torch.isfinite(norm)
         known = finite | (self.first_bad >= 0)
         self.first_bad = torch.where(known, self.first_bad, step)
-        if self.fabric.device.type == "cpu":
-            self._refuse_nonfinite()
 
     def _refuse_nonfinite(self) -> None:
         step = int(self.first_bad)

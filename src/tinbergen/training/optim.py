@@ -52,7 +52,8 @@ def clip_on_cpu(optimizer: torch.optim.Optimizer, limit: float) -> Tensor:
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    norms = torch._foreach_norm(gradients)  # pyright: ignore[reportPrivateImportUsage]
+    norm = torch.linalg.vector_norm(torch.stack(norms))
     if not norm <= limit:  # also where it is not a number
         for gradient in gradients:
             gradient.mul_(limit / (norm + 1e-6))

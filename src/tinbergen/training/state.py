@@ -48,8 +48,13 @@ class TrainState:
         self.optimizer = task.optimizer(self.module, config)
         for group in self.optimizer.param_groups:
             group["peak_lr"] = group["lr"]
-        self.model, self.stepper = fabric.setup(self.module, self.optimizer)
-        """The same module and optimizer as Fabric wraps them: with DDP, autocast and scaling."""
+        self.model: nn.Module = self.module
+        self.stepper: Any
+        if fabric.world_size > 1 or fabric.strategy.precision.precision != "32-true":
+            self.model, self.stepper = fabric.setup(self.module, self.optimizer)
+        else:  # nothing to wrap, and looking through arguments takes a small model's time
+            self.stepper = fabric.setup_optimizers(self.optimizer)
+        """The same module and optimizer with DDP, autocast and scaling, where there is any."""
         self.average = Average(self.module, config.ema) if config.ema else None
         self.position = Position()
         self.means = Means()
