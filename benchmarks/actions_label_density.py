@@ -81,6 +81,32 @@ def load(folder: Path, sessions: Sequence[int], config: FeatureConfig):
     return x, y
 
 
+def shown(
+    x: list[np.ndarray], codes: list[np.ndarray], epochs: int, *, alone: bool
+) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+    """Return what a model learns from, and the passes that make as many steps for each model.
+
+    Where labels are few, most stretches hold none, and a model would meet a label in
+    every fortieth stretch. So a model that learns from labels alone is given the stretches around
+    them, and the others also those until half of all stretches hold labels.
+    """
+    length, batch = TCN.length, TCN.batch_size
+    around = []
+    for a, b in zip(x, codes, strict=True):
+        marked = np.flatnonzero(b >= 0)
+        while len(marked):
+            first = int(np.clip(marked[0] - length // 2, 0, max(len(b) - length, 0)))
+            around.append((a[first : first + length], b[first : first + length]))
+            marked = marked[marked >= first + length]
+    whole = sum(-(-len(each) // length) + 1 for each in x)
+    steps = epochs * round(whole / batch)
+    repeats = 0 if alone else max(0, round(whole / len(around)) - 1)
+    pieces = around if alone else [*zip(x, codes, strict=True), *around * repeats]
+    n = len(around) if alone else whole + len(around) * repeats
+    passes = max(1, round(steps / max(1, round(n / batch))))
+    return [a for a, _ in pieces], [b for _, b in pieces], passes
+
+
 def main() -> None:
     arguments = parse()
     done: dict[str, Any] = {"machine": describe_machine(), "rows": []}
@@ -106,8 +132,9 @@ def main() -> None:
             codes = y if thin is None else thin.codes
             begin = time.process_time()
             kind, settings = MODELS[model]
-            fitted = kind(**settings, epochs=epochs, random_state=draw)
-            fitted.fit(x, codes, classes=CLASSES)
+            own_x, own_codes, passes = shown(x, codes, epochs, alone=model == "tcn")
+            fitted = kind(**settings, epochs=passes, random_state=draw)
+            fitted.fit(own_x, own_codes, classes=CLASSES)
             seconds = time.process_time() - begin
             found = fitted.predict_proba(held_x)
             values = (features, model, goal, draw, epochs, held)

@@ -1,4 +1,4 @@
-"""Entries of ``dataset.yaml``: what can stand under a stream, and how each kind is read."""
+"""Streams of ``dataset.yaml``: how each kind of entry is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinbergen.configuration import Config, resolve
+from tinbergen.configuration import Config
 from tinbergen.errors import ConfigError, TinbergenError
 from tinbergen.recordings.arrays import (
     read_array_series,
@@ -15,172 +15,38 @@ from tinbergen.recordings.arrays import (
     read_array_trials,
     read_binned_trials,
 )
-from tinbergen.recordings.embedding_entry import EmbeddingEntry, read_embedding_entry
+from tinbergen.recordings.dataset_kinds import (
+    BinnedTrials,
+    FlyEntry,
+    ImageSeriesEntry,
+    KeypointsEntry,
+    KilosortEntry,
+    SeriesEntry,
+    SessionEntry,
+    SpikesEntry,
+    Suite2pEntry,
+    TrialsEntry,
+    VideoEntry,
+    stream_entry,
+)
+from tinbergen.recordings.embedding_entry import read_embedding_entry
 from tinbergen.recordings.following import AnimalView
 from tinbergen.recordings.frames import FrameSource
 from tinbergen.recordings.image_series import ImageSeries, read_image_series
-from tinbergen.recordings.images import ARRAY_SUFFIXES, ArrayVideo, ImageFolder
+from tinbergen.recordings.images import ArrayVideo, ImageFolder
 from tinbergen.recordings.keypoints import Keypoints
-from tinbergen.recordings.label_entry import LabelsEntry, read_labels_entry
+from tinbergen.recordings.label_entry import read_labels_entry
 from tinbergen.recordings.label_files import LabelFile
 from tinbergen.recordings.recording import Recording
 from tinbergen.recordings.series import Series, read_series
 from tinbergen.recordings.spikes import Spikes, read_spikes
-from tinbergen.recordings.suite2p import Signal, read_suite2p
+from tinbergen.recordings.suite2p import read_suite2p
 from tinbergen.recordings.tracked import read_keypoints
 from tinbergen.recordings.trials import Trials, read_trials
-from tinbergen.recordings.video import VIDEO_SUFFIXES, Video
+from tinbergen.recordings.video import Video
 
 Failures = dict[tuple[str, str], tuple[str, str, TinbergenError]]
 """(recording, stream) -> kind, file and error of what could not be read."""
-
-
-class VideoEntry(Config):
-    """A video file, a folder of images (``kind: images``) or an array (``kind: array``)."""
-
-    kind: str
-    file: str
-    times: str | None = None  # sidecar file of frame times
-    offset: float = 0.0  # s
-    fps: float | None = None  # images and arrays only
-    roi: tuple[int, int, int, int] | None = None  # x, y, width, height in px
-    follow: int | None = None  # side of a window that goes with the animal, px
-
-
-class KeypointsEntry(Config):
-    """A DeepLabCut or Lightning Pose file; needs ``times`` or ``fps``."""
-
-    kind: str
-    file: str
-    times: str | None = None  # name of a video stream, or a sidecar file
-    fps: float | None = None
-    unit: str = "px"
-
-
-class BinnedTrials(Config):
-    """Keys of arrays of trials; see :func:`read_binned_trials`."""
-
-    values: str | None = None
-    axes: str | tuple[str, ...] | None = None
-    times: str | None = None
-    width: float | None = None  # s
-    starts: str | None = None
-    trial: str | None = None
-    gap: float = 1.0  # s
-    rate: float = 1.0
-
-
-class SeriesEntry(BinnedTrials):
-    """A series: .npz or CSV as Tinbergen writes them, or (with ``values``) any array."""
-
-    kind: str
-    file: str
-    unit: str = ""
-    fps: float | None = None
-    start: float = 0.0  # s
-    channels: str | tuple[str, ...] | None = None
-    table: dict[str, str] = {}
-
-
-class ImageSeriesEntry(Config):
-    """Images as .npy, with their times beside them as <name>.times.npy (s)."""
-
-    kind: str
-    file: str
-    unit: str = ""
-
-
-class SpikesEntry(Config):
-    """Spikes: .npz as Tinbergen writes it, or (with ``times`` and ``units``) any two arrays."""
-
-    kind: str
-    file: str
-    times: str | None = None
-    units: str | None = None
-    rate: float | None = None
-    start: float = 0.0  # s
-    ids: str | None = None
-    table: dict[str, str] = {}
-    valid: tuple[float, float] | None = None  # s
-
-
-class TrialsEntry(BinnedTrials):
-    """Trials: CSV, arrays of ``start`` and ``stop``, or those of an array of trials."""
-
-    kind: str
-    file: str
-    start: str | None = None
-    stop: str | None = None
-    duration: float | None = None  # s
-    columns: dict[str, str] | tuple[str, ...] = ()
-    event: str | None = None
-
-
-class Suite2pEntry(Config):
-    """A plane folder of suite2p."""
-
-    kind: str
-    file: str
-    fps: float | None = None
-    signal: Signal = "corrected"
-    cells_only: bool = True
-    neuropil: float = 0.7
-
-
-class KilosortEntry(Config):
-    """A folder of Kilosort or phy, or one a probe: ``{probe: folder}``."""
-
-    kind: str
-    file: str | dict[str, str]
-    sample_rate: float | None = None  # Hz
-
-
-class SessionEntry(Config):
-    """A file or folder with streams of its own: they join the recording under their names.
-
-    ``streams`` chooses some of them, ``{here: there}`` renames them.
-    """
-
-    kind: str
-    file: str
-    streams: dict[str, str] | tuple[str, ...] | None = None
-
-
-class FlyEntry(SessionEntry):
-    """A folder of an MC2P or descending-neuron trial, or a result of DeepFly3D."""
-
-    fps: float | None = None  # of the behaviour cameras, Hz
-
-
-_ENTRIES: dict[str, type[Config]] = {
-    "video": VideoEntry,
-    "images": VideoEntry,
-    "array": VideoEntry,
-    "keypoints": KeypointsEntry,
-    "series": SeriesEntry,
-    "embedding": EmbeddingEntry,
-    "image-series": ImageSeriesEntry,
-    "labels": LabelsEntry,
-    "spikes": SpikesEntry,
-    "trials": TrialsEntry,
-    "suite2p": Suite2pEntry,
-    "kilosort": KilosortEntry,
-    "nwb": SessionEntry,
-    "alf": SessionEntry,
-    "mc2p": FlyEntry,
-    "deepfly3d": FlyEntry,
-    "descending-neurons": FlyEntry,
-}
-
-
-def resolve_entry(model: Any, value: Any, where: str) -> Any:
-    """Validate an entry; errors say ``where`` it stands."""
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{where}: expected 'key: value' lines, found {value!r}.")
-    try:
-        return resolve(model, value)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
 
 
 def read_streams(
@@ -209,7 +75,7 @@ def read_streams(
         If an entry is not as it should be.
     """
     entries = {
-        stream: _stream_entry(value, f"{where}, stream {stream!r}")
+        stream: stream_entry(value, f"{where}, stream {stream!r}")
         for stream, value in values.items()
     }
     found: dict[str, dict[str, Any]] = {}
@@ -253,22 +119,6 @@ def _chosen(session: Recording, wanted: Any) -> dict[str, Any]:
         return dict(session.streams)
     names = wanted if isinstance(wanted, Mapping) else {name: name for name in wanted}
     return {here: session[there] for here, there in names.items()}
-
-
-def _stream_entry(value: Any, where: str) -> Any:
-    if isinstance(value, str):
-        suffix = Path(value).suffix.lower()
-        kind = "video" if suffix in VIDEO_SUFFIXES else "array" if suffix in ARRAY_SUFFIXES else ""
-        if not kind:
-            raise ConfigError(
-                f"{where}: a bare file name must be a video, found {value!r}. Write 'kind:' (one "
-                f"of {', '.join(_ENTRIES)}) and 'file:'."
-            )
-        value = {"kind": kind, "file": value}
-    kind = value.get("kind") if isinstance(value, Mapping) else None
-    if kind not in _ENTRIES:
-        raise ConfigError(f"{where}: expected kind: {', '.join(_ENTRIES)}; found {kind!r}.")
-    return resolve_entry(_ENTRIES[kind], value, where)
 
 
 def _read_frames(entry: VideoEntry, folder: Path, _: Mapping[str, Any]) -> FrameSource:

@@ -12,7 +12,8 @@ import numpy as np
 from tinbergen.configuration import Config, read_yaml, write_yaml
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.files import atomic_write, safe_name
-from tinbergen.recordings.dataset_entries import Failures, read_streams, resolve_entry
+from tinbergen.recordings.dataset_entries import Failures, read_streams
+from tinbergen.recordings.dataset_kinds import resolve_entry
 from tinbergen.recordings.deeplabcut import write_dlc_csv
 from tinbergen.recordings.following import AnimalView
 from tinbergen.recordings.frames import FrameSource
