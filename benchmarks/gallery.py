@@ -124,20 +124,21 @@ def of_encoding(result: Any) -> list[dict[str, Any]]:
     return rows
 
 
-TASKS = {"co_smoothing": "co-smoothing", "forward": "forward", "intra_region": "within regions",
-         "inter_region": "between regions", "encoding": "encoding"}  # fmt: skip
+POPULATION = (
+    *("Co-smoothing", "Forward prediction", "Intra-region", "Inter-region"),
+    *("Encoding from side + feedback", "Decoding of side", "Decoding of feedback"),
+    *("Region of units, within recordings", "Region of units, across recordings"),
+)
 
 
 def of_population(result: Any) -> list[dict[str, Any]]:
     (ten,) = (each for each in result["rows"] if each.get("sessions") == "ten")
     rows = []
     for each in ten["tasks"]:
-        score = str(each["score"])
-        if each["mean"] is None or np.isnan(each["mean"]):
-            continue
-        kind = OURS if each["method"] == "network" else PLAIN
-        found = (each["low"], each["high"])
-        rows.append(row(TASKS.get(score, score), each["method"], kind, each["mean"], found))
+        if each["score"] in POPULATION:
+            kind = OURS if each["method"] == "network" else PLAIN
+            found = (each["low"], each["high"])
+            rows.append(row(each["score"], each["method"], kind, each["mean"], found))
     return rows
 
 
@@ -186,7 +187,7 @@ def of_worms(result: Any) -> list[dict[str, Any]]:
             if each["fraction"] != 1.0:
                 continue
             name = each["method"]
-            if name in kept or key.startswith("baselines"):
+            if name in kept or key.split("|")[0] in ("raw windows", "aligned"):
                 place = (each["protocol"], name)
                 found.setdefault(place, []).append(each["balanced_accuracy"])
         for each in run["wrong"]:
@@ -237,7 +238,7 @@ EXHIBITS: dict[str, Exhibit] = {
         "Population: ten sessions of three mice in one model",
         "Steinmetz et al. 2019, 400 ms from the stimulus, trials in the order of "
         "recording: bits/spike  "
-        "(side and feedback: balanced accuracy), means over sessions with intervals.",
+        "(side, feedback and regions: balanced accuracy), means over sessions with intervals.",
         "population_steinmetz.py whole --out {out}",
         of_population,
     ),
@@ -283,7 +284,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "tinbergen"
+    matplotlib.rcParams |= {"svg.hashsalt": "tinbergen", "svg.fonttype": "none"}
     import matplotlib.pyplot as plt
 
     panels = list(dict.fromkeys(each["panel"] for each in rows))
@@ -315,17 +316,19 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def where_plain_wins(rows: list[dict[str, Any]], better: str) -> str:
-    """Say in which panels a plain baseline or other code is ahead of the best of ours."""
+    """Say in which panels a null, a plain baseline or other code is ahead of the best of ours."""
     sign, lost = (1 if better == "higher" else -1), []
     for panel in dict.fromkeys(each["panel"] for each in rows):
         own = [each for each in rows if each["panel"] == panel]
         ours = [each for each in own if each["kind"] == OURS]
-        others = [each for each in own if each["kind"] != OURS]
+        others = [(e["name"], e["value"]) for e in own if e["kind"] != OURS]
+        others += [("the null", e["null"]) for e in own if e["null"] is not None]
         if not ours or not others:
             continue
-        best, rival = (max(part, key=lambda e: sign * e["value"]) for part in (ours, others))
-        if sign * rival["value"] >= sign * best["value"]:
-            lost.append(f"{panel} ({rival['name']} {rival['value']:.3g}, {best['value']:.3g})")
+        best = max(sign * each["value"] for each in ours)
+        name, rival = max(others, key=lambda each: sign * each[1])
+        if sign * rival >= best:
+            lost.append(f"{panel} ({name} {rival:.3g}, ours {sign * best:.3g})")
     if not lost:
         return "No baseline is ahead of the best model in any panel."
     return f"**Where a baseline is ahead:** {'; '.join(lost)}."
