@@ -143,8 +143,10 @@ def read_index(path: Path) -> VideoIndex:
             raise VideoError(f"{path} holds a video stream without a single frame. Leave it out.")
         reliable = not (container.format.name == "avi" and context.has_b_frames and in_order)
         shown = np.sort(np.asarray(pts, dtype=np.int64))
-        if not hidden:
-            problems += _missing_end(stream, shown)
+        promised = stream.duration
+        if hidden and stream.time_base:  # an edit list: what the whole file is said to last
+            promised = int((container.duration or 0) / av.time_base / stream.time_base)
+        problems += _missing_end(stream, promised, shown)
         keys = np.unique(np.asarray(keyframes if reliable else pts[:1], dtype=np.int64))
         index = VideoIndex(
             reliable=reliable,
@@ -166,15 +168,15 @@ def read_index(path: Path) -> VideoIndex:
     return index
 
 
-def _missing_end(stream: av.VideoStream, pts: np.ndarray) -> list[str]:
-    """Tell if the header says that the video lasts longer than its frames do.
+def _missing_end(stream: av.VideoStream, promised: int | None, pts: np.ndarray) -> list[str]:
+    """Tell if the header promises a longer video than its frames make.
 
     Its table of frames may be damaged together with their number.
     """
-    if stream.duration is None or stream.time_base is None or len(pts) < 2:
+    if promised is None or stream.time_base is None or len(pts) < 2:
         return []
     longest = int(np.diff(pts).max())
-    lacking = (stream.start_time or 0) + stream.duration - int(pts[-1]) - longest
+    lacking = (stream.start_time or 0) + promised - int(pts[-1]) - longest
     if lacking <= _MISSING_FRAMES * longest:
         return []
     seconds = float(lacking * stream.time_base)
