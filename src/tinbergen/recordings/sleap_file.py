@@ -135,6 +135,24 @@ def _check(tables: dict[str, np.ndarray], path: Path) -> None:
             )
 
 
+def _check_ranges(frames: np.ndarray, instances: np.ndarray, rows: np.ndarray, path: Path) -> None:
+    """See that frames name the instances that name them: one of the two may be damaged."""
+    starts = frames["instance_id_start"].astype(np.int64)
+    counts = frames["instance_id_end"].astype(np.int64) - starts
+    agree = bool(((counts >= 0) & (counts <= len(rows))).all()) and counts.sum() == len(rows)
+    if agree:
+        inside = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        named = np.repeat(starts, counts) + inside
+        agree = bool((np.sort(named) == rows).all()) and bool(
+            (instances["frame_id"][named] == np.repeat(frames["frame_id"], counts)).all()
+        )
+    if not agree:
+        raise DataError(
+            f"{path}: the tables 'frames' and 'instances' contradict each other about which "
+            "instances are in which frame. The file is damaged; save it again with SLEAP."
+        )
+
+
 def _node_names(metadata: dict[str, Any], path: Path) -> tuple[str, ...]:
     skeletons = metadata.get("skeletons", [])
     if len(skeletons) != 1:
@@ -169,6 +187,7 @@ def _of_video(
         )
     owners = instances["frame_id"].tolist()
     rows = np.array([row for row, owner in enumerate(owners) if owner in index_of], dtype=int)
+    _check_ranges(frames[which], instances, rows, path)
     chosen = instances[rows]
     positions = np.full((len(rows), len(nodes), 2), np.nan)
     scores = np.full((len(rows), len(nodes)), np.nan)
