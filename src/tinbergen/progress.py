@@ -89,8 +89,25 @@ class Progress:
             text += f"/{self.total}"
         text += f" {self.unit}, {rate:.3g}/s"
         if self.total is not None and rate > 0 and self.done < self.total:
-            text += f", {(self.total - self.done) / rate:.0f} s left"
+            text += f", {_duration((self.total - self.done) / rate)} left"
         print(f"{text}  {self._note}".rstrip(), file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """Write a time to wait in the units that people wait in.
+
+    Examples
+    --------
+    >>> _duration(8), _duration(754), _duration(77046), _duration(300000)
+    ('8 s', '13 min', '21 h 24 min', '3 d 11 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def track(items: Iterable[Item], description: str, unit: str = "items") -> Iterator[Item]:

@@ -4,8 +4,10 @@ import json
 import random
 import shutil
 
+import pandas as pd
 import pytest
 
+from tinbergen.recordings.check import check_dataset
 from tinbergen.training import RunFolder
 
 
@@ -136,6 +138,8 @@ def test_unreadable_videos_are_refused_or_skipped(cli, tiny, videos, tmp_path, d
     status = RunFolder.open(tmp_path / "runs" / "run").status
     assert status["state"] == "done"
     assert len(status["losses"]) == 1 and "broken.mp4" in status["losses"][0]
+    said = cli(*arguments, "--resume")  # what was left out at the start needs no saying again
+    assert said.code == 3, said.err
 
 
 def test_a_flipped_bit_loses_frames_not_the_run(cli, tiny, videos, tmp_path):
@@ -148,6 +152,21 @@ def test_a_flipped_bit_loses_frames_not_the_run(cli, tiny, videos, tmp_path):
     assert "Traceback" not in said.err
     losses = RunFolder.open(tmp_path / "run").status["losses"]
     assert len(losses) == 1 and "of 120 frames" in losses[0]
+
+
+def test_the_report_lists_where_videos_are_damaged_and_those_left_out(cli, tiny, videos, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(videos, data)
+    (data / "flip.mp4").write_bytes(flipped((videos / "v0.mp4").read_bytes()))
+    (data / "broken.mp4").write_bytes(b"a text file\n" * 20)
+    assert cli("pretrain", data, "--out", tmp_path / "run", "--skip-bad", *tiny()).code == 3
+    table = pd.read_csv(tmp_path / "run" / "videos.csv", keep_default_na=False, index_col=0)
+    (checked,) = check_dataset(data / "flip.mp4", workers=1)
+    spans = ";".join(f"{first}-{last}" for first, last in checked.damaged)
+    assert table.loc["flip", "damaged_frames"] == spans
+    assert "not a readable video" in table.loc["broken", "message"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "1 could not be used at all" in page and "broken.mp4 is not a readable video" in page
 
 
 def test_a_video_cut_short_in_a_container_that_allows_it(cli, tiny, videos, clip, tmp_path):

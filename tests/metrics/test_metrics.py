@@ -17,6 +17,7 @@ from tinbergen.metrics import (
     retrieval_top1,
     ridge_path,
     time_lag_probe,
+    time_lag_wins,
 )
 
 
@@ -134,6 +135,10 @@ def test_time_lag_probe_falls_from_smooth_to_chance():
     assert shares[0] > shares[1] > shares[2]
     assert shares[2] == pytest.approx(0.5, abs=0.04)
     assert np.isnan(time_lag_probe(smooth, times, np.zeros(3000), [1e4])[0])
+    halves = np.repeat(["a", "b"], 1500)
+    (won, owner), _ = time_lag_wins(smooth, times, halves, [0.2, 1e4])
+    assert np.mean(won) == time_lag_probe(smooth, times, halves, [0.2])[0]
+    assert set(owner) == {"a", "b"} and len(owner) == len(won)
 
 
 def test_drawn_pairs_lie_apart_and_in_one_recording():

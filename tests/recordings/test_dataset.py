@@ -263,8 +263,8 @@ class TestCheck:
         for workers in (1, 2):
             (row,) = check_dataset(path, workers=workers)
             assert (row.ok, row.corrupt, row.missing) == (whole.ok, whole.corrupt, whole.missing)
-            assert row.state == "losses" and "ffmpeg -i" in row.hint
-            assert f"the first is frame {whole.first_bad} " in row.problems[0]
+            assert row.state == "losses" and "left out" in row.hint
+            assert row.damaged == whole.damaged and f": {whole.first_bad}" in row.problems[0]
 
     def test_command(self, videos, tmp_path):
         run = CliRunner().invoke

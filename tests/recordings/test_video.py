@@ -285,7 +285,8 @@ class TestDamage:
         frames, status = everything(video)
         check = video.check()
         assert check.corrupt + check.missing == (status != FrameStatus.OK).sum() > 0
-        assert check.first_bad == np.flatnonzero(status != FrameStatus.OK)[0]
+        listed = [i for first, last in check.damaged for i in range(first, last + 1)]
+        assert listed == np.flatnonzero(status != FrameStatus.OK).tolist()
         for i in np.random.default_rng(0).permutation(video.n_frames):
             batch = video.frames([i])
             assert batch.status[0] == status[i]

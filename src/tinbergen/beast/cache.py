@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tinbergen.recordings import FrameSource
 
 FORMAT = 1
+LEFT_OUT = "left out: "  # how the line of a video that is not used begins
 _WHOLE_FILE = 4 << 20
 _BLOCK, _BLOCKS = 64 << 10, 64
 
@@ -73,9 +74,9 @@ class CachedVideo:
         Where it lay.
     start, stop
         Its rows.
-    n_frames, n_bad, first_bad
-        Frames in the video, how many cannot be decoded (of those that were looked at), and the
-        first of these or -1.
+    n_frames, n_bad, damaged
+        Frames in the video, how many cannot be decoded (of those that were looked at), and first
+        and last of each stretch of these.
     interval
         Median time between frames, s.
     """
@@ -87,8 +88,16 @@ class CachedVideo:
     stop: int
     n_frames: int
     n_bad: int
-    first_bad: int
+    damaged: list[list[int]]
     interval: float
+
+
+def _entry(stored: dict[str, Any]) -> CachedVideo:
+    """Read the entry of a video; of damage, caches of earlier versions know the first frame."""
+    entry = dict(stored)
+    first = entry.pop("first_bad", -1)
+    entry.setdefault("damaged", [[first, first]] if first >= 0 else [])
+    return CachedVideo(**entry)
 
 
 class FrameCache:
@@ -150,15 +159,15 @@ class FrameCache:
     @functools.cached_property
     def videos(self) -> list[CachedVideo]:
         """The videos; the index column ``video`` is a position in this list."""
-        return [CachedVideo(**entry) for entry in self.meta["videos"]]
+        return [_entry(stored) for stored in self.meta["videos"]]
 
     @property
     def losses(self) -> list[str]:
         """A line for each video that was left out or has damaged frames; empty if all is well."""
-        lines = [f"left out: {e['reason']}" for e in self.meta["left_out"]]
+        lines = [f"{LEFT_OUT}{e['reason']}" for e in self.meta["left_out"]]
         return lines + [
             f"{v.path}: {v.n_bad} of {v.n_frames} frames cannot be decoded, "
-            f"the first is frame {v.first_bad}"
+            f"the first is frame {v.damaged[0][0]}"
             for v in self.videos
             if v.n_bad
         ]

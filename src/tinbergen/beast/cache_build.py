@@ -22,6 +22,7 @@ except ImportError:  # Windows
 
 from tinbergen.beast.cache import FORMAT, CacheConfig, FrameCache, cache_key
 from tinbergen.beast.cache_index import entry_of, linked, table_of
+from tinbergen.beast.neighbours import damaged_spans
 from tinbergen.beast.npy import npy_header, write_all
 from tinbergen.beast.pool import map_videos
 from tinbergen.beast.selection import SelectedFrames, select_many
@@ -341,7 +342,14 @@ def _all_frames(video: FrameSource) -> SelectedFrames:
     n = video.n_frames
     none = np.full(n, -1, np.int64)
     return SelectedFrames(
-        np.arange(n), np.ones(n, bool), none, none, np.zeros(n, np.int32), n, 0, -1
+        np.arange(n),
+        np.ones(n, bool),
+        none,
+        none,
+        np.zeros(n, np.int32),
+        n,
+        0,
+        damaged_spans(none[:0]),
     )
 
 

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.beast.cache import CachedVideo
-from tinbergen.beast.neighbours import following, frame_interval, preceding, stretches_of
+from tinbergen.beast.neighbours import (
+    damaged_spans,
+    following,
+    frame_interval,
+    preceding,
+    stretches_of,
+)
 from tinbergen.beast.selection import SelectedFrames, Selection
 from tinbergen.recordings import FrameSource
 
@@ -28,15 +34,14 @@ def linked(
             selection.offset_unit,
             frame_interval(video.times),
         )
-    bad = np.flatnonzero(status)
     return replace(
         chosen,
         anchor=status == 0,
         before=preceding(after),
         after=after,
         stretch=stretch,
-        n_bad=len(bad),
-        first_bad=int(bad[0]) if len(bad) else -1,
+        n_bad=int(np.count_nonzero(status)),
+        damaged=damaged_spans(status),
     )
 
 
@@ -80,6 +85,6 @@ def entry_of(
         stop=start + len(chosen.frames),
         n_frames=chosen.n_frames,
         n_bad=chosen.n_bad,
-        first_bad=chosen.first_bad,
+        damaged=chosen.damaged.tolist(),
         interval=interval if np.isfinite(interval) else 0.0,
     )

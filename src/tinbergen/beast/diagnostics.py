@@ -40,6 +40,7 @@ from tinbergen.metrics import (
     keypoint_probe,
     retrieval_top1,
     time_lag_probe,
+    time_lag_wins,
 )
 from tinbergen.metrics.score import Baseline
 from tinbergen.recordings import Dataset
@@ -298,16 +299,12 @@ class _Judge:
                 "higher", len(stretch),
             )  # fmt: skip
         middle = 2
-        own = [
-            time_lag_probe(trained[rows], stretch.time[rows], stretch.recording[rows], lags)
-            for name in np.unique(stretch.recording)
-            if (rows := stretch.recording == name).sum() > steps[-1]
-        ]
+        won, owner = time_lag_wins(trained, *args)[middle]
         pixels = time_lag_probe(_pixels(stretch.frames), *args)
         return [
             Score(
                 "Time-lag probe", float(curve[middle]), "", "higher", null=0.5, null_name="chance",
-                interval=bootstrap_interval([c[middle] for c in own]),
+                interval=bootstrap_interval(won, owner),
                 interval_name="95 % bootstrap over recordings",
                 baselines=(
                     Baseline("raw pixels", float(pixels[middle])),

@@ -24,6 +24,18 @@ def frame_interval(times: np.ndarray) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else float("nan")
 
 
+def damaged_spans(status: np.ndarray) -> np.ndarray:
+    """Return first and last frame of each stretch of damaged frames, ``(k, 2)`` int64.
+
+    Examples
+    --------
+    >>> damaged_spans(np.array([0, 1, 1, 0, 2])).tolist()
+    [[1, 2], [4, 4]]
+    """
+    edges = np.diff((np.asarray(status) != 0).astype(np.int8), prepend=0, append=0)
+    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1], axis=1)
+
+
 def unbroken_stretches(
     times: np.ndarray, status: np.ndarray, numbers: np.ndarray | None = None
 ) -> np.ndarray:

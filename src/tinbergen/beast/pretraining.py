@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinbergen.beast.cache import CacheConfig, FrameCache, cache_key, fingerprint
+from tinbergen.beast.cache import LEFT_OUT, CacheConfig, FrameCache, cache_key, fingerprint
 from tinbergen.beast.cache_build import build_cache, readable_videos
 from tinbergen.beast.config import BeastConfig, Preset, Size, beast_config, resumed_config
 from tinbergen.beast.selection import Selection
@@ -106,8 +106,11 @@ def pretrain(
     _refuse_occupied(out, resume)
     changes = merge({} if steps is None else {"train": {"steps": steps}}, overrides or {})
     if resume and (out / "status.json").is_file():
-        stored = RunFolder.open(out).config
-        config = resumed_config(stored, preset, size=size, overrides=changes)
+        begun = RunFolder.open(out)
+        config = resumed_config(begun.config, preset, size=size, overrides=changes)
+        skip_bad = skip_bad or any(
+            line.startswith(LEFT_OUT) for line in begun.status.get("losses", [])
+        )
     else:
         config = beast_config(preset or "tinbergen", size=size, overrides=changes)
     choose_hardware(config.train)  # if it is absent: say so before any long work

@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 from tinbergen.beast.clustering import kmeans, nearest, principal_components
 from tinbergen.beast.neighbours import (
     OffsetUnit,
+    damaged_spans,
     following,
     frame_interval,
     preceding,
@@ -87,8 +88,8 @@ class SelectedFrames:
         ``(m,)`` int32, the unbroken stretch of the video that a frame lies in.
     n_frames, n_bad
         Frames in the video, and how many of them cannot be decoded.
-    first_bad
-        The first of those, or -1.
+    damaged
+        ``(k, 2)`` int64, first and last frame of each stretch of them.
     """
 
     frames: np.ndarray
@@ -98,7 +99,7 @@ class SelectedFrames:
     stretch: np.ndarray
     n_frames: int
     n_bad: int
-    first_bad: int
+    damaged: np.ndarray
 
     @property
     def anchors(self) -> np.ndarray:
@@ -254,7 +255,6 @@ def _with_neighbours(
     frames = frames[frames >= 0]
     position = np.full(n + 1, -1, np.int64)  # the last one answers for -1, "none"
     position[frames] = np.arange(len(frames))
-    bad = np.flatnonzero(scan.status != 0)
     return SelectedFrames(
         frames=frames,
         anchor=np.isin(frames, anchors),
@@ -262,6 +262,6 @@ def _with_neighbours(
         after=position[after[frames]],
         stretch=scan.stretch[frames],
         n_frames=n,
-        n_bad=len(bad),
-        first_bad=int(bad[0]) if len(bad) else -1,
+        n_bad=int(np.count_nonzero(scan.status)),
+        damaged=damaged_spans(scan.status),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tinbergen.beast.cache import FrameCache
+from tinbergen.beast.cache import LEFT_OUT, FrameCache
 from tinbergen.files import atomic_write
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder
@@ -22,12 +22,11 @@ def write_scores(run: RunFolder, rows: list[dict[str, Any]]) -> None:
 
 
 def write_videos(run: RunFolder, dataset: Dataset, frames: FrameCache) -> None:
-    """List the videos with what could not be decoded of them while frames were chosen."""
+    """List the videos with what could not be decoded of them, and those left out altogether."""
     sources = {(r, s): video for r, s, video in dataset.videos()}
     rows = []
     for entry in frames.videos:
         video = sources[entry.recording, entry.stream]
-        first = entry.first_bad
         rows.append(
             {
                 "recording": entry.recording,
@@ -40,18 +39,19 @@ def write_videos(run: RunFolder, dataset: Dataset, frames: FrameCache) -> None:
                 "duration": video.duration,
                 "width": video.width,
                 "height": video.height,
-                "damaged_frames": f"{first}-{first}" if first >= 0 else "",
-                "damaged_times": _at(video.times, first),
-                "message": f"{entry.n_bad} frames cannot be decoded, the first is shown; "
-                "'tinbergen check' lists all" if entry.n_bad else "",
+                "damaged_frames": ";".join(f"{a}-{b}" for a, b in entry.damaged),
+                "damaged_times": _when(video.times, entry.damaged),
+                "message": "",
             }
         )  # fmt: skip
+    reasons = {each["path"]: each["reason"] for each in frames.meta["left_out"]}
+    for (recording, stream), video in sources.items():
+        if reason := reasons.get(str(video.path)):
+            row = {"recording": recording, "video": stream, "n_frames": 0, "ok": 0, "corrupt": 0}
+            rows.append(row | {"missing": 0, "message": f"{LEFT_OUT}{reason}"})
     with atomic_write(run.path / "videos.csv") as file:
         pd.DataFrame(rows).to_csv(file, index=False)
 
 
-def _at(times: np.ndarray, frame: int) -> str:
-    if frame < 0:
-        return ""
-    t = times[frame] - times[0]
-    return f"{t:.3f}-{t:.3f}"
+def _when(times: np.ndarray, spans: list[list[int]]) -> str:
+    return ";".join(f"{times[a] - times[0]:.3f}-{times[b] - times[0]:.3f}" for a, b in spans)

@@ -49,6 +49,7 @@ from .poisson import poisson_nll as poisson_nll
 from .probes import class_probe as class_probe
 from .probes import keypoint_probe as keypoint_probe
 from .probes import time_lag_probe as time_lag_probe
+from .probes import time_lag_wins as time_lag_wins
 from .rank import effective_rank as effective_rank
 from .regression import psth_r2 as psth_r2
 from .regression import r2 as r2

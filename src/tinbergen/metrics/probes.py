@@ -150,18 +150,34 @@ def time_lag_probe(
     ndarray
         ``(lag,)`` shares; NaN where no recording holds such a pair.
     """
+    wins = time_lag_wins(features, times, recordings, lags, seed=seed)
+    return np.array([np.mean(won) if len(won) else np.nan for won, _ in wins])
+
+
+def time_lag_wins(
+    features: ArrayLike, times: ArrayLike, recordings: ArrayLike, lags: ArrayLike, *, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return what :func:`time_lag_probe` averages, to see how it differs between recordings.
+
+    Returns
+    -------
+    list
+        For each lag ``(pair,)`` 1 where the partner lies closer than the random frame, 0.5 in a
+        tie, else 0; and ``(pair,)`` the recording of each.
+    """
     x = np.asarray(features, dtype=np.float64)
     x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)
     t, owner = np.asarray(times, dtype=np.float64), np.asarray(recordings)
     rng = np.random.default_rng(seed)
-    wins: list[list[np.ndarray]] = [[] for _ in np.asarray(lags)]
+    wins: list[list[np.ndarray]] = [[np.zeros(0)] for _ in np.asarray(lags)]
+    owners: list[list[np.ndarray]] = [[owner[:0]] for _ in np.asarray(lags)]
     for recording in np.unique(owner):
         rows = np.flatnonzero(owner == recording)
         rows = rows[np.argsort(t[rows])]
         if len(rows) < 3:
             continue
         tolerance = 0.5 * np.median(np.diff(t[rows])) + 1e-9
-        for won, lag in zip(wins, np.asarray(lags), strict=True):
+        for won, of, lag in zip(wins, owners, np.asarray(lags), strict=True):
             partner = np.searchsorted(t[rows], t[rows] + lag - tolerance)
             inside = partner < len(rows)
             inside[inside] = np.abs(t[rows[partner[inside]]] - t[rows][inside] - lag) <= tolerance
@@ -171,6 +187,5 @@ def time_lag_probe(
             far = np.linalg.norm(x[a] - x[other], axis=1)
             keep = other != a
             won.append((near < far)[keep] + 0.5 * (near == far)[keep])
-    return np.array(
-        [np.mean(np.concatenate(w)) if w and sum(map(len, w)) else np.nan for w in wins]
-    )
+            of.append(owner[a][keep])
+    return [(np.concatenate(w), np.concatenate(o)) for w, o in zip(wins, owners, strict=True)]

@@ -19,16 +19,16 @@ from tinbergen.recordings.bare import bare_recording
 from tinbergen.recordings.check_streams import NOTE, compare, describe
 from tinbergen.recordings.dataset import Dataset
 from tinbergen.recordings.dataset_entries import Failures
-from tinbergen.recordings.frames import FrameSource, VideoCheck
+from tinbergen.recordings.frames import FrameSource, VideoCheck, joined
 from tinbergen.recordings.intervals import Intervals
 from tinbergen.recordings.keypoints import Keypoints
 from tinbergen.recordings.labels import Labels
 from tinbergen.recordings.recording import Recording
 from tinbergen.recordings.video import Video
-from tinbergen.recordings.video_index import repair
 
 _PIECE = 500  # frames that one process decodes in one go
 _ARRAYS = (".npz", ".npy", ".mat")
+_PLACES = 5  # damaged stretches that are written out
 _VARIABLE = 0.05  # frame intervals that differ by more than this share of the median
 
 
@@ -48,6 +48,8 @@ class CheckRow:
         ``ok``, ``losses`` (usable, but not all of it), or ``unusable``.
     n_frames, ok, corrupt, missing
         Numbers of frames (of samples, for other streams).
+    damaged
+        First and last frame of each damaged stretch.
     fps, duration
         Hz and s.
     width, height
@@ -69,6 +71,7 @@ class CheckRow:
     ok: int = 0
     corrupt: int = 0
     missing: int = 0
+    damaged: tuple[tuple[int, int], ...] = ()
     fps: float | None = None
     duration: float | None = None
     width: int = 0
@@ -228,16 +231,28 @@ def _in_flight(
 
 def _together(results: list[tuple[int, VideoCheck]]) -> VideoCheck:
     results = sorted(results, key=lambda item: item[0])
-    bad = [start + each.first_bad for start, each in results if each.first_bad is not None]
+    spans = [(start + a, start + b) for start, each in results for a, b in each.damaged]
     checks = [each for _, each in results]
     return VideoCheck(
         n_frames=sum(each.n_frames for each in checks),
         ok=sum(each.ok for each in checks),
         corrupt=sum(each.corrupt for each in checks),
         missing=sum(each.missing for each in checks),
-        first_bad=bad[0] if bad else None,
+        damaged=joined(spans),
         problems=checks[0].problems,
     )
+
+
+def _places(spans: tuple[tuple[int, int], ...], times: np.ndarray) -> str:
+    """Say which frames, and when."""
+    said = ", ".join(
+        f"{first}-{last} ({times[first]:.3f}-{times[last]:.3f} s)"
+        if last > first
+        else f"{first} ({times[first]:.3f} s)"
+        for first, last in spans[:_PLACES]
+    )
+    more = len(spans) - _PLACES
+    return said if more <= 0 else f"{said} and {more} more stretches; --json lists all"
 
 
 def _video_row(video: FrameSource, check: VideoCheck) -> CheckRow:
@@ -246,15 +261,16 @@ def _video_row(video: FrameSource, check: VideoCheck) -> CheckRow:
     if bad:
         problems.insert(
             0,
-            f"{bad} of {check.n_frames} frames cannot be used, the first is frame "
-            f"{check.first_bad} ({video.times[check.first_bad or 0]:.3f} s)",
+            f"{bad} of {check.n_frames} frames cannot be used: "
+            f"{_places(check.damaged, video.times)}",
         )
     uneven, notes = _timing(video.times)
     hint = ""
     if problems:
-        hint = "these frames are marked and left out; nothing else is lost."
-        if isinstance(video, Video):
-            hint += f" A new copy may be whole; else: {repair(video.path)}"
+        hint = (
+            "nothing, if you can do without: what is damaged is marked and left out, all else is "
+            "used. A new copy may be whole. Re-encoding mends nothing, it hides the damage."
+        )
     return CheckRow(
         file=str(video.path),
         recording="",
@@ -265,6 +281,7 @@ def _video_row(video: FrameSource, check: VideoCheck) -> CheckRow:
         ok=check.ok,
         corrupt=check.corrupt,
         missing=check.missing,
+        damaged=check.damaged,
         fps=None if np.isnan(video.fps) else round(video.fps, 4),
         duration=video.duration,
         width=video.width,

@@ -6,7 +6,7 @@ import abc
 import copy
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -66,8 +66,8 @@ class VideoCheck:
     ----------
     n_frames, ok, corrupt, missing
         Numbers of frames; the last three add up to the first.
-    first_bad
-        Index of the first frame that is not ok, or None.
+    damaged
+        First and last frame of each stretch of frames that are not ok.
     problems
         What is wrong, one sentence each; empty for a sound file.
     """
@@ -76,8 +76,30 @@ class VideoCheck:
     ok: int
     corrupt: int
     missing: int
-    first_bad: int | None
+    damaged: tuple[tuple[int, int], ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def first_bad(self) -> int | None:
+        """Index of the first frame that is not ok, or None."""
+        return self.damaged[0][0] if self.damaged else None
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Join stretches of frames, each its first and last one and ascending, that touch.
+
+    Examples
+    --------
+    >>> joined([(3, 3), (4, 6), (9, 9)])
+    ((3, 6), (9, 9))
+    """
+    result: list[tuple[int, int]] = []
+    for first, last in spans:
+        if result and result[-1][1] == first - 1:
+            result[-1] = (result[-1][0], last)
+        else:
+            result.append((first, last))
+    return tuple(result)
 
 
 class FrameSource(abc.ABC):
@@ -324,15 +346,15 @@ class FrameSource(abc.ABC):
     def check(self, start: int = 0, stop: int | None = None) -> VideoCheck:
         """Decode the frames from ``start`` to ``stop`` (default: all) and count what came out."""
         counts = np.zeros(3, dtype=int)
-        first_bad = None
+        bad = []
         positions = np.arange(self.n_frames)[start:stop] + self._offset
         for index, (_, status) in enumerate(self._read(positions, close=True)):
             counts[status] += 1
-            if first_bad is None and status != FrameStatus.OK:
-                first_bad = index
+            if status != FrameStatus.OK:
+                bad.append((index, index))
         ok, corrupt, missing = (int(c) for c in counts)
         return VideoCheck(
-            len(positions), ok, corrupt, missing, first_bad, tuple(self._file_problems())
+            len(positions), ok, corrupt, missing, joined(bad), tuple(self._file_problems())
         )
 
     @property

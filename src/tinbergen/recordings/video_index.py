@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,6 @@ import av.error
 import numpy as np
 
 from tinbergen.errors import MissingFileError, VideoError
-
-HOW_TO_REPAIR = "ffmpeg -i {name!r} -c:v libx264 -crf 17 -pix_fmt yuv420p repaired.mp4"
 
 _MISSING_FRAMES = 5  # of the longest kind that a header may be wrong by
 
@@ -211,5 +210,7 @@ def _unit_starts(data: bytes, extradata: bytes) -> Iterator[int]:
 
 
 def repair(path: Path) -> str:
-    """Command line that re-encodes ``path`` and drops what cannot be decoded."""
-    return HOW_TO_REPAIR.format(name=path.name)
+    """Command line that re-encodes ``path``, to be pasted as it is."""
+    new = path.with_name(f"{path.stem}_reencoded.mp4")
+    names = (shlex.quote(str(each)) for each in (path, new))
+    return "ffmpeg -i {} -c:v libx264 -crf 17 -pix_fmt yuv420p {}".format(*names)

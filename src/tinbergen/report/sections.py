@@ -242,14 +242,20 @@ def videos(results: RunResults, payload: Payload) -> Section | None:
     if table is None or table.empty:
         return None
     lost = table[["corrupt", "missing"]].sum(axis=1).to_numpy()
+    unused = table["n_frames"].to_numpy() == 0
     bad, n_bad, n_frames = lost > 0, int(lost.sum()), int(np.nansum(table["n_frames"]))
     said = (
         f"{bad.sum()} of {len(table)} videos hold damaged frames: {n_bad} of {n_frames} frames "
         "could not be decoded or are missing; their rows in the embedding are NaN with a status."
         if n_bad
-        else f"Every frame of the {len(table)} videos could be decoded ({n_frames} frames)."
+        else f"Every frame of {len(table) - unused.sum()} videos could be decoded ({n_frames} "
+        "frames)."
     )
-    rows = table.assign(damaged=bad).sort_values("damaged", ascending=False, kind="stable")
+    if unused.any():
+        said += f" {unused.sum()} could not be used at all."
+    rows = table.assign(damaged=bad | unused).sort_values(
+        "damaged", ascending=False, kind="stable"
+    )
     body = "".join(_video_row(row) for row in rows.head(parts.TABLE_ROWS).to_dict("records"))
     names = ["recording", "damaged where"]
     counts = ["frames", "corrupt", "missing", "duration (s)", "rate (Hz)"]
