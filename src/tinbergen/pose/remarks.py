@@ -22,8 +22,9 @@ def label_size(images: LabelledImages) -> list[int]:
     return [height, width]
 
 
-def remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
-    """Keep what was lost and the mean pose, and say where images are not all alike."""
+def remark(run: RunFolder, images: LabelledImages, parts: Mapping[str, np.ndarray]) -> None:
+    """Keep what was lost and the mean pose; say where images are not alike or tests are kind."""
+    train = parts["train"]
     known = np.isfinite(images.positions[train])
     total = np.where(known, images.positions[train], 0).sum(axis=0)
     n = known.sum(axis=0)
@@ -31,6 +32,12 @@ def remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
     mean = total / np.maximum(n, 1)
     mean_pose = np.where(n > 0, mean.astype(object), np.array(None)).tolist()
     run.update_status(losses=list(images.lost), label_size=label_size(images), mean_pose=mean_pose)
+    if set(images.groups[parts["test"]]) & set(images.groups[train]):
+        run.note(
+            "The test frames are from recordings that were trained on, so the scores are kinder "
+            "than a new recording would be. Label some frames of one more recording and score "
+            "those with 'tinbergen pose evaluate'."
+        )
     if images.context and _only_numbered(images):
         run.note(
             "context: nearly every labelled image has another one before or after it by number. "

@@ -39,7 +39,11 @@ class Suggestions:
 
 
 def suggest_frames(
-    predictions: Sequence[Keypoints], n: int = 20, *, gap: float = 0.2
+    predictions: Sequence[Keypoints],
+    n: int = 20,
+    *,
+    gap: float = 0.2,
+    taken: Sequence[int] | np.ndarray = (),
 ) -> Suggestions:
     """Choose frames of a video to label next.
 
@@ -57,6 +61,8 @@ def suggest_frames(
         How many; fewer come back where the gap leaves no more.
     gap
         Least time between two of them, s.
+    taken
+        Numbers of frames that have labels: none of them, nor within ``gap`` of them, comes back.
 
     Raises
     ------
@@ -80,11 +86,15 @@ def suggest_frames(
         )
     total = np.where(known, flat, 0).sum(axis=1)
     difficulty = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), -np.inf)
+    times = predictions[0].times
+    for frame in np.asarray(taken, dtype=int):
+        if 0 <= frame < len(times):
+            difficulty[np.abs(times - times[frame]) < gap] = -np.inf
+            difficulty[frame] = -np.inf
     n_hard = min(int(np.isfinite(difficulty).sum()), max(n, int(_SHARE * len(difficulty))))
     hard = np.argsort(-difficulty, kind="stable")[:n_hard]
     poses = _poses(ensemble.median[hard])
-    times = predictions[0].times[hard]
-    chosen = choose_diverse(poses, difficulty[hard], n, times=times, gap=gap)
+    chosen = choose_diverse(poses, difficulty[hard], n, times=times[hard], gap=gap)
     order = chosen[np.argsort(-difficulty[hard][chosen], kind="stable")]
     return Suggestions(hard[order], difficulty[hard][order])
 
@@ -114,6 +124,13 @@ def _poses(median: np.ndarray) -> np.ndarray:
     known = np.isfinite(flat)
     mean = np.where(known, flat, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, flat, mean)
+
+
+def frames_with_images(video: FrameSource, project: str | os.PathLike) -> np.ndarray:
+    """Return the numbers ``(n,)`` of a video's frames that a project has images of."""
+    folder = Path(project) / "labeled-data" / safe_name(video.name)
+    numbers = [int(path.stem[3:]) for path in folder.glob("img*.*") if path.stem[3:].isdigit()]
+    return np.unique(np.array(numbers, dtype=int))
 
 
 def export_frames(
