@@ -57,6 +57,15 @@ class TestSuggesting:
         with pytest.raises(DataError, match="cannot disagree with itself"):
             suggest_frames([silent], 2)
 
+    def test_easier_frames_fill_up_where_the_hard_ones_are_of_one_moment(self):
+        spread = np.full(100, 0.1)
+        spread[40:60] = 5.0
+        found = suggest_frames(members(spread), 8, gap=0.5)
+        assert len(found.frames) == 8
+        assert np.diff(np.sort(found.frames)).min() >= 5
+        assert np.isin(found.frames[:2], range(40, 60)).all()
+        assert len(suggest_frames(members(spread), 99, gap=0.5).frames) <= 20
+
     def test_frames_with_labels_do_not_come_back(self):
         spread = np.full(100, 0.1)
         spread[[10, 40, 42, 70]] = [5.0, 9.0, 8.0, 7.0]

@@ -18,7 +18,7 @@ from tinbergen.pose.smoothing import join_members, look_alikes
 from tinbergen.recordings import FrameSource, Keypoints, LabelledFrames, write_labelled_frames
 
 _SAME_ANIMAL = 0.1  # similarity of two poses that may be of one animal
-_SHARE = 0.2  # at most this share of the frames counts as hard
+_SHARE = 0.2  # this share of the frames counts as hard
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,8 @@ def suggest_frames(
 ) -> Suggestions:
     """Choose frames of a video to label next.
 
-    Of the hardest fifth of the frames, the hardest comes first; each next one is the frame whose
+    Of the hardest fifth of the frames (of all, where it does not hold ``n``), the hardest comes
+    first; each next one is the frame whose
     pose is farthest from those chosen, times its difficulty, so that one awkward moment does not
     fill the list.
 
@@ -91,12 +92,17 @@ def suggest_frames(
         if 0 <= frame < len(times):
             difficulty[np.abs(times - times[frame]) < gap] = -np.inf
             difficulty[frame] = -np.inf
-    n_hard = min(int(np.isfinite(difficulty).sum()), max(n, int(_SHARE * len(difficulty))))
-    hard = np.argsort(-difficulty, kind="stable")[:n_hard]
-    poses = _poses(ensemble.median[hard])
-    chosen = choose_diverse(poses, difficulty[hard], n, times=times[hard], gap=gap)
-    order = chosen[np.argsort(-difficulty[hard][chosen], kind="stable")]
-    return Suggestions(hard[order], difficulty[hard][order])
+    order = np.argsort(-difficulty, kind="stable")[: int(np.isfinite(difficulty).sum())]
+    poses = _poses(ensemble.median)
+    chosen = order[:0]
+    for n_hard in (max(n, int(_SHARE * len(difficulty))), len(order)):
+        hard = order[:n_hard]
+        chosen = choose_diverse(poses[hard], difficulty[hard], n, times=times[hard], gap=gap)
+        if len(chosen) == n:
+            break
+    # Places in 'order', and so in 'hard', go from the hardest to the easiest.
+    frames = order[np.sort(chosen)]
+    return Suggestions(frames, difficulty[frames])
 
 
 def _same_rows(predictions: Sequence[Keypoints]) -> Sequence[Keypoints]:
