@@ -118,8 +118,8 @@ def test_the_test_part_is_scored_and_was_learned(finished):
 def test_bouts_a_minute(finished):
     _, run = finished
     found = ActionModel.load(run.path / "model").predict(recording("day4", 4))
-    rates = found.rates().set_index("label")
-    listed = found.bouts()
+    rates: Any = found.rates().set_index("label")
+    listed: Any = found.bouts()
     assert rates["bouts"].sum() == len(listed)
     runs = listed[listed["label"] == "run"]
     assert rates.loc["run", "bouts_per_minute"] == pytest.approx(len(runs) / (40 / 60), abs=1e-3)
