@@ -197,7 +197,8 @@ def export_frames(
         return LabelledFrames(tuple(images), (), ("individual",), empty, empty[..., 0] > 0)
     positions = keypoints.positions[numbers][..., :2]
     height, width = batch.frames.shape[1:3]
-    inside = ((positions >= -0.5) & (positions <= (width - 0.5, height - 0.5))).all(axis=-1)
+    within = (positions >= -0.5) & (positions <= (width - 0.5, height - 0.5))
+    inside = np.asarray(within.all(axis=-1))
     positions = np.where(inside[..., None], positions, np.nan)
     labels = LabelledFrames(
         tuple(images),
