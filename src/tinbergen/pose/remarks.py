@@ -32,12 +32,6 @@ def remark(run: RunFolder, images: LabelledImages, parts: Mapping[str, np.ndarra
     mean = total / np.maximum(n, 1)
     mean_pose = np.where(n > 0, mean.astype(object), np.array(None)).tolist()
     run.update_status(losses=list(images.lost), label_size=label_size(images), mean_pose=mean_pose)
-    if set(images.groups[parts["test"]]) & set(images.groups[train]):
-        run.note(
-            "The test frames are from recordings that were trained on, so the scores are kinder "
-            "than a new recording would be. Label some frames of one more recording and score "
-            "those with 'tinbergen pose evaluate'."
-        )
     if images.context and _only_numbered(images):
         run.note(
             "context: nearly every labelled image has another one before or after it by number. "
@@ -51,6 +45,12 @@ def remark(run: RunFolder, images: LabelledImages, parts: Mapping[str, np.ndarra
             for (width, height), names in sizes
         )
         run.note(f"The labelled images differ in size: {text}. Each is scaled to fit.")
+    if set(images.groups[parts["test"]]) & set(images.groups[train]):
+        run.note(
+            "The test frames are from recordings that were trained on, so the scores are kinder "
+            "than a new recording would be. Label some frames of one more recording and score "
+            "those with 'tinbergen pose evaluate'."
+        )
 
 
 def plan(config: PoseConfig, images: LabelledImages, parts: Mapping[str, np.ndarray]) -> str:
