@@ -35,6 +35,7 @@ from tinbergen.errors import (
     PreemptedError,
     TinbergenError,
 )
+from tinbergen.metrics import frame_scores
 from tinbergen.recordings import (
     ArrayVideo,
     Dataset,
@@ -112,6 +113,44 @@ def test_the_test_part_is_scored_and_was_learned(finished):
     times = result.predictions[0].times
     found = np.array(bouts.classes)[bouts.codes(times)]
     assert_array_equal(found, np.array(CLASSES)[result.predictions[0].codes])
+
+
+def test_bouts_a_minute(finished):
+    _, run = finished
+    found = ActionModel.load(run.path / "model").predict(recording("day4", 4))
+    rates: Any = found.rates().set_index("label")
+    listed: Any = found.bouts()
+    assert rates["bouts"].sum() == len(listed)
+    runs = listed[listed["label"] == "run"]
+    assert rates.loc["run", "bouts_per_minute"] == pytest.approx(len(runs) / (40 / 60), abs=1e-3)
+    lasted = (runs["stop"] - runs["start"]).median()
+    assert rates.loc["run", "median_duration"] == pytest.approx(lasted, abs=1e-3)
+    assert rates["share"].sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_second_rater_stands_beside_the_model(finished):
+    _, run = finished
+    rng = np.random.default_rng(1)
+    mine = {name: recording(name, seed) for name, seed in (("day4", 4), ("day5", 5))}
+    watched, truths, theirs = [], [], []
+    for name, each in mine.items():
+        times = each["pose"].times
+        truth = each["behaviour"].codes(times)
+        codes = np.where(np.repeat(rng.random(len(truth) // 20) < 0.3, 20), 0, truth)
+        codes[:100] = -1
+        seen = Labels.from_frames(times, codes, CLASSES)
+        watched.append(Recording(name, {**each.streams, "bob": seen}))
+        truths.append(np.where(codes >= 0, truth, -1))
+        theirs.append(codes)
+    found = evaluate(run, Dataset(watched), part="all", rater="bob", out=False)
+    by_name: dict[str, Any] = {score.name: score for score in found.scores}
+    expected = frame_scores(truths, theirs, 3)
+    assert by_name["macro F1"].baselines[0].name == "bob"
+    assert by_name["macro F1"].baselines[0].value == pytest.approx(expected.macro_f1)
+    assert by_name["Cohen's kappa"].baselines[0].value == pytest.approx(expected.kappa)
+    assert 0 < by_name["F1@50"].baselines[0].value < 1
+    with pytest.raises(DataError, match="no labels called 'eve'.*behaviour"):
+        evaluate(run, Dataset([recording("day4", 4)]), part="all", rater="eve", out=False)
 
 
 def test_predicted_bouts_are_shown_where_there_is_a_video(finished, capsys):

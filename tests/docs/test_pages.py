@@ -13,7 +13,7 @@ import tinbergen as tb
 from tinbergen.configuration import merge
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 TINY = {
     "encoder": {"width": 24, "depth": 1, "heads": 2, "image_size": (32, 48), "channels": 1},
     "decoder": {"width": 16, "depth": 1, "heads": 2},

@@ -12,6 +12,7 @@ from tinbergen.recordings import (
     Video,
     read_keypoints,
     read_labelled_frames,
+    read_nwb,
     write_dlc_csv,
     write_sleap,
     write_sleap_analysis,
@@ -55,6 +56,21 @@ class TestSuggesting:
         silent = Keypoints(np.arange(50) / 10, np.zeros((50, 1, 2, 2)), keypoints=("a", "b"))
         with pytest.raises(DataError, match="cannot disagree with itself"):
             suggest_frames([silent], 2)
+
+    def test_easier_frames_fill_up_where_the_hard_ones_are_of_one_moment(self):
+        spread = np.full(100, 0.1)
+        spread[40:60] = 5.0
+        found = suggest_frames(members(spread), 8, gap=0.5)
+        assert len(found.frames) == 8
+        assert np.diff(np.sort(found.frames)).min() >= 5
+        assert np.isin(found.frames[:2], range(40, 60)).all()
+        assert len(suggest_frames(members(spread), 99, gap=0.5).frames) <= 20
+
+    def test_frames_with_labels_do_not_come_back(self):
+        spread = np.full(100, 0.1)
+        spread[[10, 40, 42, 70]] = [5.0, 9.0, 8.0, 7.0]
+        found = suggest_frames(members(spread), 2, gap=0.3, taken=[40, 5000])
+        assert found.frames.tolist() == [70, 10]
 
     def test_look_alikes_of_several_runs_are_compared_with_themselves(self):
         shape = np.array([[0.0, 0.0], [20.0, 0.0], [0.0, 15.0]])
@@ -112,9 +128,16 @@ class TestSuggesting:
         arguments = ("pose", "suggest", film[0], "--run", trained[1].path, "--device", "cpu")
         said = cli(*arguments, "--out", tmp_path / "p", "-n", 3)
         assert said.code == 0, said.err
-        assert said.out.count("less than certain") == 3
-        assert len(open_labels(tmp_path / "p")) == 3
+        assert said.out.count("mean confidence") == 3
+        labels = open_labels(tmp_path / "p")
+        assert len(labels) == 3
         assert cli(*arguments, "--out", tmp_path / "p").code == 1
+        more = cli(*arguments, "--out", tmp_path / "p", "-n", 1000, "--scorer", "me")
+        assert more.code == 0, more.err
+        assert "of the 1000 asked for" in more.out
+        both = open_labels(tmp_path / "p")
+        assert len(set(both.images)) == len(both.images) > 3
+        assert set(labels.images) < set(both.images)
 
 
 class TestConverting:
@@ -157,6 +180,20 @@ class TestConverting:
         again = read_keypoints(tmp_path / "all.csv", fps=1)
         np.testing.assert_array_equal(again.positions[[1, 3], 0, 0], [[5, 6], [7, 8]])
         assert np.isnan(again.positions[[0, 2]]).all()
+
+    def test_nwb_has_the_times_of_the_video(self, film, tmp_path):
+        video = Video(film[0])
+        positions = np.random.default_rng(0).normal(size=(len(video), 1, 2, 2))
+        write_dlc_csv(tmp_path / "p.csv", Keypoints(video.times, positions, keypoints=("a", "b")))
+        with pytest.raises(ConfigError, match="times in s.*--video"):
+            convert(tmp_path / "p.csv", tmp_path / "p.nwb")
+        convert(tmp_path / "p.csv", tmp_path / "p.nwb", video=film[0])
+        again = read_nwb(tmp_path / "p.nwb")["keypoints"]
+        np.testing.assert_array_equal(again.positions, positions)
+        np.testing.assert_array_equal(again.times, video.times)
+        write_dlc_csv(tmp_path / "q.csv", Keypoints(video.times[1:], positions[1:]))
+        with pytest.raises(DataError, match="Give the video that was tracked"):
+            convert(tmp_path / "q.csv", tmp_path / "q.nwb", video=film[0])
 
     def test_refused(self, pose, tmp_path):
         write_dlc_csv(tmp_path / "p.csv", pose)

@@ -13,6 +13,7 @@ import numpy as np
 from tinbergen.actions.data import Sequences, labelled_sequences
 from tinbergen.actions.fitting import MODEL
 from tinbergen.actions.model import ActionModel, Prediction
+from tinbergen.actions.raters import beside_rater, rater_codes, without_rater
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.metrics import (
     Score,
@@ -73,6 +74,7 @@ def evaluate(
     data: Any,
     *,
     part: str | None = None,
+    rater: str | None = None,
     out: str | os.PathLike | Literal[False] | None = None,
     skip_bad: bool = False,
     movies: bool = True,
@@ -88,6 +90,9 @@ def evaluate(
     part
         ``"test"``, ``"validation"``, ``"train"`` or another part of the run's split, or ``"all"``.
         Default: the test part, else the validation part, else all that it was not trained on.
+    rater
+        Stream of labels that somebody else made of the same recordings: that person's agreement
+        stands beside each score.
     out
         Folder to write to, default the run; False writes nothing.
     skip_bad
@@ -103,9 +108,13 @@ def evaluate(
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     model = ActionModel.load(run.path / MODEL)
     chosen, name = part_to_score(run, Dataset.open(data), part)
+    config = model.config
+    if rater is not None:
+        own = without_rater(chosen, config.labels, rater)
+        config = config.model_copy(update={"labels": own})
     sequences = labelled_sequences(
         chosen,
-        model.config,
+        config,
         classes=model.classes,
         expected=(model.channels, model.rate, "the model"),
         skip_bad=skip_bad,
@@ -117,6 +126,10 @@ def evaluate(
     ]
     seconds = (time.process_time() - start) / len(predictions)
     scores = score_predictions(list(sequences.codes), predictions, name)
+    if rater is not None:
+        theirs = rater_codes(chosen, sequences, config.labels, rater)
+        n_classes = len(model.classes)
+        scores = beside_rater(scores, sequences.codes, theirs, n_classes, rater)
     result = ActionEvaluation(tuple(predictions), sequences, tuple(scores), seconds, name)
     if out is not False:
         from tinbergen.actions.evaluation_folder import write_evaluation

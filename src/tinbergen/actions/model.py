@@ -21,7 +21,7 @@ from tinbergen.actions.segmenter import Segmenter
 from tinbergen.configuration import resolve
 from tinbergen.errors import MissingFileError, WeightsError
 from tinbergen.files import atomic_write, write_json
-from tinbergen.metrics.segments import bouts
+from tinbergen.metrics.segments import bout_statistics, bouts
 from tinbergen.recordings import Labels, Recording
 
 SCHEMA_VERSION = 1
@@ -80,6 +80,24 @@ class Prediction:
                 "label": [self.classes[k] for k in found.codes],
                 "individual": "",
                 "probability": np.round(means, 4),
+            }
+        )
+
+    def rates(self) -> pd.DataFrame:
+        """Return a row a class.
+
+        ``label``, ``bouts``, ``bouts_per_minute``, ``median_duration`` (s; NaN without a bout)
+        and ``share`` of the frames.
+        """
+        fps = 1 / float(np.median(np.diff(self.times))) if len(self.times) > 1 else np.nan
+        found = bout_statistics([self.codes], len(self.classes))
+        return pd.DataFrame(
+            {
+                "label": self.classes,
+                "bouts": found.counts[0],
+                "bouts_per_minute": found.rates(fps)[0].round(3),
+                "median_duration": found.durations(fps).round(3),
+                "share": (found.frames[0] / max(len(self.codes), 1)).round(4),
             }
         )
 

@@ -114,9 +114,12 @@ def predict(
 ) -> None:
     """Name the behaviour in every frame of every recording.
 
-    Writes NAME.bouts.csv (start, stop, label, probability) and NAME.frames.csv (probabilities,
-    entropy, variance). Exits with 3 when recordings were left out.
+    Writes NAME.bouts.csv (start, stop, label, probability), NAME.frames.csv (probabilities,
+    entropy, variance) and, of all, bouts_per_minute.csv. Exits with 3 when recordings were left
+    out.
     """
+    import pandas as pd
+
     from tinbergen.actions import ActionModel
     from tinbergen.errors import OutputError, TinbergenError
     from tinbergen.files import ensure_output_folder, safe_names
@@ -132,6 +135,7 @@ def predict(
         )
     ensure_output_folder(out)
     lost = 0
+    rates = []
     for name, recording in dataset.items():
         try:
             found = model.predict(recording)
@@ -143,6 +147,10 @@ def predict(
             continue
         path = found.write(out, names[name])
         print(f"{name}: {len(found.times)} frames, {len(found.bouts())} bouts, {path}")
+        rates.append(found.rates().assign(recording=name))
+    if rates:
+        table = pd.concat(rates).set_index("recording").reset_index()
+        table.to_csv(out / "bouts_per_minute.csv", index=False)
     if lost:
         raise typer.Exit(3)
 
@@ -152,6 +160,10 @@ def evaluate(
     run: Run,
     paths: Data,
     part: Part = None,
+    rater: Annotated[
+        str | None,
+        typer.Option(help="Labels of the same recordings by somebody else, to stand beside."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write; default: the run.")
     ] = None,
@@ -168,7 +180,7 @@ def evaluate(
     from tinbergen.report import write_report
 
     found = run_evaluation(
-        run, Dataset.open(paths), part=part, out=out, skip_bad=skip_bad, movies=movies
+        run, Dataset.open(paths), part=part, rater=rater, out=out, skip_bad=skip_bad, movies=movies
     )
     say(list(found.scores))
     if report:

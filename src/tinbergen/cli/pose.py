@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinbergen.cli.common import names_of, say
+from tinbergen.cli.common import names_of, refuse_existing, say
 from tinbergen.cli.pose_animals import cut, identify, track
 from tinbergen.cli.pose_common import Overwrite
 
@@ -283,27 +283,46 @@ def suggest(
     context: Annotated[
         int, typer.Option(help="Also write so many frames before and after each.", min=0)
     ] = 0,
+    scorer: Annotated[
+        str,
+        typer.Option(help="Name in the table; DeepLabCut takes that of its config.yaml."),
+    ] = "tinbergen",
     device: Device = "auto",
     precision: Precision = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Choose frames to label next, and write them with what is predicted on them, to correct."""
-    from tinbergen.errors import OutputError
+    """Choose frames to label next, and write them with what is predicted on them, to correct.
+
+    Frames that the project has images of are not chosen again.
+    """
+    from tinbergen.errors import DataError
     from tinbergen.files import safe_name
     from tinbergen.pose import Predictor, export_frames, suggest_frames
+    from tinbergen.pose.suggesting import frames_with_images
     from tinbergen.recordings import Video
 
     source = Video(video)
-    folder = out / "labeled-data" / safe_name(source.name)
-    if folder.exists() and not overwrite:
-        raise OutputError(f"{folder} already exists; move it, or --overwrite.")
+    table = out / "labeled-data" / safe_name(source.name) / f"CollectedData_{scorer}.csv"
+    refuse_existing(table, overwrite)
     members = [Predictor(run, device=device, precision=precision).video(source) for run in runs]
-    found = suggest_frames(members, number, gap=gap)
-    export_frames(source, found.frames, out, members[0], context=context)
-    unit = " px of disagreement" if len(members) > 1 else " less than certain"
+    taken = frames_with_images(source, out)
+    found = suggest_frames(members, number, gap=gap, taken=taken)
+    if not len(found.frames):
+        raise DataError(f"{video}: no frame is {gap:g} s away from those that {out} has already.")
+    export_frames(source, found.frames, out, members[0], scorer=scorer, context=context)
     for frame, difficulty in zip(found.frames, found.difficulty, strict=True):
-        print(f"frame {frame}: {difficulty:.3g}{unit}")
-    print(folder)
+        doubt = (
+            f"{difficulty:.3g} px of disagreement"
+            if len(members) > 1
+            else f"mean confidence {1 - difficulty:.2f}"
+        )
+        print(f"frame {frame}: {doubt}")
+    if len(found.frames) < number:
+        print(
+            f"{len(found.frames)} of the {number} asked for: no others are {gap:g} s away from "
+            "these and from those with images already; a smaller --gap finds more"
+        )
+    print(f"{table}: holds predictions; correct them before you train on this project")
 
 
 @pose.command()
@@ -318,11 +337,12 @@ def convert(
             "--out",
             "-o",
             help="File to write: .csv or .h5 (DeepLabCut), .slp or .analysis.h5 (SLEAP), .json "
-            "(COCO).",
+            "(COCO), .nwb.",
         ),
     ],
     video: Annotated[
-        Path | None, typer.Option(help="The video that was tracked, as SLEAP is to find it.")
+        Path | None,
+        typer.Option(help="The video that was tracked; .slp names it, .nwb has its frame times."),
     ] = None,
     images: Annotated[
         Path | None,
@@ -330,7 +350,7 @@ def convert(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert keypoints between DeepLabCut, Lightning Pose, SLEAP and COCO.
+    """Convert keypoints between DeepLabCut, Lightning Pose, SLEAP, COCO and NWB.
 
     Rows that name images are labels, rows of numbers are frames of a video.
     """

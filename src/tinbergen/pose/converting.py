@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from tinbergen.errors import ConfigError, OutputError
+from tinbergen.errors import ConfigError, DataError, OutputError
 from tinbergen.recordings import (
     Keypoints,
     LabelledFrames,
+    Recording,
+    Video,
     read_coco,
     read_keypoints,
     read_labelled_frames,
@@ -19,6 +22,7 @@ from tinbergen.recordings import (
     write_dlc_csv,
     write_dlc_h5,
     write_labelled_frames,
+    write_nwb,
     write_sleap,
     write_sleap_analysis,
     write_sleap_labels,
@@ -27,7 +31,7 @@ from tinbergen.recordings.keypoint_table import read_keypoint_table
 
 _LABELS = (".csv", ".json", ".slp")
 _ANALYSIS = ".analysis.h5"
-_TRACKS = (".csv", ".h5", ".slp", _ANALYSIS)
+_TRACKS = (".csv", ".h5", ".slp", _ANALYSIS, ".nwb")
 
 
 def convert(
@@ -48,7 +52,8 @@ def convert(
         ``.pkg.slp``: SLEAP; ``.json``: COCO keypoints.
     out
         Labels: ``.csv`` (DeepLabCut), ``.slp``, ``.json`` (COCO). Tracks: ``.csv`` (DeepLabCut),
-        ``.h5`` (DeepLabCut), ``.slp`` (needs ``video``), ``.analysis.h5`` (SLEAP's analysis file).
+        ``.h5`` (DeepLabCut), ``.slp`` (needs ``video``), ``.analysis.h5`` (SLEAP's analysis file),
+        ``.nwb`` (ndx-pose; needs ``video``, whose frame times it keeps).
     video
         What the keypoints were tracked on, as SLEAP is to find it.
     images
@@ -78,7 +83,7 @@ def convert(
     if isinstance(found, LabelledFrames):
         _write_labels(out, found)
     else:
-        _write_tracks(out, found, video)
+        _write_tracks(out, found, video, overwrite)
     return found
 
 
@@ -141,7 +146,9 @@ def _root(frames: LabelledFrames) -> Path:
     return Path(os.path.commonpath([image.parent for image in frames.images]))
 
 
-def _write_tracks(out: Path, keypoints: Keypoints, video: str | os.PathLike | None) -> None:
+def _write_tracks(
+    out: Path, keypoints: Keypoints, video: str | os.PathLike | None, overwrite: bool
+) -> None:
     kind = out.suffix.lower()
     if kind == ".csv":
         write_dlc_csv(out, keypoints)
@@ -153,8 +160,23 @@ def _write_tracks(out: Path, keypoints: Keypoints, video: str | os.PathLike | No
         write_sleap_analysis(out, keypoints, video or "")
     elif kind == ".h5":
         write_dlc_h5(out, keypoints)
+    elif kind == ".nwb":
+        write_nwb(out, _recorded(out, keypoints, video), overwrite=overwrite)
     else:
         raise ConfigError(
             f"{out}: tracked keypoints are written as {', '.join(_TRACKS)}, not as "
             f"{kind or 'no ending'!r}."
         )
+
+
+def _recorded(out: Path, keypoints: Keypoints, video: str | os.PathLike | None) -> Recording:
+    """Return the keypoints on the times of their video, as a recording named like it."""
+    if video is None:
+        raise ConfigError(f"{out}: NWB keeps times in s; give the tracked video with --video.")
+    source = Video(video)
+    if len(keypoints) != len(source):
+        raise DataError(
+            f"{len(keypoints)} tracked frames, but {video} has {len(source)}. Give the video that "
+            "was tracked."
+        )
+    return Recording(source.name, {"keypoints": replace(keypoints, times=source.times)})

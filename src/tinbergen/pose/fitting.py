@@ -131,7 +131,7 @@ def train(
     )
     if run.status["state"] == "created":
         write_json(run.path / FRAMES_FILE, images.digests())
-        remark(run, images, parts["train"])
+        remark(run, images, parts)
         if left_out:
             run.note(left_out)
         if pretrained is not None and pretrained.backgrounds is not None:

@@ -22,8 +22,9 @@ def label_size(images: LabelledImages) -> list[int]:
     return [height, width]
 
 
-def remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
-    """Keep what was lost and the mean pose, and say where images are not all alike."""
+def remark(run: RunFolder, images: LabelledImages, parts: Mapping[str, np.ndarray]) -> None:
+    """Keep what was lost and the mean pose; say where images are not alike or tests are kind."""
+    train = parts["train"]
     known = np.isfinite(images.positions[train])
     total = np.where(known, images.positions[train], 0).sum(axis=0)
     n = known.sum(axis=0)
@@ -44,6 +45,12 @@ def remark(run: RunFolder, images: LabelledImages, train: np.ndarray) -> None:
             for (width, height), names in sizes
         )
         run.note(f"The labelled images differ in size: {text}. Each is scaled to fit.")
+    if set(images.groups[parts["test"]]) & set(images.groups[train]):
+        run.note(
+            "The test frames are from recordings that were trained on, so the scores are kinder "
+            "than a new recording would be. Label some frames of one more recording and score "
+            "those with 'tinbergen pose evaluate'."
+        )
 
 
 def plan(config: PoseConfig, images: LabelledImages, parts: Mapping[str, np.ndarray]) -> str:

@@ -18,7 +18,7 @@ from tinbergen.pose.smoothing import join_members, look_alikes
 from tinbergen.recordings import FrameSource, Keypoints, LabelledFrames, write_labelled_frames
 
 _SAME_ANIMAL = 0.1  # similarity of two poses that may be of one animal
-_SHARE = 0.2  # at most this share of the frames counts as hard
+_SHARE = 0.2  # this share of the frames counts as hard
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,16 @@ class Suggestions:
 
 
 def suggest_frames(
-    predictions: Sequence[Keypoints], n: int = 20, *, gap: float = 0.2
+    predictions: Sequence[Keypoints],
+    n: int = 20,
+    *,
+    gap: float = 0.2,
+    taken: Sequence[int] | np.ndarray = (),
 ) -> Suggestions:
     """Choose frames of a video to label next.
 
-    Of the hardest fifth of the frames, the hardest comes first; each next one is the frame whose
+    Of the hardest fifth of the frames (of all, where it does not hold ``n``), the hardest comes
+    first; each next one is the frame whose
     pose is farthest from those chosen, times its difficulty, so that one awkward moment does not
     fill the list.
 
@@ -57,6 +62,8 @@ def suggest_frames(
         How many; fewer come back where the gap leaves no more.
     gap
         Least time between two of them, s.
+    taken
+        Numbers of frames that have labels: none of them, nor within ``gap`` of them, comes back.
 
     Raises
     ------
@@ -80,13 +87,22 @@ def suggest_frames(
         )
     total = np.where(known, flat, 0).sum(axis=1)
     difficulty = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), -np.inf)
-    n_hard = min(int(np.isfinite(difficulty).sum()), max(n, int(_SHARE * len(difficulty))))
-    hard = np.argsort(-difficulty, kind="stable")[:n_hard]
-    poses = _poses(ensemble.median[hard])
-    times = predictions[0].times[hard]
-    chosen = choose_diverse(poses, difficulty[hard], n, times=times, gap=gap)
-    order = chosen[np.argsort(-difficulty[hard][chosen], kind="stable")]
-    return Suggestions(hard[order], difficulty[hard][order])
+    times = predictions[0].times
+    for frame in np.asarray(taken, dtype=int):
+        if 0 <= frame < len(times):
+            difficulty[np.abs(times - times[frame]) < gap] = -np.inf
+            difficulty[frame] = -np.inf
+    order = np.argsort(-difficulty, kind="stable")[: int(np.isfinite(difficulty).sum())]
+    poses = _poses(ensemble.median)
+    chosen = order[:0]
+    for n_hard in (max(n, int(_SHARE * len(difficulty))), len(order)):
+        hard = order[:n_hard]
+        chosen = choose_diverse(poses[hard], difficulty[hard], n, times=times[hard], gap=gap)
+        if len(chosen) == n:
+            break
+    # Places in 'order', and so in 'hard', go from the hardest to the easiest.
+    frames = order[np.sort(chosen)]
+    return Suggestions(frames, difficulty[frames])
 
 
 def _same_rows(predictions: Sequence[Keypoints]) -> Sequence[Keypoints]:
@@ -114,6 +130,13 @@ def _poses(median: np.ndarray) -> np.ndarray:
     known = np.isfinite(flat)
     mean = np.where(known, flat, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, flat, mean)
+
+
+def frames_with_images(video: FrameSource, project: str | os.PathLike) -> np.ndarray:
+    """Return the numbers ``(n,)`` of a video's frames that a project has images of."""
+    folder = Path(project) / "labeled-data" / safe_name(video.name)
+    numbers = [int(path.stem[3:]) for path in folder.glob("img*.*") if path.stem[3:].isdigit()]
+    return np.unique(np.array(numbers, dtype=int))
 
 
 def export_frames(
@@ -174,7 +197,8 @@ def export_frames(
         return LabelledFrames(tuple(images), (), ("individual",), empty, empty[..., 0] > 0)
     positions = keypoints.positions[numbers][..., :2]
     height, width = batch.frames.shape[1:3]
-    inside = ((positions >= -0.5) & (positions <= (width - 0.5, height - 0.5))).all(axis=-1)
+    within = (positions >= -0.5) & (positions <= (width - 0.5, height - 0.5))
+    inside = np.asarray(within.all(axis=-1))
     positions = np.where(inside[..., None], positions, np.nan)
     labels = LabelledFrames(
         tuple(images),

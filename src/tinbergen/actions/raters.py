@@ -1,0 +1,105 @@
+"""How well a second person agrees with the labels: the ceiling beside a model's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tinbergen.actions.config import LabelConfig
+from tinbergen.actions.data import Sequences, codes_of, has_labels
+from tinbergen.errors import DataError
+from tinbergen.metrics import Score, frame_scores, segment_scores
+from tinbergen.metrics.score import Baseline
+from tinbergen.recordings import Dataset, Labels
+
+
+def rater_codes(
+    dataset: Dataset, sequences: Sequences, config: LabelConfig, rater: str
+) -> list[np.ndarray]:
+    """Return what another person saw in the frames of each recording, ``(time,)`` codes.
+
+    Parameters
+    ----------
+    dataset, sequences, config
+        The recordings, their features and codes, and how their labels were read.
+    rater
+        Stream of the other person's labels.
+
+    Raises
+    ------
+    DataError
+        If a recording has no such stream, or the labels cannot be read as the others were.
+    """
+    theirs = config.model_copy(update={"stream": rater})
+    found = []
+    for name, features in zip(sequences.names, sequences.features, strict=True):
+        if not has_labels(dataset[name], theirs):
+            raise DataError(
+                f"Recording {name!r} has no labels called {rater!r}; it has: "
+                f"{', '.join(dataset[name].streams)}."
+            )
+        labels = dataset[name][rater]
+        found.append(codes_of(labels, features.series.times, sequences.classes, theirs, name))
+    return found
+
+
+def without_rater(dataset: Dataset, config: LabelConfig, rater: str) -> LabelConfig:
+    """Return the settings that read the labels which are not the rater's, where there is one."""
+    others = {
+        name
+        for recording in dataset.values()
+        for name, stream in recording.streams.items()
+        if isinstance(stream, Labels) and name not in (rater, config.weak)
+    }
+    if config.stream is not None or len(others) != 1:
+        return config
+    return config.model_copy(update={"stream": others.pop()})
+
+
+def beside_rater(
+    scores: Sequence[Score],
+    codes: Sequence[np.ndarray],
+    theirs: Sequence[np.ndarray],
+    n_classes: int,
+    rater: str,
+) -> list[Score]:
+    """Put another person's agreement beside each score as a baseline, on frames that both scored.
+
+    Parameters
+    ----------
+    scores
+        Of a model.
+    codes, theirs
+        ``(time,)`` codes of each recording by the two people, -1 = not scored.
+    n_classes
+        Number of classes.
+    rater
+        Name of the other person.
+
+    Raises
+    ------
+    DataError
+        If they scored no frame in common.
+    """
+    ours = [np.where(b >= 0, a, -1) for a, b in zip(codes, theirs, strict=True)]
+    if not any((each >= 0).any() for each in ours):
+        raise DataError(f"{rater!r} scored none of the frames that the labels score.")
+    frames = frame_scores(ours, theirs, n_classes)
+    overlaps = (0.1, 0.25, 0.5)
+    segments = segment_scores(ours, theirs, n_classes, overlaps)
+    known = {
+        "macro F1": (frames.macro_f1, frames.macro_f1_interval),
+        "edit score": (segments.edit, segments.edit_interval),
+        "Cohen's kappa": (frames.kappa, frames.kappa_interval),
+        "accuracy": (frames.accuracy, None),
+    }
+    for overlap, *measured in zip(overlaps, segments.f1, segments.f1_intervals, strict=True):
+        known[f"F1@{100 * overlap:.0f}"] = (measured[0], measured[1])
+    return [
+        replace(score, baselines=(*score.baselines, Baseline(rater, *known[score.name])))
+        if score.name in known
+        else score
+        for score in scores
+    ]
