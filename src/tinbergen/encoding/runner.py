@@ -153,7 +153,9 @@ class Runner:
             return [{} for _ in problems]
         several = len(problems) > 1
         plain = self.config.direction == "encode" or problems[0].target.kind != "classes"
-        names = [*self.names, *([BY_ITSELF] if several else []), *([PLAIN] if plain else [])]
+        there = problems[0].features.sets  # a recording may lack a region that others have
+        own = [name for name in self.names if name in there or name not in self.named]
+        names = [*own, *([BY_ITSELF] if several else []), *([PLAIN] if plain else [])]
         found = [{name: np.full_like(y, np.nan) for name in names} for y in truths]
         for number in range(self.config.folds):
             parts = [p.inputs(p.folds[number].train) for p in problems]
