@@ -49,6 +49,7 @@ def test_each_region_is_decoded_from_where_it_is(data, tmp_path):
     alone = decode(data["one"], features="counts/CA1", target="wheel", **SMALL)
     assert found["counts/CA1"]["value"] == pytest.approx(alone.headline.value)
     assert found["counts/M1"]["p"] < 0.05 < min(found[f"counts/{r}"]["p"] for r in ("CA1", "V1"))
+    assert "Each set by itself: 1 of 3 better" in result.text()
     read = open_study(out)
     assert read.text() == result.text()
     assert "counts/M1" in result.text() and "shifted in time" in result.text()
@@ -77,3 +78,30 @@ def test_groups_by_another_column(data):
 def test_a_table_without_the_column_is_named(data):
     with pytest.raises(DataError, match=r"table has shank, found region, probe"):
         decode(data["one"], features="counts/shank=*", target="wheel", **SMALL)
+
+
+def test_what_a_set_explains_beyond_the_others():
+    noise = np.random.default_rng(5).normal(size=(1500, 1))
+    one = mouse("one", 0, ["M1"] * 4)
+    times = one["wheel"].times
+    more = {
+        "copy": Series(times, one["wheel"].values, ("speed",)),
+        "noise": Series(times, noise, ("a",)),
+    }
+    mouse_with = Recording("one", {**one.streams, **more})
+
+    def gains(features):
+        result = encode(mouse_with, features=features, target="counts", compare=True, **SMALL)
+        scores = {s["name"]: s for s in result.summary["scores"]}
+        table = result.scores[result.scores["score"] == "bits/spike"]
+        means = table.groupby("features")["value"].mean()
+        for name in features.split(","):
+            gain = scores[f"Gain by {name} beyond the others"]["value"]
+            assert gain == pytest.approx(means["all"] - means[f"without {name}"])
+        return scores
+
+    found = gains("wheel,noise")["Gain by wheel beyond the others"]
+    assert found["interval"][0] > 0
+    # Of two that tell the same, neither tells anything beyond the other.
+    found = gains("wheel,copy,noise")
+    assert abs(found["Gain by wheel beyond the others"]["value"]) < 0.01

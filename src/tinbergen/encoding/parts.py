@@ -169,6 +169,9 @@ def _regions(p: Predicted) -> np.ndarray:
 def part_lines(parts: Sequence[Mapping[str, Any]], null: str, noun: str) -> Iterator[str]:
     """Say each part in a line, from its :meth:`Part.to_dict`.
 
+    A shifted prediction is confidently wrong, so the right one may be better than all of them and
+    yet worse than the training mean. Only what beats both, with its whole interval, is counted.
+
     Parameters
     ----------
     null
@@ -179,12 +182,13 @@ def part_lines(parts: Sequence[Mapping[str, Any]], null: str, noun: str) -> Iter
     ignorant = "chance" if noun == "recordings" else "training mean"
     for by, title in _TITLES.items():
         mine = [part for part in parts if part["by"] == by]
-        known = [part["p"] for part in mine if part["p"] is not None]
         if not mine:
             continue
-        low = sum(p < _LEVEL for p in known)
-        expected = _LEVEL * len(known)
-        yield f"{title}: p < {_LEVEL} for {low} of {len(known)}, by luck alone {expected:.1f}"
+        sure = [_beats_both(part) for part in mine]
+        yield (
+            f"{title}: {sum(sure)} of {len(mine)} better than {ignorant} (whole interval) and "
+            f"{null} (p < {_LEVEL}); by luck alone at most {_LEVEL * len(mine):.1f}"
+        )
         for part in mine:
             text = f"  {part['name']}: {part['value']:.4f}"
             if part["interval"] is not None:
@@ -195,4 +199,10 @@ def part_lines(parts: Sequence[Mapping[str, Any]], null: str, noun: str) -> Iter
             counted = [f"{part['n']} {noun}"] if noun != "recordings" else []
             counted += [f"{part['columns']} columns"] if by == "features" else []
             counted += [f"{part['recordings']} recording" + "s" * (part["recordings"] > 1)]
-            yield f"{text}; {', '.join(counted)}"
+            doubt = "" if _beats_both(part) else "; not better than both"
+            yield f"{text}; {', '.join(counted)}{doubt}"
+
+
+def _beats_both(part: Mapping[str, Any]) -> bool:
+    interval, p = part["interval"], part["p"]
+    return bool(interval and interval[0] > part["ignorant"] and p is not None and p < _LEVEL)

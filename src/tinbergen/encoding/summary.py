@@ -21,6 +21,7 @@ from tinbergen.encoding.pooling import (
 from tinbergen.encoding.scoring import (
     BY_ITSELF,
     MEASURES,
+    WITHOUT,
     Predicted,
     angle_error,
     column_scores,
@@ -133,21 +134,29 @@ def summarise(
             rows.insert(1, "features", name)
             tables.append(rows)
     scores = pd.concat(tables, ignore_index=True)
+    sets = [name for name in names[1:] if not name.startswith(WITHOUT)]
     own_null = pooled_null(predicted, drawn)
     parts = (
         []
         if own_null is None
         else [
-            *feature_parts(predicted, scores, fits, names[1:], seed),
+            *feature_parts(predicted, scores, fits, sets, seed),
             *region_parts(predicted, scores, fits, own, drawn, seed),
         ]
     )
     nulls = _null_table(predicted, own_null, parts)
     headline = _headline(config, predicted, scores, names, others, own_null, parts)
     more = _more_scores(config, predicted, own)
-    gains = paired_gains(scores, own, MEASURES[predicted[0].kind])
+    kind = predicted[0].kind
+    gains = paired_gains(scores, own, BY_ITSELF, MEASURES[kind])
     if len(gains):
-        more.append(_gain_score(gains, predicted[0].kind, seed))
+        said = "one model for all recordings, minus that of the same model fitted to each"
+        more.append(_gain_score(gains, f"Gain over {BY_ITSELF}", said, kind, seed))
+    for name in sets:
+        beyond = paired_gains(scores, own, f"{WITHOUT}{name}", MEASURES[kind])
+        if len(beyond):
+            said = f"all features, minus that of the same model {WITHOUT}{name}"
+            more.append(_gain_score(beyond, f"Gain by {name} beyond the others", said, kind, seed))
     summary = {
         "schema_version": 1,
         "room": "encoding",
@@ -178,7 +187,7 @@ def _headline(
     intervals = {part.name: part.interval for part in parts if part.by == "features"}
     baselines = [
         Baseline(name, mean_score(main_scores(scores, kind, name), kind), intervals.get(name))
-        for name in [*others, *names[1:]]
+        for name in [*others, *(n for n in names[1:] if not n.startswith(WITHOUT))]
     ]
     psth = [p for p in predicted if "train PSTH" in p.models]
     if psth and len(psth) == len(predicted):
@@ -253,29 +262,29 @@ def _more_scores(
     ]
 
 
-def paired_gains(scores: _Table, own: str, measure: str) -> _Table:
-    """Pair the units' scores of one model for all recordings with those of each by itself.
+def paired_gains(scores: _Table, own: str, other: str, measure: str) -> _Table:
+    """Pair the units' scores of two models, such as one for all recordings and one for each.
 
     Returns
     -------
     DataFrame
         ``recording, name, together, alone, gain``, a row a unit (or channel) that both score;
-        none where recordings were not fitted together.
+        none where the other was not fitted.
     """
     rows = scores[scores["score"] == measure]
     both = [
-        rows[rows["features"] == name][["recording", "name", "value"]] for name in (own, BY_ITSELF)
+        rows[rows["features"] == name][["recording", "name", "value"]] for name in (own, other)
     ]
     table = both[0].merge(both[1], on=["recording", "name"], suffixes=("", "_alone")).dropna()
     table = table.rename(columns={"value": "together", "value_alone": "alone"})
     return table.assign(gain=table["together"] - table["alone"])
 
 
-def _gain_score(gains: _Table, kind: str, seed: int) -> Score:
+def _gain_score(gains: _Table, name: str, said: str, kind: str, seed: int) -> Score:
     value, sessions = gains["gain"].to_numpy(), gains["recording"].to_numpy(str)
     what = "units" if kind == "counts" else "channels"
     return Score(
-        f"Gain over {BY_ITSELF}",
+        name,
         float(value.mean()),
         "bits/spike" if kind == "counts" else "",
         null=0.0,
@@ -284,8 +293,7 @@ def _gain_score(gains: _Table, kind: str, seed: int) -> Score:
         interval_name=f"95 % bootstrap over recordings and {what}",
         n=len(value),
         n_name=what,
-        method=f"{MEASURES[kind]} of one model for all recordings, minus that of the same model "
-        f"fitted to each; mean over {what}, paired.",
+        method=f"{MEASURES[kind]} of {said}; mean over {what}, paired.",
     )
 
 
