@@ -80,11 +80,7 @@ def read_kilosort(
 
 
 def join_probes(probes: Mapping[str, Spikes]) -> Spikes:
-    """Return the units of several probes as one population, where all were recording.
-
-    Spikes of one probe while another was not recording are left out: beside them there would be
-    zeros that nobody measured.
-    """
+    """Return the units of several probes as one population; valid where all were recording."""
     tables, valid = [], None
     offset, units = 0, []
     for name, spikes in probes.items():
@@ -95,8 +91,6 @@ def join_probes(probes: Mapping[str, Spikes]) -> Spikes:
         valid = spikes.valid if valid is None else valid & spikes.valid
     times = np.concatenate([spikes.times for spikes in probes.values()])
     order = np.argsort(times, kind="stable")
-    if valid is not None:
-        order = order[valid.contains(times[order])]
     table = pd.concat(tables)
     return Spikes(times[order], np.concatenate(units)[order], table, valid)  # type: ignore
 
