@@ -52,15 +52,18 @@ class Part:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        known = self.draws is not None
+        null, p = None, None
+        if self.draws is not None:
+            null = float(self.draws.mean())
+            p = float(null_interval(self.value, self.draws).p)
         return {
             "by": self.by,
             "name": self.name,
             "value": self.value,
             "interval": None if self.interval is None else list(self.interval),
             "ignorant": self.ignorant,
-            "null": float(np.mean(self.draws)) if known else None,
-            "p": float(null_interval(self.value, self.draws).p) if known else None,
+            "null": null,
+            "p": p,
             "n": self.n,
             "columns": self.columns,
             "recordings": self.recordings,
