@@ -255,3 +255,38 @@ class TestCheck:
         assert len(rows) == 5 and all(row["found"] for row in rows)
         (arrays / "ks.npz").write_bytes(b"cut")
         assert CliRunner().invoke(app, ["check", str(path)]).exit_code == 3
+
+
+def test_clock_puts_a_stream_on_the_clock_of_the_recording(tmp_path):
+    rng = np.random.default_rng(3)
+    pulses = np.cumsum(rng.uniform(0.5, 1.5, 200))
+    late = 3600.0 + pulses * (1 + 40e-6)  # the camera's clock: an hour ahead, and fast
+    np.save(tmp_path / "camera.npy", late[5:])
+    np.savez(tmp_path / "probe.npz", sync=pulses)
+    times = np.arange(3700, 3720, 0.1)
+    Series(times, np.sin(times), ("x",)).write(tmp_path / "pupil.npz")
+    text = """
+recordings:
+  m1:
+    streams:
+      pupil:
+        kind: series
+        file: pupil.npz
+        clock: {pulses: camera.npy, recording: "probe.npz:sync"}
+"""
+    (tmp_path / "dataset.yaml").write_text(text)
+    mouse = Dataset.open(tmp_path)["m1"]
+    expected = (times - 3600.0) / (1 + 40e-6)
+    np.testing.assert_allclose(mouse["pupil"].times, expected, atol=1e-6)
+    assert "195 of 195 and 200 pulses matched" in mouse.notes[0]
+    (tmp_path / "dataset.yaml").write_text(text.replace("recording: ", "recordng: "))
+    with pytest.raises(ConfigError, match="did you mean 'recording'"):
+        Dataset.open(tmp_path)
+
+
+def test_spikes_before_the_other_probe_began_are_no_damage():
+    table = pd.DataFrame({"probe": ["a", "b"]})
+    spikes = Spikes([0.1, 1.0, 2.0, 3.0], [0, 1, 0, 1], table, Intervals([1.0], [2.5]))
+    (row,) = check_dataset(Dataset([Recording("m1", {"spikes": spikes})]))
+    assert row.state == "ok"
+    assert "2 spikes lie while not all probes recorded" in str(row)

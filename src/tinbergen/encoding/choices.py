@@ -14,6 +14,7 @@ from tinbergen.encoding.components import COMPONENTS
 from tinbergen.encoding.crossval import Fold
 from tinbergen.encoding.mean_rate import PSTH
 from tinbergen.encoding.problem import Problem
+from tinbergen.encoding.scoring import WITHOUT
 from tinbergen.errors import ConfigError, DataError, NonFiniteError
 
 ENCODERS = ("ridge", "rrr", "glm", "tcn", "bilinear", "mean", "psth")
@@ -87,7 +88,8 @@ def settings_for(
 ) -> dict[str, Any]:
     """Return settings that suit a problem, those that were asked for on top.
 
-    ``features`` is one of the problem's feature sets; any other name stands for all of them.
+    ``features`` is one of the problem's feature sets, or "without " and one of them for all but
+    it; any other name stands for all of them.
     ``widths`` are the numbers of columns of the feature sets, as they lie side by side.
     """
     n_columns = sum(widths)
@@ -96,7 +98,8 @@ def settings_for(
     lags = (0, 0) if lonely else (-5, 5)
     lags = tuple(options.get("lags", lags))
     sets = problem.features.sets
-    chosen = [sets[features]] if features in sets else list(sets.values())
+    rest = [c for each, c in sets.items() if each != features.removeprefix(WITHOUT)]
+    chosen = [sets[features]] if features in sets else rest
     alike = len(chosen) == 1 and chosen[0].alike
     settings: dict[str, Any] = {"lags": lags}
     wide = n_columns * (lags[1] - lags[0] + 1) > _MOST_COLUMNS

@@ -12,7 +12,8 @@ import numpy as np
 from tinbergen.encoding.columns import Columns, Source
 from tinbergen.encoding.grid import Grid
 from tinbergen.encoding.sources import find_source
-from tinbergen.errors import ConfigError
+from tinbergen.encoding.streams import REGIONS
+from tinbergen.errors import ConfigError, DataError
 from tinbergen.recordings import Recording, Series
 
 
@@ -104,8 +105,34 @@ def find_features(
     own = ranges or {}
     return {
         name: find_source(recording, wanted, ranges=own.get(name))
-        for name, wanted in named.items()
+        for name, wanted in _each_group(recording, named).items()
     }
+
+
+def _each_group(recording: Recording, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Put in place of ``stream/*`` (``stream/column=*``) a set for each group of its units."""
+    found: dict[str, Any] = {}
+    for name, wanted in named.items():
+        stream, cut, group = wanted.rpartition("/") if isinstance(wanted, str) else ("", "", "")
+        if not cut or not (group == "*" or group.endswith("=*")):
+            found[name] = wanted
+            continue
+        table = getattr(recording.streams.get(stream), "table", None)
+        columns = REGIONS if group == "*" else (group.removesuffix("=*"),)
+        column = next((c for c in columns if table is not None and c in table), None)
+        if table is None or column is None:
+            raise DataError(
+                f"{wanted!r} of recording {recording.name!r}: expected a stream of units whose "
+                f"table has {' or '.join(columns)}, found "
+                f"{'no such table' if table is None else ', '.join(map(str, table)) or 'none'}."
+            )
+        values = sorted({str(value) for value in table[column].dropna() if str(value)})
+        found |= {
+            each: each
+            for value in values
+            if (each := f"{stream}/{value if group == '*' else f'{column}={value}'}")
+        }
+    return found
 
 
 def features_on(sources: Mapping[str, Source], grid: Grid) -> Features:

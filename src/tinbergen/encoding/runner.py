@@ -23,7 +23,7 @@ from tinbergen.encoding.choices import (
 from tinbergen.encoding.fitted import FittedModel
 from tinbergen.encoding.planning import Plan
 from tinbergen.encoding.problem import Problem, make_problem
-from tinbergen.encoding.scoring import BY_ITSELF, Predicted
+from tinbergen.encoding.scoring import BY_ITSELF, WITHOUT, Predicted
 from tinbergen.encoding.trial_smoothing import smooth_trials
 from tinbergen.errors import ConfigError
 from tinbergen.progress import Progress
@@ -66,11 +66,15 @@ class Runner:
 
     @property
     def names(self) -> list[str]:
-        """Names of the predictors: all features together first, then each set by itself."""
+        """Names of the predictors: all features, then each set by itself, then all but each.
+
+        What a set explains beyond the others is asked of what is encoded only.
+        """
         own = OWN if len(self.named) > 1 else next(iter(self.named))
         alone = self.config.compare and self.config.model not in NULL_MODELS
         sets = list(self.named) if alone and len(self.named) > 1 else []
-        return [own, *sets]
+        beyond = sets if self.config.direction == "encode" else []
+        return [own, *sets, *(f"{WITHOUT}{name}" for name in beyond)]
 
     def prepare(self, planned: Plan) -> Problem:
         """Read a recording, and make its folds."""
@@ -153,7 +157,13 @@ class Runner:
             return [{} for _ in problems]
         several = len(problems) > 1
         plain = self.config.direction == "encode" or problems[0].target.kind != "classes"
-        names = [*self.names, *([BY_ITSELF] if several else []), *([PLAIN] if plain else [])]
+        there = problems[0].features.sets  # a recording may lack a region that others have
+        own = [
+            name
+            for name in self.names
+            if name == self.names[0] or (_set(name) in there and (name in there or len(there) > 1))
+        ]
+        names = [*own, *([BY_ITSELF] if several else []), *([PLAIN] if plain else [])]
         found = [{name: np.full_like(y, np.nan) for name in names} for y in truths]
         for number in range(self.config.folds):
             parts = [p.inputs(p.folds[number].train) for p in problems]
@@ -250,8 +260,15 @@ class Runner:
 
 
 def _chosen(parts: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
-    """Return the columns ``(item, column)`` of one feature set, or of each of them."""
-    return [parts[name]] if name in parts else list(parts.values())
+    """Return the columns ``(item, column)`` of one feature set, of all but it, or of each."""
+    if name in parts:
+        return [parts[name]]
+    return [columns for each, columns in parts.items() if each != _set(name)]
+
+
+def _set(name: str) -> str:
+    """Return the feature set that a predictor takes, or leaves out."""
+    return name.removeprefix(WITHOUT)
 
 
 def _common_widths(inputs: Sequence[list[np.ndarray]]) -> list[int]:

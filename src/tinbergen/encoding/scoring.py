@@ -31,6 +31,7 @@ MEASURES = {
     "classes": "balanced accuracy",
 }
 BY_ITSELF = "each recording by itself"
+WITHOUT = "without "  # and the name of a feature set: all others
 FLOOR = 1e-9  # spikes/bin; the rates of a study are above it, see choices.rate_limits
 _MIN_SHIFT_S = 10.0
 _MIN_TRIALS = 4  # of a fold: fewer can be shifted in too few ways

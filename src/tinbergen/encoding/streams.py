@@ -28,13 +28,16 @@ def _chosen(names: tuple[str, ...], wanted: str, where: str) -> np.ndarray:
     return np.flatnonzero([not wanted or name == wanted for name in names])
 
 
+REGIONS = ("region", "brain_area", "location")  # columns of a table of units
+
+
 def _units(ids: Any, table: pd.DataFrame | None, wanted: str, where: str) -> np.ndarray:
     """Rows of the units with a region, ``column=value``, or an id."""
     names = np.array([str(i) for i in ids])
     if not wanted:
         return np.arange(len(names))
     column, equals, value = wanted.partition("=")
-    columns = [column] if equals else ["region", "brain_area", "location"]
+    columns = [column] if equals else list(REGIONS)
     for name in columns:
         if table is not None and name in table:
             found = np.flatnonzero(table[name].astype(str).to_numpy() == (value or wanted))

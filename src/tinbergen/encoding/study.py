@@ -208,7 +208,10 @@ def _study(
     check_choice(model, direction, kind, config.options)
     if config.together:
         _check_together(config, len(plans))
-    runner = Runner(config, dict(named), keep=folder is not None)
+        if any(set(each.features) != set(plans[0].features) for each in plans):
+            raise ConfigError("together: expected the same feature sets in all recordings.")
+    sets = {name: named.get(name, name) for each in plans for name in each.features}
+    runner = Runner(config, sets, keep=folder is not None)
     with Progress(len(plans) * config.folds, f"{direction} with {model}", "folds") as progress:
         _run_all(runner, plans, bad, skip_bad, progress)
     if not runner.predicted:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.encoding.scoring import MEASURES, Predicted
+from tinbergen.encoding.streams import REGIONS
 from tinbergen.files import atomic_write, write_json
 from tinbergen.metrics import null_interval, psth_r2
 from tinbergen.recordings.smoothing import smooth
@@ -22,7 +23,6 @@ _UNIT_COLUMNS = (
     *("recording", "unit", "region", "depth", "predictor", "score", "value", "null"),
     *("low", "high"),
 )
-_REGIONS = ("region", "brain_area", "location")
 _DEPTHS = ("depth", "depth_um")
 
 
@@ -60,7 +60,7 @@ def _units(folder: Path, result: StudyResult, first: Predicted) -> dict[str, Any
         {
             "recording": rows["recording"],
             "unit": rows["name"],
-            "region": _column(rows, _REGIONS),
+            "region": _column(rows, REGIONS),
             "depth": pd.to_numeric(_column(rows, _DEPTHS), errors="coerce")
             if any(name in rows for name in _DEPTHS) else np.nan,
             "predictor": rows["features"],
@@ -89,9 +89,17 @@ def _nulls(folder: Path, result: StudyResult, first: Predicted) -> dict[str, Any
     if not len(result.nulls) or result.headline.value is None:
         return {}
     _write(folder / "nulls.csv", result.nulls)
-    place = null_interval(result.headline.value, result.nulls["value"].to_numpy())
-    measured = {"recording": "", "target": "", "score": MEASURES[first.kind]}
-    return {"measured": [measured | {"value": result.headline.value, "p": float(place.p)}]}
+    own: Any = result.nulls[result.nulls["target"] == ""]
+    place = null_interval(result.headline.value, own["value"].to_numpy())
+    parts = [{"name": "", "value": result.headline.value, "p": float(place.p)}]
+    parts += result.summary["parts"]
+    common = {"recording": "", "score": MEASURES[first.kind]}
+    return {
+        "measured": [
+            common | {"target": each["name"], "value": each["value"], "p": each["p"]}
+            for each in parts
+        ]
+    }
 
 
 def _confusion(folder: Path, result: StudyResult, own: str) -> dict[str, Any]:
@@ -189,7 +197,7 @@ def _rates(folder: Path, result: StudyResult, p: Predicted, own: str) -> dict[st
     value = result.scores.query("features == @own and recording == @p.recording")["value"]
     best = np.argsort(-np.nan_to_num(value.to_numpy(), nan=-np.inf), kind="stable")
     shown = best[:_UNITS]
-    regions = _column(p.table, _REGIONS) if p.table is not None else ""
+    regions = _column(p.table, REGIONS) if p.table is not None else ""
     regions = [str(r) for r in regions.iloc[shown]] if isinstance(regions, pd.Series) else []
     common = {"recording": p.recording, "unit": unit, "bin": p.width}
     common |= {"units": [p.names[i] for i in shown]} | ({"regions": regions} if regions else {})

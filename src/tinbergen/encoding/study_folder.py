@@ -32,6 +32,7 @@ from tinbergen.metrics.score import Baseline
 from tinbergen.training import RunFolder
 
 _TEXTS = ("score", "features", "recording", "kind", "name")  # also where they look like numbers
+_NULL_TEXTS = ("recording", "target")
 _ARRAYS = ("segment", "block", "start", "stop", "trial", "fold")
 
 
@@ -113,7 +114,8 @@ class StudyFolder:
             {p.recording: p for p in predicted},
             pd.read_csv(self.path / "fits.csv") if (self.path / "fits.csv").stat().st_size > 1
             else pd.DataFrame(),
-            pd.read_csv(nulls) if nulls.is_file() else pd.DataFrame(),
+            pd.read_csv(nulls, dtype=dict.fromkeys(_NULL_TEXTS, str), keep_default_na=False)
+            if nulls.is_file() else pd.DataFrame(),
             self.path,
         )  # fmt: skip
 

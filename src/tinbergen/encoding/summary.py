@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tinbergen.encoding.parts import Part, feature_parts, part_lines, region_parts
+from tinbergen.encoding.pooling import (
+    main_scores,
+    mean_score,
+    null_name,
+    pooled_interval,
+    pooled_null,
+)
 from tinbergen.encoding.scoring import (
     BY_ITSELF,
-    FLOOR,
     MEASURES,
+    WITHOUT,
     Predicted,
     angle_error,
     column_scores,
     shift_null,
 )
-from tinbergen.metrics import (
-    Interval,
-    Score,
-    bootstrap_interval,
-    hierarchical_interval,
-    information_parts,
-    r2_parts,
-    ratio_intervals,
-)
+from tinbergen.metrics import Score, bootstrap_interval, hierarchical_interval
 from tinbergen.metrics.score import Baseline
 
 _NULLS = ("train mean", "train PSTH")
@@ -53,6 +53,7 @@ class StudyResult:
         A row a fit: what was chosen, seconds.
     nulls
         A row a draw of the mean score's null: predictions shifted in time, or by trials.
+        ``target`` is empty, or the feature set or the region whose null it is.
     path
         The run folder, or None.
     """
@@ -75,7 +76,16 @@ class StudyResult:
         h = self.headline
         lines = [f"{self.summary['title']}; {self.summary['trained_on']}"]
         lines += [f"{repr(self)[len('StudyResult(') : -1]}"]
-        lines += [f"  {b.name}: {b.value:.4f}" for b in h.baselines if b.value is not None]
+        parts = self.summary.get("parts", [])
+        said = {part["name"] for part in parts if part["by"] == "features"}
+        lines += [
+            f"  {b.name}: {b.value:.4f}"
+            for b in h.baselines
+            if b.value is not None and b.name not in said
+        ]
+        if parts:
+            null = next(b.name for b in h.baselines if b.name.startswith("shifted"))
+            lines += part_lines(parts, null, h.n_name)
         for score in self.summary["scores"]:
             low, high = score["interval"] or (None, None)
             spread = "" if low is None else f" ({low:.4g} to {high:.4g})"
@@ -119,17 +129,34 @@ def summarise(
     others = [n for n in predicted[0].models if n not in names and n not in _NULLS]
     tables = []
     for name in [*names, *others]:
-        for p in predicted:
+        for p in [p for p in predicted if name in p.models]:
             rows = column_scores(p, name, drawn[p.recording] if name == own else None, seed=seed)
             rows.insert(1, "features", name)
             tables.append(rows)
     scores = pd.concat(tables, ignore_index=True)
-    nulls = _null_table(predicted, drawn)
-    headline = _headline(config, predicted, scores, names, others, nulls)
+    sets = [name for name in names[1:] if not name.startswith(WITHOUT)]
+    own_null = pooled_null(predicted, drawn)
+    parts = (
+        []
+        if own_null is None
+        else [
+            *feature_parts(predicted, scores, fits, sets, seed),
+            *region_parts(predicted, scores, fits, own, drawn, seed),
+        ]
+    )
+    nulls = _null_table(predicted, own_null, parts)
+    headline = _headline(config, predicted, scores, names, others, own_null, parts)
     more = _more_scores(config, predicted, own)
-    gains = paired_gains(scores, own, MEASURES[predicted[0].kind])
+    kind = predicted[0].kind
+    gains = paired_gains(scores, own, BY_ITSELF, MEASURES[kind])
     if len(gains):
-        more.append(_gain_score(gains, predicted[0].kind, seed))
+        said = "one model for all recordings, minus that of the same model fitted to each"
+        more.append(_gain_score(gains, f"Gain over {BY_ITSELF}", said, kind, seed))
+    for name in sets:
+        beyond = paired_gains(scores, own, f"{WITHOUT}{name}", MEASURES[kind])
+        if len(beyond):
+            said = f"all features, minus that of the same model {WITHOUT}{name}"
+            more.append(_gain_score(beyond, f"Gain by {name} beyond the others", said, kind, seed))
     summary = {
         "schema_version": 1,
         "room": "encoding",
@@ -138,16 +165,12 @@ def summarise(
         "seconds": seconds,
         "headline": headline.to_dict(),
         "scores": [score.to_dict() for score in more],
+        "parts": [part.to_dict() for part in parts],
         "alarms": [],
         "left_out": dict(bad),
         "notes": [*_gain_lines(gains), *_notes(predicted, scores, own, left_out, bad)],
     }
     return StudyResult(headline, scores, summary, {p.recording: p for p in predicted}, fits, nulls)
-
-
-def _main(scores: _Table, kind: str, name: str) -> _Table:
-    rows = scores[(scores["features"] == name) & (scores["score"] == MEASURES[kind])]
-    return rows[np.isfinite(rows["value"])]
 
 
 def _headline(
@@ -156,20 +179,23 @@ def _headline(
     scores: _Table,
     names: Sequence[str],
     others: Sequence[str],
-    nulls: _Table,
+    own_null: np.ndarray | None,
+    parts: Sequence[Part],
 ) -> Score:
     kind, seed = predicted[0].kind, config["seed"]
-    rows = _main(scores, kind, names[0])
+    rows = main_scores(scores, kind, names[0])
+    intervals = {part.name: part.interval for part in parts if part.by == "features"}
     baselines = [
-        Baseline(name, _mean(_main(scores, kind, name), kind)) for name in [*others, *names[1:]]
+        Baseline(name, mean_score(main_scores(scores, kind, name), kind), intervals.get(name))
+        for name in [*others, *(n for n in names[1:] if not n.startswith(WITHOUT))]
     ]
     psth = [p for p in predicted if "train PSTH" in p.models]
     if psth and len(psth) == len(predicted):
         table: _Table = pd.concat([column_scores(p, "train PSTH", seed=seed) for p in psth])
-        baselines.append(Baseline("PSTH", _mean(table[np.isfinite(table["value"])], kind)))
-    if len(nulls):
-        baselines.append(Baseline(str(nulls["null"].iloc[0]), float(nulls["value"].mean())))
-    interval, drawn_over = _interval(predicted, rows, kind, names[0], seed)
+        baselines.append(Baseline("PSTH", mean_score(table[np.isfinite(table["value"])], kind)))
+    if own_null is not None:
+        baselines.append(Baseline(null_name(predicted), float(own_null.mean())))
+    interval, drawn_over = pooled_interval(predicted, rows, kind, names[0], seed)
     n, n_name = len(rows), {"counts": "units", "classes": "recordings"}.get(kind, "channels")
     blocks = "trials" if predicted[0].bins or predicted[0].per_trial else "time"
     split = (
@@ -179,9 +205,9 @@ def _headline(
     )
     return Score(
         MEASURES[kind],
-        _mean(rows, kind),
+        mean_score(rows, kind),
         "bits/spike" if kind == "counts" else "",
-        null=_mean(rows.assign(value=rows["null"]), kind),
+        null=mean_score(rows.assign(value=rows["null"]), kind),
         null_name="chance" if kind == "classes" else "training mean",
         interval=interval,
         interval_name=f"95 % bootstrap over {drawn_over}",
@@ -191,40 +217,6 @@ def _headline(
         split=split,
         method=_method(kind, config["model"]),
     )
-
-
-def _mean(rows: _Table, kind: str) -> float | None:
-    """Mean over units, or over recordings of the mean over channels."""
-    if not len(rows):
-        return None
-    if kind == "counts":
-        return float(rows["value"].mean())
-    return float(rows.groupby("recording")["value"].mean().mean())
-
-
-def _interval(
-    predicted: Sequence[Predicted], rows: _Table, kind: str, own: str, seed: int
-) -> tuple[Interval | None, str]:
-    if len(predicted) > 1:
-        if kind == "counts":
-            values, sessions = rows["value"].to_numpy(), rows["recording"].to_numpy(str)
-            return hierarchical_interval(values, sessions, seed=seed), "recordings and units"
-        means = rows.groupby("recording")["value"].mean().to_numpy()
-        return bootstrap_interval(means, seed=seed), "recordings"
-    p = predicted[0]
-    blocks = "trials" if p.bins or p.per_trial else "blocks of time"
-    if kind == "classes":
-        ends = rows[["low", "high"]].to_numpy(float)
-        return (Interval(*ends[0]) if len(ends) else None), blocks
-    y, guess = p.truth, p.models[own]
-    if kind == "counts":
-        parts = information_parts(y, guess, "mean", FLOOR, groups=p.blocks)
-    else:
-        parts = r2_parts(y, guess, groups=p.blocks)
-    intervals = ratio_intervals(*parts, seed=seed)
-    if kind == "counts" and len(rows) > 1:  # units share the noise of the time they were tested on
-        return intervals.population, f"units and {blocks}"
-    return intervals.mean, blocks
 
 
 def _method(kind: str, model: str) -> str:
@@ -270,29 +262,29 @@ def _more_scores(
     ]
 
 
-def paired_gains(scores: _Table, own: str, measure: str) -> _Table:
-    """Pair the units' scores of one model for all recordings with those of each by itself.
+def paired_gains(scores: _Table, own: str, other: str, measure: str) -> _Table:
+    """Pair the units' scores of two models, such as one for all recordings and one for each.
 
     Returns
     -------
     DataFrame
         ``recording, name, together, alone, gain``, a row a unit (or channel) that both score;
-        none where recordings were not fitted together.
+        none where the other was not fitted.
     """
     rows = scores[scores["score"] == measure]
     both = [
-        rows[rows["features"] == name][["recording", "name", "value"]] for name in (own, BY_ITSELF)
+        rows[rows["features"] == name][["recording", "name", "value"]] for name in (own, other)
     ]
     table = both[0].merge(both[1], on=["recording", "name"], suffixes=("", "_alone")).dropna()
     table = table.rename(columns={"value": "together", "value_alone": "alone"})
     return table.assign(gain=table["together"] - table["alone"])
 
 
-def _gain_score(gains: _Table, kind: str, seed: int) -> Score:
+def _gain_score(gains: _Table, name: str, said: str, kind: str, seed: int) -> Score:
     value, sessions = gains["gain"].to_numpy(), gains["recording"].to_numpy(str)
     what = "units" if kind == "counts" else "channels"
     return Score(
-        f"Gain over {BY_ITSELF}",
+        name,
         float(value.mean()),
         "bits/spike" if kind == "counts" else "",
         null=0.0,
@@ -301,8 +293,7 @@ def _gain_score(gains: _Table, kind: str, seed: int) -> Score:
         interval_name=f"95 % bootstrap over recordings and {what}",
         n=len(value),
         n_name=what,
-        method=f"{MEASURES[kind]} of one model for all recordings, minus that of the same model "
-        f"fitted to each; mean over {what}, paired.",
+        method=f"{MEASURES[kind]} of {said}; mean over {what}, paired.",
     )
 
 
@@ -316,31 +307,25 @@ def _gain_lines(gains: _Table) -> list[str]:
 
 
 def _null_table(
-    predicted: Sequence[Predicted], drawn: Mapping[str, np.ndarray | None]
+    predicted: Sequence[Predicted], own: np.ndarray | None, parts: Sequence[Part]
 ) -> pd.DataFrame:
-    """Mean over units of each draw, pooled over recordings."""
+    """Put the draws of the headline, and of each part, below each other."""
     columns = ["recording", "target", "score", "null", "value"]
-    known = [(p, d) for p in predicted if (d := drawn[p.recording]) is not None]
-    parts = [(p, d) for p, d in known if np.isfinite(d).any()]  # not of constant targets
-    if not parts or len(known) < len(predicted):
-        return pd.DataFrame(columns=columns)
-    n = min(len(d) for _, d in parts)
-    first = parts[0][0]
-    if first.kind == "counts":
-        pooled = np.nanmean(np.concatenate([d[:n] for _, d in parts], axis=1), axis=1)
-    else:
-        pooled = np.mean([np.nanmean(d[:n], axis=1) for _, d in parts], axis=0)
-    trials = first.bins is not None or first.per_trial
-    return pd.DataFrame(
-        {
-            "recording": "",
-            "target": "",
-            "score": MEASURES[first.kind],
-            "null": "shifted by trials" if trials else "shifted in time",
-            "value": pooled,
-        },
-        columns=columns,
-    )
+    draws = {"": own} | {part.name: part.draws for part in parts}
+    tables = [
+        pd.DataFrame(
+            {
+                "recording": "",
+                "target": target,
+                "score": MEASURES[predicted[0].kind],
+                "null": null_name(predicted),
+                "value": values,
+            }
+        )
+        for target, values in draws.items()
+        if values is not None
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def _title(config: Mapping[str, Any]) -> str:

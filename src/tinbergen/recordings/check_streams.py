@@ -122,9 +122,12 @@ def _spikes(spikes: Spikes) -> StreamReport:
         )
     # A recording may end with its last spike.
     outside = ~spikes.valid.contains(spikes.times) & ~np.isin(spikes.times, spikes.valid.stops)
+    # Probes joined are valid while all recorded: a few spikes before and after are no damage.
+    several = "probe" in spikes.table and spikes.table["probe"].nunique() > 1
     if outside.any():
+        when = "while not all probes recorded" if several else "outside the time recorded"
         report.add(
-            f"{int(outside.sum())} spikes lie outside the time recorded, the first at "
+            f"{NOTE if several else ''}{int(outside.sum())} spikes lie {when}, the first at "
             f"{spikes.times[outside][0]:.3f} s",
             "correct valid, or the clock.",
         )

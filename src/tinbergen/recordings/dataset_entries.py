@@ -15,6 +15,7 @@ from tinbergen.recordings.arrays import (
     read_array_trials,
     read_binned_trials,
 )
+from tinbergen.recordings.clock_entry import clock_of, on_clock
 from tinbergen.recordings.dataset_kinds import (
     BinnedTrials,
     FlyEntry,
@@ -74,10 +75,13 @@ def read_streams(
     ConfigError
         If an entry is not as it should be.
     """
-    entries = {
-        stream: stream_entry(value, f"{where}, stream {stream!r}")
-        for stream, value in values.items()
-    }
+    entries, clocks = {}, {}
+    for stream, value in values.items():
+        here = f"{where}, stream {stream!r}"
+        if isinstance(value, Mapping) and "clock" in value:
+            clocks[stream] = clock_of(value["clock"], here)
+            value = {key: each for key, each in value.items() if key != "clock"}
+        entries[stream] = stream_entry(value, here)
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
     # Videos first: the times of keypoints may be those of a video, those of labels of either.
@@ -88,6 +92,12 @@ def read_streams(
         read = {name: value for each in found.values() for name, value in each.items()}
         try:
             value = _READERS[entry.kind](entry, folder, read)
+            if isinstance(value, LabelFile):
+                notes += [f"{stream}: {note}" for note in value.notes]
+                value = value.labels
+            if (clock := clocks.get(stream)) is not None:
+                value, said = on_clock(clock, value, folder)
+                notes.append(f"{stream}: {said}")
         except TinbergenError as error:
             if failures is None or isinstance(error, ConfigError):
                 raise type(error)(f"{where}, stream {stream!r}: {error}") from error
@@ -98,9 +108,6 @@ def read_streams(
                 error,
             )
             continue
-        if isinstance(value, LabelFile):
-            notes += [f"{stream}: {note}" for note in value.notes]
-            value = value.labels
         new = {stream: value}
         if isinstance(value, Recording):
             notes += value.notes
