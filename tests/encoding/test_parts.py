@@ -94,7 +94,7 @@ def test_what_a_set_explains_beyond_the_others():
         result = encode(mouse_with, features=features, target="counts", compare=True, **SMALL)
         scores = {s["name"]: s for s in result.summary["scores"]}
         table = result.scores[result.scores["score"] == "bits/spike"]
-        means = table.groupby("features")["value"].mean()
+        means: Any = table.groupby("features")["value"].mean()
         for name in features.split(","):
             gain = scores[f"Gain by {name} beyond the others"]["value"]
             assert gain == pytest.approx(means["all"] - means[f"without {name}"])

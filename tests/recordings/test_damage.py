@@ -114,7 +114,7 @@ def test_damage_lasts_until_a_keyframe(film, tmp_path):
     import av
 
     with av.open(str(film)) as container:
-        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+        packets = [(p.pos or 0, p.size) for p in container.demux(video=0) if p.size]
     data, sound = bytearray(film.read_bytes()), Video(film, gray=True).frames(range(90)).frames
     first, size = packets[20]
     data[first + 12 : first + size] = bytes(size - 12)

@@ -286,7 +286,8 @@ recordings:
 
 def test_spikes_before_the_other_probe_began_are_no_damage():
     table = pd.DataFrame({"probe": ["a", "b"]})
-    spikes = Spikes([0.1, 1.0, 2.0, 3.0], [0, 1, 0, 1], table, Intervals([1.0], [2.5]))
+    times, units = np.array([0.1, 1.0, 2.0, 3.0]), np.array([0, 1, 0, 1])
+    spikes = Spikes(times, units, table, Intervals([1.0], [2.5]))
     (row,) = check_dataset(Dataset([Recording("m1", {"spikes": spikes})]))
     assert row.state == "ok"
     assert "2 spikes lie while not all probes recorded" in str(row)

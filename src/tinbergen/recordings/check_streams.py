@@ -123,7 +123,7 @@ def _spikes(spikes: Spikes) -> StreamReport:
     # A recording may end with its last spike.
     outside = ~spikes.valid.contains(spikes.times) & ~np.isin(spikes.times, spikes.valid.stops)
     # Probes joined are valid while all recorded: a few spikes before and after are no damage.
-    several = "probe" in spikes.table and spikes.table["probe"].nunique() > 1
+    several = "probe" in spikes.table and len(set(spikes.table["probe"])) > 1
     if outside.any():
         when = "while not all probes recorded" if several else "outside the time recorded"
         report.add(

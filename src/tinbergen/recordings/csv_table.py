@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -42,7 +43,7 @@ def read_csv_table(path: str | os.PathLike, what: str, separator: str = ",") -> 
         raise DataError(f"{path} is not {what}: {error}") from error
 
 
-def _check(rows: csv._reader, path: Path) -> None:
+def _check(rows: Any, path: Path) -> None:
     header = next((cells for cells in rows if cells), [])
     names = [name.strip() for name in header]
     if twice := next((name for name in names if names.count(name) > 1), None):

@@ -78,8 +78,10 @@ class Video(FrameSource):
         try:
             for position in positions:
                 frame, status = decoder.get(int(position))
-                is_sound = frame is not None and status == FrameStatus.OK
-                yield functools.partial(to_array, frame) if is_sound else None, status
+                if frame is None or status != FrameStatus.OK:
+                    yield None, status
+                else:
+                    yield functools.partial(to_array, frame), status
         finally:
             if close:
                 decoder.close()
