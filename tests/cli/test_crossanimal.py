@@ -153,7 +153,7 @@ def test_broken_recordings_are_named_before_training(cli, tmp_path, change, text
     [
         (["--gap", "3"], 2, "give at least 8"),
         (["--gap", "3", "--by-trial"], 2, "give at least 8"),
-        (["--test", "0.9", "--gap", "90"], 1, "'animal1': split"),
+        (["--test", "0.9", "--gap", "90"], 1, "'animal1', 640 frames: split"),
         (["--objective", "contrst"], 2, "objective"),
         (["--set", "swap.posee=1"], 2, "did you mean 'pose'"),
     ],

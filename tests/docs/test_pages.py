@@ -74,7 +74,7 @@ def commands() -> list[tuple[str, str]]:
         (page.stem, line.strip().removeprefix("$ ").removeprefix("srun "))
         for page in PAGES
         for block in blocks(page, "(?:bash|console)")
-        for line in block.splitlines()
+        for line in block.replace("\\\n", " ").splitlines()
     ]
     words = [(page, line.split(";")[0]) for page, line in lines if line.startswith("tinbergen ")]
     return sorted(set(words))

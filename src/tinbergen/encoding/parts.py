@@ -147,7 +147,10 @@ def _part(
     if value is None:
         return
     interval, _ = pooled_interval(have, rows, kind, predictor, seed, chosen)
-    fitted = fits[(fits["features"] == predictor) & (fits["fold"] == 0)]
+    columns = 0
+    if len(fits):  # models without features fit none
+        fitted = fits[(fits["features"] == predictor) & (fits["fold"] == 0)]
+        columns = int(fitted["columns"].sum())
     yield Part(
         by,
         name,
@@ -156,7 +159,7 @@ def _part(
         mean_score(rows.assign(value=rows["null"]), kind),
         pooled_null(have, drawn, chosen),
         len(rows),
-        int(fitted["columns"].sum()),
+        columns,
         len(have),
     )
 
