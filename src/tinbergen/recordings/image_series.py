@@ -1,12 +1,12 @@
-"""Images with a number in each pixel, sampled at their own times: the field of view of a microscope.
+"""Images of measurements, sampled at their own times: the field of view of a microscope.
 
-Not a video: values are measurements (dF/F), which stay on disk and are never loaded whole.
-"""  # noqa: E501
+Not a video: values are numbers (dF/F), which stay on disk and are never loaded whole.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +15,7 @@ import numpy as np
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.files import atomic_write
 from tinbergen.recordings.intervals import Bins, Intervals
-from tinbergen.recordings.series import sample_times
+from tinbergen.recordings.series import sample_times, samples_between
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +68,7 @@ class ImageSeries:
 
     def between(self, start: float, stop: float) -> Self:
         """Return the images with ``start <= time < stop`` (s); nothing is read."""
-        first, last = np.searchsorted(self.times, [start, stop])
-        return replace(
-            self,
-            times=self.times[first:last],
-            values=self.values[first:last],
-            valid=self.valid.between(start, stop),
-        )
+        return samples_between(self, start, stop)
 
     def bin(self, bins: Bins) -> np.ndarray:
         """Return the mean image of each bin, ``(bin, height, width)``; NaN where there is none."""

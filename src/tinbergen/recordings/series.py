@@ -119,13 +119,7 @@ class Series:
 
     def between(self, start: float, stop: float) -> Self:
         """Return the samples with ``start <= time < stop`` (s)."""
-        first, last = np.searchsorted(self.times, [start, stop])
-        return replace(
-            self,
-            times=self.times[first:last],
-            values=self.values[first:last],
-            valid=self.valid.between(start, stop),
-        )
+        return samples_between(self, start, stop)
 
     def bin(self, bins: Bins) -> np.ndarray:
         """Return the mean in each bin, ``(bin, channel)``; NaN where a bin holds no sample."""
@@ -143,6 +137,17 @@ class Series:
                 valid=np.stack([self.valid.starts, self.valid.stops], axis=1),
                 **plain_columns(self.table),  # type: ignore[arg-type]
             )
+
+
+def samples_between(samples: Any, start: float, stop: float) -> Any:
+    """Return the part of a dataclass of ``times``, ``values`` and ``valid`` in [start, stop) s."""
+    first, last = np.searchsorted(samples.times, [start, stop])
+    return replace(
+        samples,
+        times=samples.times[first:last],
+        values=samples.values[first:last],
+        valid=samples.valid.between(start, stop),
+    )
 
 
 def _channel_table(table: pd.DataFrame, channels: tuple[str, ...]) -> pd.DataFrame:
