@@ -73,7 +73,7 @@ def row(
 
 def of_rigs(result: Any) -> list[dict[str, Any]]:
     rows = []
-    for place in ("mirror-mouse", "open-field"):
+    for place in ("mirror-mouse", "open field"):
         panel = f"keypoints from tokens, {place}, px"
         for run in result["runs"]:
             null = run[f"{place}, mean pose"]
@@ -210,9 +210,9 @@ EXHIBITS: dict[str, Exhibit] = {
     "rigs": Exhibit(
         "BEAST: seventeen rigs at once",
         "One small network on clips of seventeen rigs, minutes of training: keypoints of "
-        "two rigs read  "
+        "two rigs read "
         "by ridge from all tokens, px, and how well the video is told from CLS. Lower is "
-        "better in all  "
+        "better in all "
         "three. `beast` is the published method at the same budget.",
         "many_rigs.py --steps 600 --out {out}",
         of_rigs,
@@ -221,7 +221,7 @@ EXHIBITS: dict[str, Exhibit] = {
     "video": Exhibit(
         "BEAST: video to spikes",
         "Virtual animals whose units are driven by the frames, so the ceiling is known: "
-        "share of it on  "
+        "share of it on "
         "held-out blocks of an hour, by three models of `tinbergen encode`. Lines: the "
         "two animals.",
         "visual_neurons.py --out {out}",
@@ -237,7 +237,7 @@ EXHIBITS: dict[str, Exhibit] = {
     "population": Exhibit(
         "Population: ten sessions of three mice in one model",
         "Steinmetz et al. 2019, 400 ms from the stimulus, trials in the order of "
-        "recording: bits/spike  "
+        "recording: bits/spike "
         "(side, feedback and regions: balanced accuracy), means over sessions with intervals.",
         "population_steinmetz.py whole --out {out}",
         of_population,
@@ -245,7 +245,7 @@ EXHIBITS: dict[str, Exhibit] = {
     "pose": Exhibit(
         "Pose: a mouse on a wheel from 72 labelled frames",
         "Lightning Pose's mirror-mouse example, 17 keypoints in two views; mean error, "
-        "px. Lower is  "
+        "px. Lower is "
         "better. Three seeds, and every frame once in the test of nine folds.",
         "pose_mirror_mouse.py {data}/video/mouse_treadmill_mirror_lp --folds 9 --out {out}",
         of_pose,
@@ -254,7 +254,7 @@ EXHIBITS: dict[str, Exhibit] = {
     "actions": Exhibit(
         "Actions: pairs of rats",
         "Eleven ten-minute sessions to learn from, five to score; one split, whose test "
-        "was looked at  "
+        "was looked at "
         "more than once (see [benchmarks](benchmarks.md#actions)). Lines: seeds, where "
         "there are several.",
         "actions_rat_dyads.py {data}/actions/rat-dyads --out {out}",
@@ -263,7 +263,7 @@ EXHIBITS: dict[str, Exhibit] = {
     "worms": Exhibit(
         "Across animals: eight worms",
         "Forward or backward from whole-brain calcium: balanced accuracy within a worm, "
-        "and in a worm  "
+        "and in a worm "
         "whose labels were not used. Lines: 95 % over worms and seeds.",
         "crossanimal_worms.py {data}/calcium/worms --out {out}",
         of_worms,
