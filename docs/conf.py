@@ -25,5 +25,9 @@ suppress_warnings = ["ref.python"]
 html_theme = "pydata_sphinx_theme"
 html_title = "Tinbergen"
 html_show_sourcelink = False
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
-html_sidebars = {"**": []}
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "navbar_center": []}
+templates_path = ["_templates"]
+# All pages beside every page: the theme's own sidebar shows those below the current one alone.
+html_sidebars = {"**": ["pages.html"]}
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
