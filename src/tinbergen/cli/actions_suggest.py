@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from tinbergen.cli.common import names_of, refuse_existing
+from tinbergen.cli.options import Data, LabelFps, Overwrite, Run, SkipBad
+
 
 class _Measure(StrEnum):
     entropy = "entropy"
@@ -16,11 +19,8 @@ class _Measure(StrEnum):
 
 
 def suggest(
-    run: Annotated[Path, typer.Argument(help="A finished run of actions.", metavar="RUN")],
-    paths: Annotated[
-        list[Path],
-        typer.Argument(help="A dataset.yaml, or a folder that holds one.", metavar="DATA"),
-    ],
+    run: Run,
+    paths: Data,
     out: Annotated[Path, typer.Option("--out", "-o", help="CSV of the clips, to be filled in.")],
     number: Annotated[int, typer.Option("--number", "-n", help="Clips.", min=1)] = 20,
     length: Annotated[float, typer.Option(help="Length of a clip, s.", min=0.01)] = 2.0,
@@ -35,10 +35,8 @@ def suggest(
     videos: Annotated[
         Path | None, typer.Option("--videos", help="Also write the clips into this folder.")
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave recordings out that cannot be used.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the list.")] = False,
+    skip_bad: SkipBad = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Choose the clips that are worth labelling next: undecided ones, each unlike the others.
 
@@ -49,7 +47,6 @@ def suggest(
 
     from tinbergen.actions import export_clips, suggest_clips
     from tinbergen.actions.model import ActionModel
-    from tinbergen.cli.common import refuse_existing
     from tinbergen.errors import TinbergenError
     from tinbergen.recordings import Dataset
 
@@ -96,23 +93,19 @@ def correct(
         str | None,
         typer.Option(help="Names, comma-separated; default: those that the labels so far have."),
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second, where files count frames.", min=1e-6)
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    fps: LabelFps = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Take corrections back: where they were watched they win; the rest stays as it was.
 
     Files that need further choices (a stream, a rater) go through actions convert before.
     """
     from tinbergen.actions.suggesting import is_clip_list, read_answers
-    from tinbergen.cli.actions_convert import split_names
-    from tinbergen.cli.common import refuse_existing
     from tinbergen.errors import ConfigError
     from tinbergen.recordings import merge_labels, open_labels
 
     refuse_existing(out, overwrite)
-    names = split_names(classes)
+    names = names_of(classes) or []
     labels = _said(open_labels(source, names, fps=fps))
     if is_clip_list(corrections):
         answers = read_answers(corrections, labels.classes)
