@@ -113,6 +113,18 @@ class TestVideo:
         with pytest.raises(DataError, match="Leave 'follow' out"):
             predictor.video(AnimalView(Video(film[0]), 24))
 
+    def test_nothing_is_written_where_a_later_video_cannot_be_used(self, trained, film, tmp_path):
+        write_video(
+            tmp_path / "z.mp4", np.full((4, 80, 60), 50, np.uint8), np.arange(4) / 30, (80, 60)
+        )
+        both = [film[0], tmp_path / "z.mp4"]
+        with pytest.raises(DataError, match=r"1 of 2 videos(.|\n)*found 60 x 80 px"):
+            predict(trained[1], both, tmp_path / "out", device="cpu")
+        assert not list((tmp_path / "out").iterdir())
+        assert list(predict(trained[1], both, tmp_path / "out", device="cpu", skip_bad=True)) == [
+            "film"
+        ]
+
     def test_an_unfinished_run(self, tmp_path):
         with pytest.raises(MissingFileError, match="run folder"):
             Predictor(tmp_path)

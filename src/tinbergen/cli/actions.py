@@ -115,9 +115,10 @@ def predict(
     import pandas as pd
 
     from tinbergen.actions import ActionModel
-    from tinbergen.errors import OutputError, TinbergenError
-    from tinbergen.files import ensure_output_folder, safe_names
+    from tinbergen.errors import OutputError
+    from tinbergen.files import ensure_output_folder, safe_names, write_csv
     from tinbergen.recordings import Dataset
+    from tinbergen.recordings.usable import say_left_out, usable
 
     model = ActionModel.load(run / "model")
     dataset = Dataset.open(paths)
@@ -127,25 +128,18 @@ def predict(
         raise OutputError(
             f"{out / taken[0]}.bouts.csv already exists; choose another folder, or --overwrite."
         )
+    good, bad = usable(dataset, model.check, "recordings", skip_bad)
+    say_left_out(bad)
     ensure_output_folder(out)
-    lost = 0
     rates = []
-    for name, recording in dataset.items():
-        try:
-            found = model.predict(recording)
-        except TinbergenError as error:
-            if not skip_bad:
-                raise
-            lost += 1
-            print(f"left out: {error}")
-            continue
+    for name, recording in good.items():
+        found = model.predict(recording)
         path = found.write(out, names[name])
         print(f"{name}: {len(found.times)} frames, {len(found.bouts())} bouts, {path}")
         rates.append(found.rates().assign(recording=name))
-    if rates:
-        table = pd.concat(rates).set_index("recording").reset_index()
-        table.to_csv(out / "bouts_per_minute.csv", index=False)
-    if lost:
+    table = pd.concat(rates).set_index("recording").reset_index()
+    write_csv(out / "bouts_per_minute.csv", table)
+    if bad:
         raise typer.Exit(3)
 
 

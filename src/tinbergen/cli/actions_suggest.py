@@ -43,28 +43,23 @@ def suggest(
     Write their labels (or none) into the list and take them back with actions correct. Exits with
     3 when recordings were left out.
     """
-    import sys
-
     from tinbergen.actions import export_clips, suggest_clips
     from tinbergen.actions.model import ActionModel
-    from tinbergen.errors import TinbergenError
     from tinbergen.recordings import Dataset
+    from tinbergen.recordings.usable import say_left_out, usable
 
     refuse_existing(out, overwrite)
     model = ActionModel.load(run / "model")
     dataset = Dataset.open(paths)
-    predictions, lost = [], 0
-    for name, recording in dataset.items():
-        try:
-            predictions.append(model.predict(recording))
-        except TinbergenError as error:
-            if not skip_bad:
-                raise
-            lost += 1
-            print(f"left out: {name}: {error}", file=sys.stderr)
+    predictions, bad = usable(dataset, model.predict, "recordings", skip_bad)
+    say_left_out(bad)
     known = _labels(dataset, model.config.labels, labels)
     clips = suggest_clips(
-        predictions, number, length=length, by=None if by is None else by.value, labelled=known
+        list(predictions.values()),
+        number,
+        length=length,
+        by=None if by is None else by.value,
+        labelled=known,
     )
     clips.write(out)
     for row in clips.rows:
@@ -73,7 +68,7 @@ def suggest(
     if videos is not None:
         filmed = {name: next(iter(r.videos.values())) for name, r in dataset.items() if r.videos}
         print(*export_clips(clips, filmed, videos), sep="\n")
-    if lost:
+    if bad:
         raise typer.Exit(3)
 
 

@@ -140,8 +140,8 @@ def predict(
 
     from tinbergen.pose import predict as run_prediction
     from tinbergen.pose import write_overlay
-    from tinbergen.pose.prediction import named_videos
     from tinbergen.recordings import Dataset
+    from tinbergen.recordings.usable import named_videos
     from tinbergen.training.signals import preemptible
 
     dataset = Dataset.open(paths)
@@ -157,7 +157,7 @@ def predict(
             skip_bad=skip_bad,
             overwrite=overwrite,
         )
-        videos = dict(named_videos(dataset))
+        videos = named_videos(dataset)
         lost = len(videos) - len(results)
         for name, found in results.items():
             bad = int((~np.isfinite(found.confidence).any(axis=(1, 2))).sum())
