@@ -207,7 +207,7 @@ def export_clips(
             if ok
         ]
         written.append(Path(folder) / name)
-        write_video(written[-1], frames, video.fps)
+        write_video(written[-1], frames, fps=video.fps)
     return written
 
 
