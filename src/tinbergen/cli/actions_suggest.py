@@ -127,24 +127,11 @@ def _said(found):
 
 def _labels(dataset, config, stream: str | None) -> dict:
     """Return the labels that each recording has; recordings without any are left out."""
+    from tinbergen.actions.data import has_labels, labels_of
     from tinbergen.errors import ConfigError
-    from tinbergen.recordings import Labels
 
-    wanted = stream or config.stream
-    found = {}
-    for name, recording in dataset.items():
-        own = {
-            key: each
-            for key, each in recording.streams.items()
-            if isinstance(each, Labels) and key != config.weak and wanted in (None, key)
-        }
-        if len(own) > 1:
-            raise ConfigError(
-                f"Recording {name!r} has several streams of labels ({', '.join(own)}); choose one "
-                "with --labels."
-            )
-        if own:
-            (found[name],) = own.values()
+    own = config if stream is None else config.model_copy(update={"stream": stream})
+    found = {name: labels_of(r, own) for name, r in dataset.items() if has_labels(r, own)}
     if stream is not None and not found:
         raise ConfigError(f"--labels: no recording has labels in a stream {stream!r}.")
     return found
