@@ -27,9 +27,9 @@ import torch
 from crossanimal_worms import GAP, PLAIN, ROWS, as_tables, run_rows, score
 from tinbergen.configuration import merge
 from tinbergen.crossanimal import Animal, Method, split_at_end
-from tinbergen.crossanimal.baselines import lagged
 from tinbergen.encoding import Ridge
 from tinbergen.files import write_json
+from tinbergen.recordings.lags import lagged
 from tinbergen.simulation import CONNECTIVE, SharedActions, simulate_shared_actions
 
 CEILING = "latents known"
@@ -81,7 +81,7 @@ def _ceiling(
     told = {}
     for each in animals:
         train = splits[each.name].train
-        window = lagged(each.neural, 4)
+        window = lagged(each.neural, range(-4, 5))
         # The probe sees x, y and the products that a corner of the square needs.
         x = Ridge().fit(window[train], latents[each.name][train]).predict(window)
         told[each.name] = np.column_stack([x, np.tanh(3 * x), x[:, :1] * x[:, 1:]])

@@ -30,10 +30,9 @@ from tinbergen.beast import embed
 from tinbergen.beast.config import beast_config
 from tinbergen.beast.model import Beast
 from tinbergen.nn.augment import IMAGENET_MEAN, IMAGENET_STD
-from tinbergen.recordings import Video
+from tinbergen.recordings import Video, write_video
 from tinbergen.recordings.reading_ahead import decode_ahead
 from tinbergen.simulation import simulate
-from tinbergen.simulation.files import write_video
 from tinbergen.training import RunFolder
 
 REFERENCE = {"frames_per_core_s": 2.5, "machine": "AMX Xeon, fp32, 396 x 406 px", "target": 9.0}
@@ -91,7 +90,7 @@ def measure(source: Path, size: str, frames: int, rounds: int, scratch: Path) ->
     clip = scratch / "clip.mp4"
     whole = Video(source)
     first = whole.frames(np.arange(min(frames, whole.n_frames))).frames
-    write_video(clip, first, np.arange(len(first)) / 30.0, (whole.height, whole.width))
+    write_video(clip, first, np.arange(len(first)) / 30.0)
     video, n = Video(clip), len(first)
     run, peer = finished_run(scratch / "run", size), Peer(size)
     ours, theirs = [], []

@@ -40,7 +40,7 @@ from tinbergen.configuration import merge, parse_overrides
 from tinbergen.metrics import paired_test, pixel_errors
 from tinbergen.nn.vit import ViT, ViTConfig
 from tinbergen.pose import evaluate, train
-from tinbergen.simulation.files import write_video
+from tinbergen.recordings import write_video
 
 SETS = {
     "mirror-mouse": (mirror_mouse, "mouse_treadmill_mirror_lp", (128, 128)),
@@ -110,7 +110,7 @@ def unlabelled_stills(chosen: PoseSet, path: Path) -> Path:
     pixels = [np.asarray(cv2.imread(str(image), cv2.IMREAD_GRAYSCALE)) for image in images]
     height, width = (side - side % 2 for side in pixels[0].shape)
     frames = np.repeat(np.stack([image[:height, :width] for image in pixels]), 3, axis=0)
-    write_video(path, frames, np.arange(len(frames)) / 30, (height, width))
+    write_video(path, frames, np.arange(len(frames)) / 30)
     return path
 
 

@@ -48,8 +48,8 @@ from tinbergen.recordings import (
     write_nwb,
     write_sleap,
     write_sleap_analysis,
+    write_video,
 )
-from tinbergen.simulation.files import write_video
 from tinbergen.training import RunFolder
 from tinbergen.training.checkpoint import Checkpoints
 
@@ -410,7 +410,7 @@ def _write_model(folder: Path) -> Path:
 def _write_video(path: Path) -> None:
     rows = np.arange(64 * 48).reshape(48, 64) % 97
     frames = np.stack([np.roll(rows, 2 * k, axis=1) for k in range(60)]).astype(np.uint8) * 2
-    write_video(path, frames, np.arange(60) / FPS, (48, 64))
+    write_video(path, frames, np.arange(60) / FPS)
 
 
 def _write_nwb(path: Path) -> None:

@@ -11,9 +11,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tinbergen.errors import MissingFileError, OutputError, WeightsError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _HASH_CHUNK = 1 << 20
 
@@ -93,6 +96,12 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
         file.write("\n")
 
 
+def write_csv(path: str | os.PathLike, table: pd.DataFrame) -> None:
+    """Write a table without its index, atomically; an empty cell is "not known"."""
+    with atomic_write(path) as file:
+        table.to_csv(file, index=False, lineterminator="\n")
+
+
 def content_hash(path: str | os.PathLike) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits.
 
@@ -121,16 +130,25 @@ def check_weights(path: str | os.PathLike) -> None:
     WeightsError
         If they are others.
     """
-    status = Path(path).parent / "status.json"
-    try:
-        expected = json.loads(status.read_text(encoding="utf-8")).get("weights_sha256")
-    except (OSError, ValueError, AttributeError):
-        return
+    expected = _stated_hash(path)
     if expected is not None and content_hash(path) != expected:
         raise WeightsError(
-            f"{path} is not the file that {status.name} beside it describes: it was damaged or "
+            f"{path} is not the file that status.json beside it describes: it was damaged or "
             "replaced. Copy the run folder again, or train anew."
         )
+
+
+def weights_hash(path: str | os.PathLike) -> str:
+    """SHA-256 of weights that :func:`check_weights` has passed: not computed twice in a run."""
+    return _stated_hash(path) or content_hash(path)
+
+
+def _stated_hash(path: str | os.PathLike) -> str | None:
+    try:
+        status = json.loads((Path(path).parent / "status.json").read_text(encoding="utf-8"))
+        return status.get("weights_sha256")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def ensure_output_folder(folder: str | os.PathLike, need_bytes: int = 0) -> Path:

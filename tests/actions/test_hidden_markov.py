@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal, multivariate_t
 
 from tinbergen.actions.arhmm import ARHMM
 from tinbergen.actions.hmm import HMM
-from tinbergen.actions.regression import lagged, log_densities
+from tinbergen.actions.regression import autoregressors, log_densities
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.statespace.chains import forward_backward, viterbi
 
@@ -50,7 +50,7 @@ def test_density_is_that_of_a_multivariate_normal(lags):
     found = log_densities(x, weights, noise, lags)
     for t in range(lags, 6):
         r = np.concatenate([*(x[t - lag] for lag in range(1, lags + 1)), [1.0]])
-        np.testing.assert_array_equal(lagged(x, lags)[t - lags], r)
+        np.testing.assert_array_equal(autoregressors(x, lags)[t - lags], r)
         for k in range(2):
             expected = multivariate_normal(weights[k] @ r, noise[k]).logpdf(x[t])
             np.testing.assert_allclose(found[t, k], expected, rtol=1e-10)
@@ -64,7 +64,7 @@ def test_density_is_that_of_a_multivariate_t(lags):
     scale = root @ root.swapaxes(1, 2) + np.eye(3)
     found = log_densities(x, weights, scale, lags, 3.5)
     for t in range(lags, 6):
-        r = lagged(x, lags)[t - lags]
+        r = autoregressors(x, lags)[t - lags]
         for k in range(2):
             t_noise = multivariate_t(weights[k] @ r, scale[k], 3.5)  # type: ignore[arg-type]
             expected = t_noise.logpdf(x[t])

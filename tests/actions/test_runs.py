@@ -593,11 +593,22 @@ class TestCommandLine:
         folder, run = finished
         Dataset([recording("slow", 0), recording("fast", 1, fps=50.0)]).save(tmp_path / "mixed")
         command = ("actions", "predict", run.path, tmp_path / "mixed", "-o", tmp_path / "out")
-        assert cli(*command).code == 1
-        found = cli(*command, "--skip-bad", "--overwrite")
+        found = cli(*command)
+        assert found.code == 1 and "1 of 2 recordings" in found.err
+        assert not (tmp_path / "out").exists()
+        found = cli(*command, "--skip-bad")
         assert found.code == 3
-        assert "left out" in found.out
+        assert "left out" in found.err
         assert (tmp_path / "out" / "slow.bouts.csv").is_file()
+
+    def test_one_recording_gives_no_interval_and_it_is_said(self, finished, tmp_path):
+        folder, run = finished
+        one = Dataset([recording("alone", 9)])
+        for data, alone in ((one, True), (Dataset.open(folder / "study"), False)):
+            found = evaluate(run, data, part="all", out=tmp_path)
+            notes = json.loads((tmp_path / "summary.json").read_text())["notes"]
+            assert any("gives no interval" in note for note in notes) == alone
+            assert (found.scores[0].interval is None) == alone
 
     def test_evaluating_prints_scores(self, cli, finished, tmp_path):
         folder, run = finished

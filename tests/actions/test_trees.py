@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tinbergen.actions import BoostedTrees, LogisticFrames, RandomForest
 from tinbergen.actions.forest import Forest
-from tinbergen.actions.lags import lagged, window_lags
+from tinbergen.recordings.lags import lagged, window_lags
 
 QUICK = {BoostedTrees: {"rounds": 8}, RandomForest: {"trees": 20}, LogisticFrames: {}}
 

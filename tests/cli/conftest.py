@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinbergen.simulation.files import write_video
+from tinbergen.recordings import write_video
 
 SIZE = (48, 64)
 TINY = {
@@ -51,7 +51,7 @@ def clip():
 
     def write(path: Path, n: int = 120, seed: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_video(path, moving_square(n, seed), np.arange(n) / 30, SIZE)
+        write_video(path, moving_square(n, seed), np.arange(n) / 30)
         return path
 
     return write

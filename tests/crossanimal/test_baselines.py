@@ -19,11 +19,11 @@ from tinbergen.crossanimal import (
     split_at_end,
     training_part,
 )
-from tinbergen.crossanimal.baselines import lagged
 from tinbergen.crossanimal.cebra import cebra_method
 from tinbergen.crossanimal.evaluation_probes import logistic
 from tinbergen.crossanimal.evaluation_split import split_by_blocks
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.recordings.lags import lagged
 from tinbergen.simulation import SharedActions, simulate_shared_actions
 
 DATA = Path(os.environ.get("TINBERGEN_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -143,7 +143,7 @@ def test_the_bar_on_worms():
         worm = np.load(path)
         traces, truth = worm["traces_original"], (worm["reversal"] > 0).astype(int)
         n = int(0.8 * len(truth))
-        window = lagged((traces - traces[:n].mean(0)) / (traces[:n].std(0) + 1e-6), 2)
+        window = lagged((traces - traces[:n].mean(0)) / (traces[:n].std(0) + 1e-6), range(-2, 3))
         probe = logistic(window[: n - 10], truth[: n - 10], 1e3)
         scores.append(balanced_accuracy_score(truth[n:], probe.predict(window[n:])))
     assert np.mean(scores) == pytest.approx(0.778, abs=0.015)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small_animals import make_animals
 
 from tinbergen.crossanimal.neighbours import find_neighbours
-from tinbergen.crossanimal.swap import Swapper, swap_weights
+from tinbergen.crossanimal.swap import Swapper
 from tinbergen.crossanimal.tables import Scaling, Tables
 from tinbergen.errors import DataError
 
@@ -23,20 +23,6 @@ def poses(lengths=(60, 90, 40), columns=3, seed=0, shift=0.0):
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.mark.parametrize(
-    ("distances", "expected"),
-    [
-        ([0, 1, 2], [0.665241, 0.244728, 0.090031]),
-        ([3, 3, 4, 5], [0.399486, 0.399486, 0.146963, 0.054065]),
-    ],
-)
-def test_weights_are_a_softmax_of_distances(distances, expected):
-    found = swap_weights(torch.tensor(distances, dtype=torch.float64))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    sharp = swap_weights(torch.tensor([1.0, 0.5, 2.0]), 1e-3)
-    assert sharp.tolist() == [0, 1, 0]
 
 
 def test_candidates_are_the_nearest_by_brute_force():

@@ -98,10 +98,13 @@ def test_what_a_set_explains_beyond_the_others():
         for name in features.split(","):
             gain = scores[f"Gain by {name} beyond the others"]["value"]
             assert gain == pytest.approx(means["all"] - means[f"without {name}"])
-        return scores
+        fitted = set(result.fits["features"]) - {"all", "plain linear"}
+        return scores, means, fitted
 
-    found = gains("wheel,noise")["Gain by wheel beyond the others"]
-    assert found["interval"][0] > 0
+    scores, means, fitted = gains("wheel,noise")
+    assert scores["Gain by wheel beyond the others"]["interval"][0] > 0
+    assert means["without wheel"] == means["noise"] and fitted == {"wheel", "noise"}
     # Of two that tell the same, neither tells anything beyond the other.
-    found = gains("wheel,copy,noise")
-    assert abs(found["Gain by wheel beyond the others"]["value"]) < 0.01
+    scores, _, fitted = gains("wheel,copy,noise")
+    assert len(fitted) == 6
+    assert abs(scores["Gain by wheel beyond the others"]["value"]) < 0.01

@@ -72,7 +72,7 @@ def film(tmp_path_factory):
     """A video of the two spots, and where they are: path, ``(time, keypoint, 2)`` px."""
     from spots import picture
 
-    from tinbergen.simulation.files import write_video
+    from tinbergen.recordings import write_video
 
     rng = np.random.default_rng(5)
     n = 40
@@ -80,5 +80,5 @@ def film(tmp_path_factory):
     places = np.clip(np.array([[25.0, 20.0], [55.0, 40.0]]) + steps, 9, [[70, 50]])
     frames = np.stack([picture(each) for each in places])
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    write_video(path, frames, np.arange(n) / 30, frames.shape[1:])
+    write_video(path, frames, np.arange(n) / 30)
     return path, places

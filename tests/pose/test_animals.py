@@ -25,9 +25,8 @@ from tinbergen.pose.animals import animal_choices, spanning_skeleton
 from tinbergen.pose.evaluation_animals import Animals
 from tinbergen.pose.fitting import pose_config
 from tinbergen.pose.top_down import cut, shrunk
-from tinbergen.recordings import Video, read_dlc_csv, read_keypoints, write_dlc_csv
+from tinbergen.recordings import Video, read_dlc_csv, read_keypoints, write_dlc_csv, write_video
 from tinbergen.recordings.keypoint_table import write_keypoint_table
-from tinbergen.simulation.files import write_video
 
 ROUTES = ("top_down", "bottom_up")
 
@@ -37,7 +36,7 @@ def pair_project(tmp_path_factory):
     """A project of 60 frames of two look-alikes; each stands now in one row, now in the other."""
     frames, truth = film(walks(60, seed=1))
     folder = tmp_path_factory.mktemp("pairs")
-    write_video(folder / "film.mp4", frames, truth.times, frames.shape[1:])
+    write_video(folder / "film.mp4", frames, truth.times)
     export_frames(Video(folder / "film.mp4"), np.arange(60), folder / "project", truth)
     return folder / "project"
 
@@ -75,7 +74,7 @@ def test_held_out_animals_are_found(pair_run, pair_project):
 
 def test_a_video_is_found_tracked_and_scored_from_the_command_line(pair_run, tmp_path, cli):
     frames, truth = film(walks(50, seed=9))
-    write_video(tmp_path / "film.mp4", frames, truth.times, frames.shape[1:])
+    write_video(tmp_path / "film.mp4", frames, truth.times)
     write_dlc_csv(tmp_path / "truth.csv", truth)
     said = cli("pose", "predict", pair_run.path, tmp_path / "film.mp4", "-o", tmp_path / "out")
     assert said.code == 0, said.err
@@ -112,7 +111,7 @@ def test_a_run_that_finds_nothing_yet_is_scored_all_the_same(route, pair_project
 def test_labels_of_another_number_of_animals_are_learned_and_scored(route, tmp_path):
     """Three rows in one project, of which the last is never labelled; one row in the other."""
     frames, truth = film(walks(12, seed=1))
-    write_video(tmp_path / "film.mp4", frames, truth.times, frames.shape[1:])
+    write_video(tmp_path / "film.mp4", frames, truth.times)
     video = Video(tmp_path / "film.mp4")
     empty = np.full((12, 1, 3, 2), np.nan)
     three = np.concatenate([truth.positions, empty], axis=1)
@@ -254,7 +253,7 @@ def test_each_label_gets_the_find_that_resembles_it_and_far_ones_none():
 
 def test_animals_are_cut_out_embedded_and_identified_from_the_command_line(tmp_path, cli):
     frames, truth = film(walks(40, seed=3))
-    write_video(tmp_path / "film.mp4", frames, truth.times, frames.shape[1:])
+    write_video(tmp_path / "film.mp4", frames, truth.times)
     write_dlc_csv(tmp_path / "tracks.csv", replace(truth, individuals=("track0", "track1")))
     same = [tmp_path / "tracks.csv", "--video", tmp_path / "film.mp4"]
     said = cli("pose", "cut", *same, "--out", tmp_path / "cut")
@@ -291,7 +290,7 @@ def test_tracks_of_another_video_are_not_scored():
 def gappy(tmp_path):
     """A film of 20 frames, and a table of it that lacks frames 4 to 9 and the last ones."""
     frames, truth = film(walks(20, seed=3))
-    write_video(tmp_path / "film.mp4", frames, truth.times, frames.shape[1:])
+    write_video(tmp_path / "film.mp4", frames, truth.times)
     kept = np.r_[0:4, 10:13]
     write_keypoint_table(
         tmp_path / "found.csv",
@@ -335,7 +334,7 @@ def test_outputs_of_tracking_are_refused_before_anything_is_read(gappy, cli):
     assert said.code == 1 and "tracks.overlay.mp4 already exists" in said.err
     assert not (folder / "tracks.csv").exists()
     frames, truth = film(walks(5))
-    write_video(folder / "short.mp4", frames, truth.times, frames.shape[1:])
+    write_video(folder / "short.mp4", frames, truth.times)
     same[-1] = folder / "short.mp4"
     said = cli(*same, "--out", folder / "tracks.csv")
     assert said.code == 1 and "goes up to frame 12" in said.err

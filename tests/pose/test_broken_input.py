@@ -20,10 +20,10 @@ def project(tmp_path):
 @pytest.fixture
 def other_size(tmp_path):
     """A video that is square, where the labelled images are 80 x 60 px."""
-    from tinbergen.simulation.files import write_video
+    from tinbergen.recordings import write_video
 
     path = tmp_path / "square.mp4"
-    write_video(path, np.zeros((12, 64, 64), np.uint8), np.arange(12) / 30, (64, 64))
+    write_video(path, np.zeros((12, 64, 64), np.uint8), np.arange(12) / 30)
     return path
 
 

@@ -13,9 +13,8 @@ from tinbergen.configuration import merge
 from tinbergen.errors import ConfigError
 from tinbergen.pose import Predictor, evaluate, predict, train
 from tinbergen.pose.heatmaps import gaussian_targets, hidden_logits
-from tinbergen.recordings import LabelledFrames, Video, write_coco
+from tinbergen.recordings import LabelledFrames, Video, write_coco, write_video
 from tinbergen.recordings.coco import read_coco
-from tinbergen.simulation.files import write_video
 
 
 def covered(places, hidden):
@@ -70,7 +69,7 @@ def test_what_is_hidden_is_learned_and_predicted(labels, tmp_path):
     truth = np.array([False, True] * 6)
     places = np.array([[20.0, 20.0], [60.0, 40.0]])
     frames = np.stack([covered(places, hidden) for hidden in truth])
-    write_video(tmp_path / "film.mp4", frames, np.arange(12) / 30, SIZE)
+    write_video(tmp_path / "film.mp4", frames, np.arange(12) / 30)
     predict(run, tmp_path / "film.mp4", tmp_path / "out", device="cpu")
     table = pd.read_csv(tmp_path / "out/film.hidden.csv", header=[0, 1, 2], index_col=0)
     assert table.columns.get_level_values(1).tolist() == list(NAMES)

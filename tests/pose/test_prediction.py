@@ -18,8 +18,7 @@ from tinbergen.pose import (
     predict,
     train,
 )
-from tinbergen.recordings import Video, read_dlc_csv, read_labelled_frames
-from tinbergen.simulation.files import write_video
+from tinbergen.recordings import Video, read_dlc_csv, read_labelled_frames, write_video
 
 
 def small(*more):
@@ -68,14 +67,14 @@ class TestVideo:
         big = np.stack([picture(each * 2 + 0.5, (120, 160)) for each in places])
         for frame, each in zip(big, places, strict=True):  # twice as large, spots too
             frame[:] = cv2.resize(picture(each), (160, 120), interpolation=cv2.INTER_LINEAR)
-        write_video(tmp_path / "big.mp4", big, np.arange(len(big)) / 30, (120, 160))
+        write_video(tmp_path / "big.mp4", big, np.arange(len(big)) / 30)
         found = Predictor(trained[1], device="cpu").video(Video(tmp_path / "big.mp4"))
         error = np.linalg.norm(found.positions[:, 0] - (places * 2 + 0.5), axis=-1)
         assert np.median(error) < 2.4
 
     def test_another_aspect_is_refused(self, trained, tmp_path):
         frames = np.full((4, 80, 60), 50, np.uint8)
-        write_video(tmp_path / "tall.mp4", frames, np.arange(4) / 30, (80, 60))
+        write_video(tmp_path / "tall.mp4", frames, np.arange(4) / 30)
         predictor = Predictor(trained[1], device="cpu")
         with pytest.raises(DataError, match=r"80 x 60 px, found 60 x 80 px.*--any-size"):
             predictor.video(Video(tmp_path / "tall.mp4"))
@@ -112,6 +111,16 @@ class TestVideo:
         assert np.median(np.linalg.norm(shifted - whole.positions, axis=-1)) < 1.0
         with pytest.raises(DataError, match="Leave 'follow' out"):
             predictor.video(AnimalView(Video(film[0]), 24))
+
+    def test_nothing_is_written_where_a_later_video_cannot_be_used(self, trained, film, tmp_path):
+        write_video(tmp_path / "z.mp4", np.full((4, 80, 60), 50, np.uint8), np.arange(4) / 30)
+        both = [film[0], tmp_path / "z.mp4"]
+        with pytest.raises(DataError, match=r"1 of 2 videos(.|\n)*found 60 x 80 px"):
+            predict(trained[1], both, tmp_path / "out", device="cpu")
+        assert not list((tmp_path / "out").iterdir())
+        assert list(predict(trained[1], both, tmp_path / "out", device="cpu", skip_bad=True)) == [
+            "film"
+        ]
 
     def test_an_unfinished_run(self, tmp_path):
         with pytest.raises(MissingFileError, match="run folder"):

@@ -18,7 +18,7 @@ from tinbergen.pose.random_walk import (
 from tinbergen.pose.smoothing import join_members
 from tinbergen.pose.smoothing_table import write_smoothed
 from tinbergen.pose.views import views_by_ending
-from tinbergen.recordings import Keypoints, read_lightning_pose_csv
+from tinbergen.recordings import Keypoints, read_dlc_csv
 
 
 class TestScalarWalk:
@@ -247,7 +247,7 @@ class TestRealEnsemble:
         tables = sorted(folder.glob("*.csv"))
         if not tables:
             pytest.skip(f"no ensemble at {folder}")
-        made = [read_lightning_pose_csv(table, fps=250) for table in tables]
+        made = [read_dlc_csv(table, fps=250) for table in tables]
         views = views_by_ending(made[0].keypoints, ["_top", "_bot"])
         at = [[made[0].keypoints.index(name) for name in part] for part in views]
         return made, views, at

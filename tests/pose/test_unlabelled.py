@@ -18,8 +18,7 @@ from tinbergen.pose.clips import read_clips
 from tinbergen.pose.config import PoseConfig, UnlabelledConfig
 from tinbergen.pose.heatmaps import decode, gaussian_targets
 from tinbergen.pose.video_losses import Plane, temporal_loss
-from tinbergen.recordings import Video
-from tinbergen.simulation.files import write_video
+from tinbergen.recordings import Video, write_video
 
 ON = {"unlabelled": {"pca_singleview": 0.0, "clips": 6, "jump": 0.0}}
 FEW = merge(SMALL, merge(ON, {"train": {"steps": 12, "validate_every": 4, "checkpoint_every": 3}}))
@@ -157,7 +156,7 @@ def test_a_run_with_every_loss_still_finds_the_spots(tmp_path):
     (project / "CollectedData.csv").write_text(lines.replace("dot", "a_bot"))
     places = rng.uniform(10, [70, 50], (30, 2, 2))
     frames = np.stack([picture(each) for each in places])
-    write_video(tmp_path / "v.mp4", frames, np.arange(30) / 30, SIZE)
+    write_video(tmp_path / "v.mp4", frames, np.arange(30) / 30)
     settings = {"views": ["_top", "_bot"], "clips": 8, "temporal": 1e-4, "pca_multiview": 1e-4}
     run = train(
         project, tmp_path / "run", test=0.2, videos=tmp_path / "v.mp4",
@@ -189,7 +188,7 @@ def test_what_cannot_be_learned_from_video(project, film, tmp_path):
         settings = merge(FEW, {"unlabelled": {"views": ["_l", "_r"]}})
         train(project, tmp_path / "run", videos=film[0], overrides=settings)
     other = tmp_path / "other.mp4"
-    write_video(other, np.zeros((8, 60, 60), np.uint8), np.arange(8) / 30, (60, 60))
+    write_video(other, np.zeros((8, 60, 60), np.uint8), np.arange(8) / 30)
     with pytest.raises(DataError, match=r"other.mp4: expected frames like .*of --videos"):
         train(project, tmp_path / "run", videos=other, overrides=FEW)
     table = project / "CollectedData.csv"

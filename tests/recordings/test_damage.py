@@ -19,8 +19,8 @@ from tinbergen.recordings import (
     write_dlc_h5,
     write_sleap,
     write_sleap_analysis,
+    write_video,
 )
-from tinbergen.simulation.files import write_video
 
 KEYPOINTS = Keypoints(
     np.arange(20) / 30,
@@ -104,9 +104,7 @@ def film(tmp_path_factory):
     """Few keyframes; all others are differences to those before."""
     path = tmp_path_factory.mktemp("film") / "v.mp4"
     texture = np.random.default_rng(0).integers(0, 200, (48, 64)).astype(np.uint8)
-    write_video(
-        path, (np.roll(texture, k, axis=1) for k in range(90)), np.arange(90) / 30, (48, 64)
-    )
+    write_video(path, (np.roll(texture, k, axis=1) for k in range(90)), np.arange(90) / 30)
     return path
 
 

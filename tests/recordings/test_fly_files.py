@@ -15,10 +15,7 @@ from hypothesis import strategies as st
 
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.recordings import (
-    FLY_KEYPOINTS,
     Dataset,
-    from_leg_roots,
-    legs_of,
     read_anipose,
     read_array_pickle,
     read_deepfly3d,
@@ -28,9 +25,7 @@ from tinbergen.recordings import (
     read_keypoints,
     read_mc2p,
     read_mc2p_annotations,
-    whole_of,
 )
-from tinbergen.recordings.fly_body import LEG_ROOTS, MOVING
 
 DATA = Path(os.environ.get("TINBERGEN_DATA", Path(__file__).parents[3] / "shared/data"))
 FLIES = DATA / "flypose"
@@ -277,24 +272,6 @@ class TestMC2P:
         expected = [87256, 50520, 5371, 4052, 3477, 3083, 1483]
         assert sorted(counts.astype(int), reverse=True) == expected
         assert counts.sum() == 155242
-
-
-class TestFlyBody:
-    def test_columns_of_the_legs(self):
-        assert list(MOVING) == [*range(30), *range(38, 68)]
-        pose = np.arange(2 * 76.0).reshape(2, 76)
-        back = whole_of(legs_of(pose))
-        still = [c for c in range(76) if c not in MOVING]
-        assert len(still) == 16 and (back[:, still] == 0).all()
-        assert np.array_equal(back[:, list(MOVING)], pose[:, list(MOVING)])
-
-    def test_roots(self):
-        assert LEG_ROOTS == (0, 5, 10, 19, 24, 29) and len(FLY_KEYPOINTS) == 38
-        points = np.random.default_rng(0).random((4, 38, 3))
-        seen = from_leg_roots(points)
-        assert (seen[:, list(LEG_ROOTS)] == 0).all()
-        assert np.allclose(seen[:, 7], points[:, 7] - points[:, 5])
-        assert np.array_equal(seen[:, 15:19], points[:, 15:19])
 
 
 class TestDeepFly3D:

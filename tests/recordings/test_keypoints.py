@@ -19,7 +19,6 @@ from tinbergen.recordings import (
     read_dlc_csv,
     read_dlc_h5,
     read_labelled_frames,
-    read_lightning_pose_csv,
     write_dlc_csv,
     write_dlc_h5,
     write_labelled_frames,
@@ -206,7 +205,7 @@ class TestLightningPose:
         lines = SINGLE.splitlines()
         text = "\n".join([lines[0] + ",set", *(line + "," for line in lines[1:3])])
         text += "\n" + "\n".join(line + ",train" for line in lines[3:])
-        pose = read_lightning_pose_csv(write(tmp_path, text), fps=1)
+        pose = read_dlc_csv(write(tmp_path, text), fps=1)
         np.testing.assert_array_equal(pose.of("tail"), [[3, 4], [5, 6]])
 
 

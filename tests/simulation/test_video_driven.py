@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tinbergen.errors import DataError
-from tinbergen.recordings import ImageFolder, Series, Video
+from tinbergen.recordings import ImageFolder, Series, Video, write_video
 from tinbergen.simulation import (
     VISUAL_REGIONS,
     Population,
@@ -11,7 +11,6 @@ from tinbergen.simulation import (
     visual_cells,
     visual_drives,
 )
-from tinbergen.simulation.files import write_video
 from tinbergen.simulation.video_driven import _filters, _respond, _window
 
 Y, X = np.mgrid[:64, :64] - 31.5
@@ -39,7 +38,7 @@ def film(path, shape, n=40, zoom=1):
             image = np.where(shape(x - place_x, y - place_y), 230, floor)
             yield np.repeat(image.astype(np.uint8)[..., None], 3, axis=2)
 
-    write_video(path, images(), frame_times(n / 20, 20.0), size)
+    write_video(path, images(), frame_times(n / 20, 20.0))
     return Video(path)
 
 
@@ -134,7 +133,7 @@ def test_change_is_the_derivative_of_a_pool():
 
 def test_a_still_film_gives_steady_rates(tmp_path):
     frame = np.full((96, 128, 3), 90, np.uint8)
-    write_video(tmp_path / "still.mp4", iter([frame] * 10), frame_times(0.5, 20.0), (96, 128))
+    write_video(tmp_path / "still.mp4", iter([frame] * 10), frame_times(0.5, 20.0))
     times, drives = visual_drives(visual_cells(Video(tmp_path / "still.mp4")))
     assert all((drive == 0).all() for drive in drives.values())
     population = Population.draw(6, np.random.default_rng(0), VISUAL_REGIONS)

@@ -57,6 +57,19 @@ def test_earlier_results_are_stale_and_tell_how_long_it_takes(small):
     assert leftovers(after) == [plan.steps["wheel"].folder]
 
 
+def test_the_status_as_json(cli, small):
+    plan = small.plan()
+    finish(plan.steps["wheel"], seconds=77.0)
+    small.changed("wheel", bin=0.2)
+    said = cli("study", "status", small.file, "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert {each["name"]: each["state"] for each in found["steps"]} == {
+        "features": "waiting", "embeddings": "waiting", "neurons": "waiting", "wheel": "stale"
+    }  # fmt: skip
+    assert found["leftovers"] == [str(plan.steps["wheel"].folder)]
+
+
 def test_estimates_grow_with_what_there_is_to_do(small):
     few = estimate(small.plan())["features"]
     many = estimate(small.changed("features", steps=3000).plan())["features"]

@@ -14,7 +14,7 @@ from tinbergen.actions.fitting import train
 from tinbergen.actions.registry import SEGMENTERS, segmenter_class
 from tinbergen.configuration import merge
 from tinbergen.errors import ConfigError
-from tinbergen.files import atomic_write, ensure_output_folder
+from tinbergen.files import ensure_output_folder, write_csv
 from tinbergen.recordings import Dataset
 
 _SCORES = {
@@ -94,6 +94,5 @@ def compare(
         row["left_out"] = len(lost)
         rows.append(row)
     table = pd.DataFrame(rows).sort_values("macro_f1", ascending=False, ignore_index=True)
-    with atomic_write(Path(folder) / "comparison.csv") as file:
-        table.round(4).to_csv(file, index=False, lineterminator="\n")
+    write_csv(Path(folder) / "comparison.csv", table.round(4))
     return table

@@ -108,7 +108,7 @@ def labelled_sequences(
         try:
             features = features_of(recording, config.features)
             times = features.series.times
-            labels = _stream(recording, config.labels)
+            labels = labels_of(recording, config.labels)
             codes = codes_of(labels, times, names, config.labels, name)
             notes += [*features.notes, *_outside(labels, features, name)]
             weak = None
@@ -203,14 +203,21 @@ def has_labels(recording: Recording, config: LabelConfig) -> bool:
     return any(isinstance(v, Labels) for k, v in streams.items() if k != config.weak)
 
 
-def _stream(recording: Recording, config: LabelConfig) -> Labels:
+def labels_of(recording: Recording, config: LabelConfig) -> Labels:
+    """Return the labels of a recording that has them, see :func:`has_labels`.
+
+    Raises
+    ------
+    ConfigError
+        If there are several streams, and none was chosen.
+    """
     if config.stream is not None:
         return recording[config.stream]
     found = [k for k, v in recording.streams.items() if isinstance(v, Labels) and k != config.weak]
     if len(found) > 1:
         raise ConfigError(
             f"Recording {recording.name!r} has several streams of labels ({', '.join(found)}); "
-            "choose one with labels.stream."
+            "choose one with labels.stream (of suggest: --labels)."
         )
     return recording[found[0]]
 
@@ -230,7 +237,7 @@ def _weak_codes(
 def _all_classes(recordings: dict[str, Recording], config: LabelConfig) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for recording in recordings.values():
-        names |= dict.fromkeys(_stream(recording, config).classes)
+        names |= dict.fromkeys(labels_of(recording, config).classes)
     return tuple(name for name in names if name not in config.unscored)
 
 

@@ -18,7 +18,7 @@ from tinbergen.actions.registry import new_segmenter
 from tinbergen.actions.thinning import CHUNK, GOALS, SEEDS, thin_labels
 from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError
-from tinbergen.files import atomic_write, ensure_output_folder
+from tinbergen.files import ensure_output_folder, write_csv
 from tinbergen.metrics import frame_scores
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder
@@ -95,7 +95,7 @@ def label_density(
             labelled = int(sum((each >= 0).sum() for each in codes))
             values = (goal, draw, labelled, round(score, 4))
             rows.append(dict(zip(_COLUMNS, values, strict=True)))
-            _write(path, rows)
+            write_csv(path, _table(rows))
     return _table(rows)
 
 
@@ -117,8 +117,3 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=_COLUMNS)
     return table.sort_values(["frames", "draw"], ignore_index=True)
-
-
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    with atomic_write(path) as file:
-        _table(rows).to_csv(file, index=False, lineterminator="\n")

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from tinbergen.actions.registry import new_segmenter, segmenter_class
-from tinbergen.actions.segmenter import UNLABELLED, Segmenter, Validation
+from tinbergen.actions.segmenter import UNLABELLED, Arrays, HeldOut, Segmenter, Validation
 from tinbergen.configuration import Config
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.training import RunFolder, numpy_generator
@@ -181,12 +181,7 @@ class FoldEnsemble(_Fitted):
         finally:
             del self._given
 
-    def _fit(
-        self,
-        features: list[np.ndarray],
-        codes: list[np.ndarray],
-        validation: tuple[list[np.ndarray], list[np.ndarray]] | None,
-    ) -> None:
+    def _fit(self, features: Arrays, codes: Arrays, validation: HeldOut) -> None:
         if self.folds < 2 or len(features) < 2:
             raise DataError(
                 f"An ensemble over folds needs two sequences and two folds, found {len(features)} "

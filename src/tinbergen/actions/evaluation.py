@@ -22,11 +22,11 @@ from tinbergen.metrics import (
     frame_scores,
     segment_scores,
 )
+from tinbergen.metrics.segments import OVERLAPS
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder, numpy_generator
 
 _SHUFFLES = 20
-_OVERLAPS = (0.1, 0.25, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ def score_predictions(
     found = [each.codes for each in predictions]
     classes = len(predictions[0].classes)
     frames = frame_scores(codes, found, classes)
-    segments = segment_scores(codes, found, classes, _OVERLAPS)
+    segments = segment_scores(codes, found, classes, OVERLAPS)
     null = _shuffled_scores(codes, found, classes)
     scored = np.concatenate([each >= 0 for each in codes])
     calibration = calibration_scores(
@@ -181,9 +181,7 @@ def score_predictions(
             **over,
         )
     ]
-    for overlap, value, interval in zip(
-        _OVERLAPS, segments.f1, segments.f1_intervals, strict=True
-    ):
+    for overlap, value, interval in zip(OVERLAPS, segments.f1, segments.f1_intervals, strict=True):
         name = f"F1@{100 * overlap:.0f}"
         scores.append(
             Score(
@@ -251,12 +249,12 @@ def _shuffled_scores(
     for draw in range(_SHUFFLES):
         rng = numpy_generator(0, "bouts", draw)
         mixed = [shuffled_bouts(each, rng) for each in found]
-        segments = segment_scores(codes, mixed, classes, _OVERLAPS)
+        segments = segment_scores(codes, mixed, classes, OVERLAPS)
         frames = frame_scores(codes, mixed, classes)
         row = {"macro F1": frames.macro_f1, "edit score": segments.edit}
         row |= {
             f"F1@{100 * overlap:.0f}": value
-            for overlap, value in zip(_OVERLAPS, segments.f1, strict=True)
+            for overlap, value in zip(OVERLAPS, segments.f1, strict=True)
         }
         rows.append(row)
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from tinbergen.actions.evaluation import ActionEvaluation
 from tinbergen.actions.movies import predicted_movies
-from tinbergen.files import atomic_write, ensure_output_folder, safe_names, write_json
+from tinbergen.files import ensure_output_folder, safe_names, write_csv, write_json
 from tinbergen.metrics import bout_errors, bout_statistics, calibration_scores, frame_scores
 from tinbergen.recordings import Recording
 from tinbergen.training import RunFolder
@@ -21,6 +21,10 @@ _CURVE = 200  # points of a precision-recall curve
 _SAMPLES = 1500  # of the probabilities of a recording that the ethogram shows
 _SHOWN = 8  # recordings, and features around onsets
 _AROUND = 2.0  # s
+_ALONE = (
+    "One recording was scored, which gives no interval: how far another would lie from it is not "
+    "known."
+)
 
 
 def write_evaluation(
@@ -36,7 +40,7 @@ def write_evaluation(
     names = safe_names(each.recording for each in result.predictions)
     for each in result.predictions:
         each.write(target / "predictions", names[each.recording])
-    _write(target / "scores.csv", class_scores(result))
+    write_csv(target / "scores.csv", class_scores(result))
     tables = {
         "confusion": confusion(result),
         "ethogram": ethogram(result),
@@ -50,7 +54,7 @@ def write_evaluation(
         "movies": predicted_movies(folder / "movies", result.predictions, recordings),
     }
     for name, table in tables.items():
-        _write(folder / f"{name}.csv", table)
+        write_csv(folder / f"{name}.csv", table)
     caption = {"classes": {"behaviour": list(result.classes)}, "note": _confusion_note(result)}
     write_json(folder / "figures.json", {"confusion": caption})
     write_json(target / "summary.json", _summary(result, run))
@@ -277,6 +281,7 @@ def _summary(result: ActionEvaluation, run: RunFolder) -> dict[str, object]:
         + f"; temperature {decoder.get('temperature', 1.0):.2f}.",
         f"Training took {metrics.get('cpu_s', 0.0):.1f} CPU-s; a recording is predicted in "
         f"{result.seconds:.2f} CPU-s, features apart.",
+        *([_ALONE] if len(result.codes) == 1 else []),
         *result.sequences.notes,
         *(f"Left out: {each}" for each in result.sequences.lost),
     ]
@@ -292,8 +297,3 @@ def _summary(result: ActionEvaluation, run: RunFolder) -> dict[str, object]:
         "alarms": [],
         "notes": notes,
     }
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with atomic_write(path) as file:
-        table.to_csv(file, index=False, lineterminator="\n")

@@ -23,7 +23,7 @@ from tinbergen.actions.registry import new_segmenter, segmenter_class
 from tinbergen.actions.segmenter import Segmenter
 from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError, PreemptedError
-from tinbergen.files import atomic_write
+from tinbergen.files import write_csv
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder
 
@@ -146,8 +146,7 @@ def _fit(
         run.note(f"No training frame is labelled {', '.join(segmenter.absent_)}: never predicted.")
     decoder, choice = _decoder(config, segmenter, training, validation)
     if choice is not None:
-        with atomic_write(run.path / "decoders.csv") as file:
-            choice.table.to_csv(file, index=False, lineterminator="\n")
+        write_csv(run.path / "decoders.csv", choice.table)
     _log_members(run)
     model = ActionModel(segmenter, decoder, config, training.channels, training.rate)
     model.save(run.path / MODEL)

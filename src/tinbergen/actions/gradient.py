@@ -15,6 +15,8 @@ from tinbergen.actions.losses import class_weights, frame_loss, roughness
 from tinbergen.actions.scaling import Scaler, Scaling
 from tinbergen.actions.segmenter import (
     UNLABELLED,
+    Arrays,
+    HeldOut,
     Segmenter,
     Validation,
     check_codes,
@@ -157,12 +159,7 @@ class GradientSegmenter(_Fitted):
         if self.pseudo is not None and not 0 < self.pseudo <= 1:
             raise ConfigError(f"pseudo: expected a probability above 0, found {self.pseudo}.")
 
-    def _fit(
-        self,
-        features: list[np.ndarray],
-        codes: list[np.ndarray],
-        validation: tuple[list[np.ndarray], list[np.ndarray]] | None,
-    ) -> None:
+    def _fit(self, features: Arrays, codes: Arrays, validation: HeldOut) -> None:
         weak, run, resume = self._given
         if weak is not None:
             weak = checked_sequences(features, weak)[1]

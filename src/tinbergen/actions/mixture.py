@@ -10,7 +10,7 @@ import numpy as np
 
 from tinbergen.actions.ensembles import Members, combined
 from tinbergen.actions.registry import new_segmenter
-from tinbergen.actions.segmenter import Segmenter
+from tinbergen.actions.segmenter import Arrays, HeldOut, Segmenter
 from tinbergen.errors import ConfigError
 
 
@@ -69,12 +69,7 @@ class Mixture(Members):
             for kind in self.kinds
         ]
 
-    def _fit(
-        self,
-        features: list[np.ndarray],
-        codes: list[np.ndarray],
-        validation: tuple[list[np.ndarray], list[np.ndarray]] | None,
-    ) -> None:
+    def _fit(self, features: Arrays, codes: Arrays, validation: HeldOut) -> None:
         self.members_ = [
             member.fit(features, codes, classes=self.classes_, validation=validation)
             for member in self._new_members()

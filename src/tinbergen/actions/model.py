@@ -16,11 +16,11 @@ from tinbergen.actions.config import ActionConfig
 from tinbergen.actions.data import check_matches
 from tinbergen.actions.decoder import Decoder
 from tinbergen.actions.ensembles import FoldEnsemble, entropy
-from tinbergen.actions.features import features_of
+from tinbergen.actions.features import Features, features_of
 from tinbergen.actions.segmenter import Segmenter
 from tinbergen.configuration import resolve
 from tinbergen.errors import MissingFileError, WeightsError
-from tinbergen.files import atomic_write, write_json
+from tinbergen.files import write_csv, write_json
 from tinbergen.metrics.segments import bout_statistics, bouts
 from tinbergen.recordings import Labels, Recording
 
@@ -128,8 +128,7 @@ class Prediction:
         folder = Path(folder)
         name = name or self.recording
         for ending, table in (("frames", self.frames()), ("bouts", self.bouts())):
-            with atomic_write(folder / f"{name}.{ending}.csv") as file:
-                table.to_csv(file, index=False, lineterminator="\n")
+            write_csv(folder / f"{name}.{ending}.csv", table)
         return folder / f"{name}.bouts.csv"
 
 
@@ -166,11 +165,20 @@ class ActionModel:
         ConfigError, DataError
             If its streams do not fit, or its frame rate is another.
         """
+        series = self._features(recording).series
+        return self.of_features(recording.name, series.times, series.values)
+
+    def check(self, recording: Recording) -> Recording:
+        """Return the recording if the model can predict on it; raise as :meth:`predict` if not."""
+        self._features(recording)
+        return recording
+
+    def _features(self, recording: Recording) -> Features:
         features = features_of(recording, self.config.features)
         check_matches(
             features, f"recording {recording.name!r}", self.channels, self.rate, "the model"
         )
-        return self.of_features(recording.name, features.series.times, features.series.values)
+        return features
 
     def of_features(self, name: str, times: np.ndarray, values: np.ndarray) -> Prediction:
         """Say what happens in each frame of ``(time, feature)`` values."""

@@ -119,7 +119,7 @@ def behaviour_movie(
             ]
             yield np.vstack(lines)
 
-    write_video(path, grid(), fps)
+    write_video(path, grid(), fps=fps)
     return len(cells)
 
 

@@ -12,6 +12,7 @@ from tinbergen.actions.data import Sequences, codes_of, has_labels
 from tinbergen.errors import DataError
 from tinbergen.metrics import Score, frame_scores, segment_scores
 from tinbergen.metrics.score import Baseline
+from tinbergen.metrics.segments import OVERLAPS
 from tinbergen.recordings import Dataset, Labels
 
 
@@ -87,15 +88,14 @@ def beside_rater(
     if not any((each >= 0).any() for each in ours):
         raise DataError(f"{rater!r} scored none of the frames that the labels score.")
     frames = frame_scores(ours, theirs, n_classes)
-    overlaps = (0.1, 0.25, 0.5)
-    segments = segment_scores(ours, theirs, n_classes, overlaps)
+    segments = segment_scores(ours, theirs, n_classes, OVERLAPS)
     known = {
         "macro F1": (frames.macro_f1, frames.macro_f1_interval),
         "edit score": (segments.edit, segments.edit_interval),
         "Cohen's kappa": (frames.kappa, frames.kappa_interval),
         "accuracy": (frames.accuracy, None),
     }
-    for overlap, *measured in zip(overlaps, segments.f1, segments.f1_intervals, strict=True):
+    for overlap, *measured in zip(OVERLAPS, segments.f1, segments.f1_intervals, strict=True):
         known[f"F1@{100 * overlap:.0f}"] = (measured[0], measured[1])
     return [
         replace(score, baselines=(*score.baselines, Baseline(rater, *known[score.name])))

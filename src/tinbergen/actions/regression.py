@@ -38,14 +38,14 @@ class Prior(NamedTuple):
     mean: np.ndarray
 
 
-def lagged(x: np.ndarray, lags: int) -> np.ndarray:
+def autoregressors(x: np.ndarray, lags: int) -> np.ndarray:
     """Return the regressors of each frame from ``lags`` on, ``(time - lags, regressor)``.
 
     Columns: the frame before, the one before that, ..., and 1.
 
     Examples
     --------
-    >>> lagged(np.array([[1.0], [2.0], [3.0]]), 2)
+    >>> autoregressors(np.array([[1.0], [2.0], [3.0]]), 2)
     array([[2., 1., 1.]])
     """
     frames = max(len(x) - lags, 0)
@@ -63,7 +63,7 @@ def moments(
 
     ``emphasis`` ``(time, state)`` of each weighs the products as well, but not the ``frames``.
     """
-    r = np.concatenate([lagged(x, lags) for x in sequences])
+    r = np.concatenate([autoregressors(x, lags) for x in sequences])
     y = np.concatenate([x[lags:] for x in sequences])
     weight = np.concatenate([each[lags:] for each in states])
     both = np.concatenate([r, y], axis=1)
@@ -162,7 +162,7 @@ def _distances(
     root = np.linalg.inv(np.linalg.cholesky(noise))
     # All states in one product: whitened residuals are linear in the regressors and the frame.
     whiten = np.concatenate([-root @ weights, root], axis=2).reshape(states * channels, -1)
-    both = np.concatenate([lagged(x, lags), x[lags:]], axis=1)
+    both = np.concatenate([autoregressors(x, lags), x[lags:]], axis=1)
     residual = (both @ whiten.T).reshape(-1, states, channels)
     log_root = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     return np.einsum("tkd,tkd->tk", residual, residual), log_root

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from tinbergen.metrics.known import known_moments
 from tinbergen.saving import Saved
 
 Scaling = Literal["training", "session", "none"]
@@ -66,10 +67,6 @@ class Scaler(Saved):
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = np.isfinite(x)
-    n = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, x, 0.0).sum(axis=0, dtype=np.float64) / n
-    variance = np.where(known, np.square(x - mean), 0.0).sum(axis=0, dtype=np.float64) / n
+    mean, deviation = known_moments(x)
     # What rounding leaves of a constant is no deviation.
-    constant = variance <= np.square(1e-7 * mean)
-    return mean, np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
+    return mean, np.where(deviation <= 1e-7 * np.abs(mean), 1.0, deviation)

@@ -15,6 +15,8 @@ from tinbergen.saving import Saved
 
 UNLABELLED = -1
 Validation = tuple[Sequence[Any], Sequence[Any]]
+Arrays = list[np.ndarray]
+HeldOut = tuple[Arrays, Arrays] | None
 
 
 class Segmenter(Saved, ABC):
@@ -138,12 +140,7 @@ class Segmenter(Saved, ABC):
                 raise ConfigError(f"{name}: {what}, found {value!r}.") from None
 
     @abstractmethod
-    def _fit(
-        self,
-        features: list[np.ndarray],
-        codes: list[np.ndarray],
-        validation: tuple[list[np.ndarray], list[np.ndarray]] | None,
-    ) -> None:
+    def _fit(self, features: Arrays, codes: Arrays, validation: HeldOut) -> None:
         """Learn; ``classes_``, ``absent_`` and ``n_features_`` are set."""
 
     @abstractmethod

@@ -15,6 +15,8 @@ from sklearn.decomposition import PCA
 from tinbergen.actions.scaling import Scaler
 from tinbergen.actions.segmenter import (
     UNLABELLED,
+    Arrays,
+    HeldOut,
     Segmenter,
     check_channels,
     checked_sequences,
@@ -127,12 +129,7 @@ class StateSegmenter(_Fitted):
 
     # --- fitting ----------------------------------------------------------------------------
 
-    def _fit(
-        self,
-        features: list[np.ndarray],
-        codes: list[np.ndarray],
-        validation: tuple[list[np.ndarray], list[np.ndarray]] | None,
-    ) -> None:
+    def _fit(self, features: Arrays, codes: Arrays, validation: HeldOut) -> None:
         labelled = any((each != UNLABELLED).any() for each in codes)
         if not labelled:
             self.classes_ = tuple(f"state {k}" for k in range(self.n_states))

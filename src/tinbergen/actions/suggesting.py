@@ -14,7 +14,7 @@ import pandas as pd
 from tinbergen.actions.ensembles import entropy
 from tinbergen.actions.model import Prediction
 from tinbergen.errors import DataError, MissingFileError
-from tinbergen.files import atomic_write, safe_name
+from tinbergen.files import safe_name, write_csv
 from tinbergen.metrics import choose_diverse
 from tinbergen.recordings import FrameSource, Intervals, Labels, write_video
 from tinbergen.recordings.label_rows import Bout, Found, Reading, labels_of_bouts, number
@@ -86,8 +86,7 @@ class Clips:
 
     def write(self, path: str | os.PathLike) -> None:
         """Write a CSV to be filled in; :func:`read_answers` reads it."""
-        with atomic_write(path) as file:
-            self.table.to_csv(file, index=False, lineterminator="\n")
+        write_csv(path, self.table)
 
 
 def suggest_clips(
@@ -208,7 +207,7 @@ def export_clips(
             if ok
         ]
         written.append(Path(folder) / name)
-        write_video(written[-1], frames, video.fps)
+        write_video(written[-1], frames, fps=video.fps)
     return written
 
 

@@ -13,10 +13,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 
 from tinbergen.actions.forest import Forest
-from tinbergen.actions.lags import lagged, window_lags
 from tinbergen.actions.scaling import Scaler, Scaling
-from tinbergen.actions.segmenter import Segmenter, check_least
+from tinbergen.actions.segmenter import Arrays, HeldOut, Segmenter, check_least
 from tinbergen.errors import ConfigError
+from tinbergen.recordings.lags import lagged, window_lags
 from tinbergen.saving import Saved
 
 
@@ -67,12 +67,7 @@ class FrameSegmenter(_Fitted):
             if getattr(self, name, 1.0) <= 0:
                 raise ConfigError(f"{name}: expected above 0, found {getattr(self, name)}.")
 
-    def _fit(
-        self,
-        features: list[np.ndarray],
-        codes: list[np.ndarray],
-        validation: tuple[list[np.ndarray], list[np.ndarray]] | None,
-    ) -> None:
+    def _fit(self, features: Arrays, codes: Arrays, validation: HeldOut) -> None:
         self.scaler_ = Scaler(self.scaling).fit(features)
         rows, targets = [], []
         for x, y in zip(self.scaler_.transform(features), codes, strict=True):

@@ -30,6 +30,7 @@ from tinbergen.errors import DataError, OutputError, TinbergenError
 from tinbergen.files import atomic_write, ensure_output_folder, explain_os_errors, write_json
 from tinbergen.nn.backgrounds import BACKGROUNDS
 from tinbergen.recordings import Dataset, FrameSource
+from tinbergen.recordings.usable import refuse, usable
 
 _PARTS = ("building.json", "building.lock", "selected", "written")
 _RESULTS = ("frames.npy", "index.parquet", "mean.npy", "std.npy", BACKGROUNDS, "meta.json")
@@ -84,8 +85,8 @@ def build_cache(
     build.begin(key)
     with _alone(build.out):
         selected, unusable = build.select(workers)
-        _refuse_or_report(unusable, skip_bad)
-        _refuse_or_report(build.write(selected, workers), skip_bad)
+        refuse(unusable, len(videos), "videos", skip_bad)
+        refuse(build.write(selected, workers), len(videos), "videos", skip_bad)
         build.finish(key, selected, left_out | unusable)
     cache = FrameCache(build.out)
     for line in cache.losses:
@@ -312,29 +313,16 @@ def readable_videos(
     dataset: Dataset, config: CacheConfig, skip_bad: bool
 ) -> tuple[dict[Name, FrameSource], dict[str, str]]:
     """Look into every video before anything starts: those to use, and what to leave out."""
-    videos: dict[Name, FrameSource] = {}
-    unreadable: dict[str, str] = {}
-    for recording, stream, source in dataset.videos():
+
+    def look(source: FrameSource) -> FrameSource:
         view = source.view(gray=config.gray, size=config.size, keep_aspect=config.keep_aspect)
-        try:
-            if not view.n_frames or not view.geometry:
-                raise DataError(f"{source.path} holds no frame.")
-            videos[recording, stream] = view
-        except TinbergenError as error:
-            unreadable[str(source.path)] = str(error)
-    _refuse_or_report(unreadable, skip_bad)
-    if not videos:
-        raise DataError("No video is left to cache frames from. 'tinbergen check' looks at each.")
-    return videos, unreadable
+        if not view.n_frames or not view.geometry:
+            raise DataError(f"{source.path} holds no frame.")
+        return view
 
-
-def _refuse_or_report(bad: dict[str, str], skip_bad: bool) -> None:
-    if bad and not skip_bad:
-        raise DataError(
-            f"{len(bad)} of the videos cannot be used:\n  "
-            + "\n  ".join(bad.values())
-            + "\nRepair or remove them, or go on without them: --skip-bad (skip_bad=True)."
-        )
+    sources = {(recording, stream): source for recording, stream, source in dataset.videos()}
+    videos, bad = usable(sources, look, "videos", skip_bad)
+    return videos, {str(sources[name].path): reason for name, reason in bad.items()}
 
 
 def _all_frames(video: FrameSource) -> SelectedFrames:

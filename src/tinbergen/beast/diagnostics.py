@@ -6,6 +6,7 @@ What is written is what ``tinbergen report`` reads: ``summary.json``, ``scores.c
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from typing import Any
@@ -23,6 +24,7 @@ from tinbergen.beast.samples import (
     LabelledSample,
     Sample,
     cached_sample,
+    consecutive_sample,
     find_labelled_frames,
     hand_labelled_sample,
     tracked_sample,
@@ -50,7 +52,6 @@ from tinbergen.training.randomness import reseed_everything
 _SAMPLE = 480
 _LEAKAGE_BLOCKS = 6
 _LABELLED = 300
-_STRETCHES, _STRETCH = 4, 96
 _FOLDS = 9
 _PIXEL_SIDE = 16
 _COLLAPSED = 3.0
@@ -283,24 +284,22 @@ class _Judge:
         ]  # fmt: skip
 
     def _time_lag(self) -> list[Score]:
-        stretch = self._stretches()
-        if stretch is None:
+        if self._stretch is None:
             return []
-        trained = self._features(self.embedder, stretch, ("cls",))["cls"]
-        blank = self._features(self.untrained, stretch, ("cls",))["cls"]
+        stretch, features = self._stretch
         interval = float(np.median([v.interval for v in self.frames.videos]))
         steps = np.array([1, 2, 4, 8, 16])
         lags = steps * interval
         args = (stretch.time, stretch.recording, lags)
-        curve = time_lag_probe(trained, *args)
+        curve = time_lag_probe(features["trained"], *args)
         for lag, share in zip(lags, curve, strict=True):
             self._row(
                 "Time-lag probe", "", "lag", f"{lag:.3g} s", share, 0.5, (np.nan, np.nan), "",
                 "higher", len(stretch),
             )  # fmt: skip
         middle = 2
-        won, owner = time_lag_wins(trained, *args)[middle]
-        pixels = time_lag_probe(_pixels(stretch.frames), *args)
+        won, owner = time_lag_wins(features["trained"], *args)[middle]
+        pixels, blank = (time_lag_probe(features[n], *args) for n in ("pixels", "untrained"))
         return [
             Score(
                 "Time-lag probe", float(curve[middle]), "", "higher", null=0.5, null_name="chance",
@@ -308,7 +307,7 @@ class _Judge:
                 interval_name="95 % bootstrap over recordings",
                 baselines=(
                     Baseline("raw pixels", float(pixels[middle])),
-                    Baseline("untrained network", float(time_lag_probe(blank, *args)[middle])),
+                    Baseline("untrained network", float(blank[middle])),
                 ),
                 n=len(stretch), n_name="frames",
                 method=f"How often CLS is nearer to itself {lags[middle]:.3g} s later than to a "
@@ -316,31 +315,24 @@ class _Judge:
             )
         ]  # fmt: skip
 
-    def _stretches(self) -> Sample | None:
-        """Read consecutive frames from the middle of up to four videos."""
-        frames, names, times, numbers = [], [], [], []
-        sources = {(r, s): video for r, s, video in self.dataset.videos()}
-        for number, entry in enumerate(self.frames.videos[:_STRETCHES]):
-            view = self.embedder.source(sources[entry.recording, entry.stream])
-            start = max(0, view.n_frames // 2 - _STRETCH // 2)
-            batch = view.frames(np.arange(start, min(start + _STRETCH, view.n_frames)))
-            sound = batch.status == 0
-            frames.append(batch.frames[sound].reshape(-1, view.height, view.width, view.channels))
-            times.append(batch.times[sound])
-            names += [entry.recording] * int(sound.sum())
-            numbers += [number] * int(sound.sum())
-        if len(names) < 8:
+    @functools.cached_property
+    def _stretch(self) -> tuple[Sample, dict[str, np.ndarray]] | None:
+        """Consecutive frames, and what each of three makes of them; None if there are too few."""
+        found = consecutive_sample(
+            self.dataset, self.frames, self.backgrounds, self.embedder.source
+        )
+        if found is None:
             return None
-        return Sample(
-            np.concatenate(frames), np.array(numbers), self.backgrounds, np.array(names),
-            np.concatenate(times),
-        )  # fmt: skip
+        trained = self._features(self.embedder, found, ("cls",))["cls"]
+        blank = self._features(self.untrained, found, ("cls",))["cls"]
+        pixels = _pixels(found.frames)
+        return found, {"trained": trained, "untrained": blank, "pixels": pixels}
 
     def _top1(self) -> list[Score]:
         """Find a frame's neighbour among other frames, unmasked; raw pixels do the same."""
-        stretch = self._stretches()
-        if stretch is None or not self.config.contrast.weight:
+        if self._stretch is None or not self.config.contrast.weight:
             return []
+        stretch, features = self._stretch
         contrast = self.config.contrast
         interval = float(np.median([v.interval for v in self.frames.videos]))
         step = contrast.offset
@@ -348,14 +340,7 @@ class _Judge:
         pairs = draw_pairs(stretch.recording, max(step, 1))
         if not pairs:
             return []
-        values = {
-            name: retrieval_top1(features, pairs)
-            for name, features in (
-                ("trained", self._features(self.embedder, stretch, ("cls",))["cls"]),
-                ("untrained", self._features(self.untrained, stretch, ("cls",))["cls"]),
-                ("pixels", _pixels(stretch.frames)),
-            )
-        }
+        values = {name: retrieval_top1(each, pairs) for name, each in features.items()}
         n = len(pairs[0])
         return [
             Score(

@@ -31,6 +31,7 @@ from tinbergen.files import (
     ensure_output_folder,
     explain_os_errors,
     fsync_folder,
+    write_csv,
     write_json,
 )
 from tinbergen.progress import Progress
@@ -154,8 +155,7 @@ class EmbeddingWriter:
         )
         with atomic_write(self._folder / "index.parquet", "wb") as file:
             index.to_parquet(file, index=False)
-        with atomic_write(self._folder / "index.csv") as file:
-            index.to_csv(file, index=False)
+        write_csv(self._folder / "index.csv", index)
         meta = self._source | {
             "kinds": {kind: list(shape) for kind, shape in self._shapes.items()},
             "n_damaged": int((self._status != 0).sum()),

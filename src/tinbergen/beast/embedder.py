@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -21,14 +21,15 @@ from tinbergen.beast.embedding import Embedding
 from tinbergen.beast.pooling import coarse, texture
 from tinbergen.beast.pretraining import Data
 from tinbergen.configuration import resolve
-from tinbergen.errors import ConfigError, DataError, TinbergenError
-from tinbergen.files import ensure_output_folder, safe_name
+from tinbergen.errors import ConfigError, DataError
+from tinbergen.files import ensure_output_folder
 from tinbergen.nn.backbone import load_encoder
 from tinbergen.nn.backgrounds import BACKGROUNDS, load_backgrounds
 from tinbergen.nn.pixels import nearest_background, to_input
 from tinbergen.nn.vit import ViT, patchify
 from tinbergen.recordings import Dataset
 from tinbergen.recordings.background import video_background
+from tinbergen.recordings.usable import named_videos, say_left_out, usable
 from tinbergen.training import RunFolder, TrainConfig
 from tinbergen.training.device import choose_hardware
 from tinbergen.training.heap import heap_kept
@@ -222,8 +223,10 @@ def embed(
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     out = ensure_output_folder(out)
     weights = fingerprint(embedder.run.weights_path)
+    videos, bad = usable(_apart(named_videos(dataset)), _with_frames, "videos", skip_bad)
+    say_left_out(bad)
     results: dict[str, Embedding] = {}
-    for name, video in _readable(dataset, skip_bad).items():
+    for name, video in videos.items():
         folder = out / name
         source = {
             "weights": weights,
@@ -247,45 +250,22 @@ def embed(
     return results
 
 
-def _readable(dataset: Dataset, skip_bad: bool) -> dict[str, FrameSource]:
-    """Name each video's folder; look into all of them before the first is embedded."""
-    named: dict[str, FrameSource] = {}
-    bad = []
-    names = _folder_names(dataset)
-    for recording, stream, video in dataset.videos():
-        try:
-            if not video.n_frames:
-                raise DataError(f"{video.path} holds no frame.")
-            named[names[recording, stream]] = video
-        except TinbergenError as error:
-            bad.append(str(error))
-    if bad and not skip_bad:
-        raise DataError(
-            f"{len(bad)} of the videos cannot be used:\n  " + "\n  ".join(bad) + "\nRepair or "
-            "remove them, or go on without them: --skip-bad (skip_bad=True)."
-        )
-    for message in bad:
-        print(f"left out: {message}", file=sys.stderr)
-    if not named:
-        raise DataError("No video is left to embed. 'tinbergen check' looks at each.")
-    return named
+def _with_frames(video: FrameSource) -> FrameSource:
+    if not video.n_frames:
+        raise DataError(f"{video.path} holds no frame.")
+    return video
 
 
-def _folder_names(dataset: Dataset) -> dict[tuple[str, str], str]:
-    """Name the folder of each (recording, stream): recording, and stream if it has several.
+def _apart(videos: Mapping[str, FrameSource]) -> dict[str, FrameSource]:
+    """Name the folder of each so that none lies in another.
 
-    No folder lies in another: beside ``day1/left.mp4`` the embedding of ``day1.mp4`` lies in
-    ``day1.mp4``, so that replacing it does not take the other along.
+    Beside ``day1/left.mp4`` the embedding of ``day1.mp4`` lies in ``day1.mp4``, so that replacing
+    it does not take the other along.
     """
-    names = {}
-    for recording, stream, video in dataset.videos():
-        several = len(dataset[recording].videos) > 1
-        parts = [*recording.split("/"), stream] if several else recording.split("/")
-        names[recording, stream] = Path(*(safe_name(part) for part in parts)), video
-    parents = {parent for folder, _ in names.values() for parent in folder.parents}
+    parents = {parent.as_posix() for name in videos for parent in Path(name).parents}
     return {
-        key: (folder.with_name(video.path.name) if folder in parents else folder).as_posix()
-        for key, (folder, video) in names.items()
+        Path(name).with_name(video.path.name).as_posix() if name in parents else name: video
+        for name, video in videos.items()
     }
 
 

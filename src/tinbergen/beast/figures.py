@@ -12,7 +12,7 @@ from tinbergen.beast.cache import FrameCache
 from tinbergen.beast.embedder import Embedder
 from tinbergen.beast.reconstruction import judged_frames
 from tinbergen.beast.samples import Sample, behaviour_at
-from tinbergen.files import atomic_write, ensure_output_folder, write_json
+from tinbergen.files import atomic_write, ensure_output_folder, write_csv, write_json
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder
 
@@ -104,8 +104,7 @@ def _write_map(folder: Any, dataset: Dataset, sample: Sample, cls: np.ndarray) -
     behaviour = _behaviours(dataset, sample)
     if behaviour is not None:
         table["behaviour"] = behaviour
-    with atomic_write(folder / "embedding_map.csv") as file:
-        table.to_csv(file, index=False)
+    write_csv(folder / "embedding_map.csv", table)
     return {"method": method, **labels, "units": {"time": "s"}}
 
 
@@ -151,8 +150,7 @@ def _write_clip(
     behaviours = behaviour_at(dataset, entry.recording, batch.times)
     if behaviours is not None:
         table["behaviour"] = behaviours
-    with atomic_write(folder / "clip.csv") as file:
-        table.to_csv(file, index=False)
+    write_csv(folder / "clip.csv", table)
     return {"recording": entry.recording, "units": {f"PC {i}": "z" for i in (1, 2, 3)}}
 
 

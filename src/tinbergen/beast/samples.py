@@ -19,6 +19,7 @@ from tinbergen.recordings.labelled_frames import LabelledFrames
 _BLOCKS_PER_RECORDING = 10
 _LEAST_CONFIDENCE = 0.5
 _ENOUGH_RECORDINGS = 6
+_STRETCHES, _STRETCH = 4, 96
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,40 @@ def cached_sample(frames: FrameCache, backgrounds: np.ndarray | None, limit: int
         recording=_names(index["recording"], index["stream"]),
         time=index["time"].to_numpy(),
     )
+
+
+def consecutive_sample(
+    dataset: Dataset,
+    frames: FrameCache,
+    backgrounds: np.ndarray | None,
+    prepare: Callable[[FrameSource], FrameSource],
+) -> Sample | None:
+    """Take consecutive frames from the middle of up to four videos; None if there are too few.
+
+    Parameters
+    ----------
+    frames
+        The cache, of which only the list of videos is looked at.
+    backgrounds
+        ``(video, H, W, C)``; None for a run that needs none.
+    prepare
+        Brings a video to the encoder's size.
+    """
+    sources = {(recording, stream): video for recording, stream, video in dataset.videos()}
+    images, names, times, numbers = [], [], [], []
+    for number, entry in enumerate(frames.videos[:_STRETCHES]):
+        view = prepare(sources[entry.recording, entry.stream])
+        start = max(0, view.n_frames // 2 - _STRETCH // 2)
+        batch = view.frames(np.arange(start, min(start + _STRETCH, view.n_frames)))
+        sound = batch.status == 0
+        images.append(batch.frames[sound].reshape(-1, view.height, view.width, view.channels))
+        times.append(batch.times[sound])
+        names += [entry.recording] * int(sound.sum())
+        numbers += [number] * int(sound.sum())
+    if len(names) < 8:
+        return None
+    found = np.concatenate(images), np.array(numbers), backgrounds, np.array(names)
+    return Sample(*found, np.concatenate(times))
 
 
 def _names(recording: object, stream: object) -> np.ndarray:

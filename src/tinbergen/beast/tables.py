@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.beast.cache import LEFT_OUT, FrameCache
-from tinbergen.files import atomic_write
+from tinbergen.files import write_csv
 from tinbergen.recordings import Dataset
 from tinbergen.training import RunFolder
 
@@ -17,8 +17,7 @@ def write_scores(run: RunFolder, rows: list[dict[str, Any]]) -> None:
     """Write ``scores.csv``: a row a unit, class or keypoint, and recording."""
     columns = ["score", "recording", "kind", "name", "value", "null", "low", "high", "unit"]
     table = pd.DataFrame(rows, columns=[*columns, "direction", "n"])
-    with atomic_write(run.path / "scores.csv") as file:
-        table.to_csv(file, index=False)
+    write_csv(run.path / "scores.csv", table)
 
 
 def write_videos(run: RunFolder, dataset: Dataset, frames: FrameCache) -> None:
@@ -49,8 +48,7 @@ def write_videos(run: RunFolder, dataset: Dataset, frames: FrameCache) -> None:
         if reason := reasons.get(str(video.path)):
             row = {"recording": recording, "video": stream, "n_frames": 0, "ok": 0, "corrupt": 0}
             rows.append(row | {"missing": 0, "message": f"{LEFT_OUT}{reason}"})
-    with atomic_write(run.path / "videos.csv") as file:
-        pd.DataFrame(rows).to_csv(file, index=False)
+    write_csv(run.path / "videos.csv", pd.DataFrame(rows))
 
 
 def _when(times: np.ndarray, spans: list[list[int]]) -> str:

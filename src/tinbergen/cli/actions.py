@@ -9,19 +9,26 @@ import typer
 
 from tinbergen.cli.actions_convert import convert
 from tinbergen.cli.actions_suggest import correct, suggest
+from tinbergen.cli.common import AGAIN, names_of, numbers_of, say, settings_of
+from tinbergen.cli.options import (
+    Data,
+    FolderOut,
+    Overwrite,
+    Part,
+    Report,
+    Resume,
+    Run,
+    RunOut,
+    ScoresOut,
+    Settings,
+    SkipBad,
+)
 
 actions = typer.Typer(
     help="What an animal does in every frame, from keypoints, embeddings or any signal.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
 )
 
-Data = Annotated[
-    list[Path], typer.Argument(help="A dataset.yaml, or a folder that holds one.", metavar="DATA")
-]
-Run = Annotated[Path, typer.Argument(help="A finished run of actions.", metavar="RUN")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")]
 SplitName = Annotated[
     str | None,
     typer.Option(
@@ -33,25 +40,13 @@ SplitName = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML of settings, as config.yaml of a run.")
 ]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any setting, as key=value; see config.yaml of a run."),
-]
 Seed = Annotated[int | None, typer.Option(help="Of the folds and the models.", min=0)]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out what cannot be used, with a warning.")
-]
-Part = Annotated[
-    str | None, typer.Option(help="test, validation, train or all; default: what was held out.")
-]
-_AGAIN = "Run the same command with --resume to go on."
 
 
 @actions.command()
 def train(
     paths: Data,
-    out: Out,
+    out: RunOut,
     model: Annotated[
         str | None,
         typer.Option(
@@ -80,12 +75,12 @@ def train(
     from tinbergen.training.signals import preemptible
 
     dataset = Dataset.open(paths)
-    with preemptible(_AGAIN):
+    with preemptible(AGAIN):
         run = run_training(
             dataset,
             out,
             split=split,
-            overrides=_settings(config, settings, model=model, seed=seed),
+            overrides=settings_of(settings, config=config, model=model, seed=seed),
             resume=resume,
             skip_bad=skip_bad,
         )
@@ -93,7 +88,6 @@ def train(
         lost = [*run.status.get("losses", ())]
         parts = dataset.split(split) if split is not None else {}
         if report and any(len(parts.get(part, ())) for part in ("test", "validation")):
-            from tinbergen.cli.common import say
             from tinbergen.report import write_report
 
             found = run_evaluation(run, dataset, skip_bad=skip_bad)
@@ -108,9 +102,9 @@ def train(
 def predict(
     run: Run,
     paths: Data,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    out: FolderOut,
     skip_bad: SkipBad = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Name the behaviour in every frame of every recording.
 
@@ -121,9 +115,10 @@ def predict(
     import pandas as pd
 
     from tinbergen.actions import ActionModel
-    from tinbergen.errors import OutputError, TinbergenError
-    from tinbergen.files import ensure_output_folder, safe_names
+    from tinbergen.errors import OutputError
+    from tinbergen.files import ensure_output_folder, safe_names, write_csv
     from tinbergen.recordings import Dataset
+    from tinbergen.recordings.usable import say_left_out, usable
 
     model = ActionModel.load(run / "model")
     dataset = Dataset.open(paths)
@@ -133,25 +128,18 @@ def predict(
         raise OutputError(
             f"{out / taken[0]}.bouts.csv already exists; choose another folder, or --overwrite."
         )
+    good, bad = usable(dataset, model.check, "recordings", skip_bad)
+    say_left_out(bad)
     ensure_output_folder(out)
-    lost = 0
     rates = []
-    for name, recording in dataset.items():
-        try:
-            found = model.predict(recording)
-        except TinbergenError as error:
-            if not skip_bad:
-                raise
-            lost += 1
-            print(f"left out: {error}")
-            continue
+    for name, recording in good.items():
+        found = model.predict(recording)
         path = found.write(out, names[name])
         print(f"{name}: {len(found.times)} frames, {len(found.bouts())} bouts, {path}")
         rates.append(found.rates().assign(recording=name))
-    if rates:
-        table = pd.concat(rates).set_index("recording").reset_index()
-        table.to_csv(out / "bouts_per_minute.csv", index=False)
-    if lost:
+    table = pd.concat(rates).set_index("recording").reset_index()
+    write_csv(out / "bouts_per_minute.csv", table)
+    if bad:
         raise typer.Exit(3)
 
 
@@ -164,14 +152,12 @@ def evaluate(
         str | None,
         typer.Option(help="Labels of the same recordings by somebody else, to stand beside."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write; default: the run.")
-    ] = None,
+    out: ScoresOut = None,
     skip_bad: SkipBad = False,
     movies: Annotated[
         bool, typer.Option(help="Show predicted bouts of recordings that have a video.")
     ] = True,
-    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    report: Report = True,
 ) -> None:
     """Score a run on labelled recordings: those it held out, or those of other animals."""
     from tinbergen.actions import evaluate as run_evaluation
@@ -210,15 +196,14 @@ def compare(
     from tinbergen.recordings import Dataset
     from tinbergen.training.signals import preemptible
 
-    chosen = [name.strip() for name in models.split(",")] if models else list(SEGMENTERS)
-    with preemptible(_AGAIN):
+    with preemptible(AGAIN):
         table = run_comparison(
             Dataset.open(paths),
             out,
-            chosen,
+            names_of(models) or list(SEGMENTERS),
             split=split,
             part=part,
-            overrides=_settings(config, settings, seed=seed),
+            overrides=settings_of(settings, config=config, seed=seed),
             resume=resume,
             skip_bad=skip_bad,
         )
@@ -238,7 +223,7 @@ def density(
     draws: Annotated[int, typer.Option(help="Of the labels that stay.", min=1, max=5)] = 3,
     part: Part = None,
     skip_bad: SkipBad = False,
-    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    report: Report = True,
 ) -> None:
     """Train a run's model on few of its labels and on ever more, to see how many are enough.
 
@@ -246,16 +231,10 @@ def density(
     """
     from tinbergen.actions import label_density
     from tinbergen.actions.thinning import GOALS
-    from tinbergen.errors import ConfigError
     from tinbergen.recordings import Dataset
     from tinbergen.report import write_report
 
-    try:
-        wanted = [int(each) for each in goals.split(",")] if goals else list(GOALS)
-    except ValueError:
-        raise ConfigError(
-            f"--goals: expected whole numbers like 50,200, found {goals!r}."
-        ) from None
+    wanted = numbers_of(goals, "--goals", int, "50,200") if goals else list(GOALS)
     table = label_density(
         run, Dataset.open(paths), goals=wanted, draws=draws, part=part, skip_bad=skip_bad
     )
@@ -267,13 +246,3 @@ def density(
 actions.command("convert")(convert)
 actions.command("suggest")(suggest)
 actions.command("correct")(correct)
-
-
-def _settings(config: Path | None, pairs: list[str] | None, **named: object) -> dict:
-    """Merge a file, ``--set`` and options of their own; later ones win."""
-    from tinbergen.configuration import merge, parse_overrides, read_yaml
-
-    layers = {} if config is None else read_yaml(config)
-    layers.pop("schema_version", None)
-    layers = merge(layers, parse_overrides(pairs or []))
-    return merge(layers, {name: value for name, value in named.items() if value is not None})

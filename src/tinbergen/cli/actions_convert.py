@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from tinbergen.cli.common import names_of, refuse_existing
+from tinbergen.cli.options import LabelFps, Overwrite
+
 
 class _Format(StrEnum):
     bouts = "bouts"
@@ -32,9 +35,7 @@ def convert(
     to: Annotated[
         _Format, typer.Option(help="Its format; bouts: a CSV start,stop,label,individual (s).")
     ] = _Format.bouts,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second, where files count frames.", min=1e-6)
-    ] = None,
+    fps: LabelFps = None,
     times: Annotated[
         Path | None, typer.Option(help="Instead: a video or a file with the times of its frames.")
     ] = None,
@@ -66,7 +67,7 @@ def convert(
     individual: Annotated[
         str | None, typer.Option(help="Animal to write, where the format holds one alone.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Read labels in whatever format, say what was found, and write them in another.
 
@@ -74,7 +75,6 @@ def convert(
     """
     import sys
 
-    from tinbergen.cli.common import refuse_existing
     from tinbergen.errors import ConfigError
     from tinbergen.recordings import Video, open_labels, write_labels
     from tinbergen.recordings.video import VIDEO_SUFFIXES
@@ -86,12 +86,12 @@ def convert(
     clock = Video(times) if times is not None and times.suffix.lower() in VIDEO_SUFFIXES else times
     found = open_labels(
         source,
-        split_names(classes),
+        names_of(classes) or [],
         times=clock,
         fps=fps,
         where=dict(map(_choice, where or [])),
         observed="all" if watched else None,
-        unscored=None if unscored is None else split_names(unscored),
+        unscored=names_of(unscored),
         overlaps=overlaps,
         unit="frames" if frames else None,
         first_frame=first_frame,
@@ -119,15 +119,10 @@ def convert(
         raise typer.Exit(3)
 
 
-def split_names(text: str | None) -> list[str]:
-    """Return comma-separated names."""
-    return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _choice(text: str) -> tuple[str, list[str]]:
     from tinbergen.errors import ConfigError
 
     column, equals, values = text.partition("=")
     if not equals:
         raise ConfigError(f"--where: expected column=value, found {text!r}.")
-    return column.strip(), split_names(values)
+    return column.strip(), names_of(values) or []

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from tinbergen.cli.common import names_of, refuse_existing
+from tinbergen.cli.options import Data, LabelFps, Overwrite, Run, SkipBad
+
 
 class _Measure(StrEnum):
     entropy = "entropy"
@@ -16,11 +19,8 @@ class _Measure(StrEnum):
 
 
 def suggest(
-    run: Annotated[Path, typer.Argument(help="A finished run of actions.", metavar="RUN")],
-    paths: Annotated[
-        list[Path],
-        typer.Argument(help="A dataset.yaml, or a folder that holds one.", metavar="DATA"),
-    ],
+    run: Run,
+    paths: Data,
     out: Annotated[Path, typer.Option("--out", "-o", help="CSV of the clips, to be filled in.")],
     number: Annotated[int, typer.Option("--number", "-n", help="Clips.", min=1)] = 20,
     length: Annotated[float, typer.Option(help="Length of a clip, s.", min=0.01)] = 2.0,
@@ -35,39 +35,31 @@ def suggest(
     videos: Annotated[
         Path | None, typer.Option("--videos", help="Also write the clips into this folder.")
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave recordings out that cannot be used.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the list.")] = False,
+    skip_bad: SkipBad = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Choose the clips that are worth labelling next: undecided ones, each unlike the others.
 
     Write their labels (or none) into the list and take them back with actions correct. Exits with
     3 when recordings were left out.
     """
-    import sys
-
     from tinbergen.actions import export_clips, suggest_clips
     from tinbergen.actions.model import ActionModel
-    from tinbergen.cli.common import refuse_existing
-    from tinbergen.errors import TinbergenError
     from tinbergen.recordings import Dataset
+    from tinbergen.recordings.usable import say_left_out, usable
 
     refuse_existing(out, overwrite)
     model = ActionModel.load(run / "model")
     dataset = Dataset.open(paths)
-    predictions, lost = [], 0
-    for name, recording in dataset.items():
-        try:
-            predictions.append(model.predict(recording))
-        except TinbergenError as error:
-            if not skip_bad:
-                raise
-            lost += 1
-            print(f"left out: {name}: {error}", file=sys.stderr)
+    predictions, bad = usable(dataset, model.predict, "recordings", skip_bad)
+    say_left_out(bad)
     known = _labels(dataset, model.config.labels, labels)
     clips = suggest_clips(
-        predictions, number, length=length, by=None if by is None else by.value, labelled=known
+        list(predictions.values()),
+        number,
+        length=length,
+        by=None if by is None else by.value,
+        labelled=known,
     )
     clips.write(out)
     for row in clips.rows:
@@ -76,7 +68,7 @@ def suggest(
     if videos is not None:
         filmed = {name: next(iter(r.videos.values())) for name, r in dataset.items() if r.videos}
         print(*export_clips(clips, filmed, videos), sep="\n")
-    if lost:
+    if bad:
         raise typer.Exit(3)
 
 
@@ -96,23 +88,19 @@ def correct(
         str | None,
         typer.Option(help="Names, comma-separated; default: those that the labels so far have."),
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second, where files count frames.", min=1e-6)
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    fps: LabelFps = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Take corrections back: where they were watched they win; the rest stays as it was.
 
     Files that need further choices (a stream, a rater) go through actions convert before.
     """
     from tinbergen.actions.suggesting import is_clip_list, read_answers
-    from tinbergen.cli.actions_convert import split_names
-    from tinbergen.cli.common import refuse_existing
     from tinbergen.errors import ConfigError
     from tinbergen.recordings import merge_labels, open_labels
 
     refuse_existing(out, overwrite)
-    names = split_names(classes)
+    names = names_of(classes) or []
     labels = _said(open_labels(source, names, fps=fps))
     if is_clip_list(corrections):
         answers = read_answers(corrections, labels.classes)
@@ -139,24 +127,11 @@ def _said(found):
 
 def _labels(dataset, config, stream: str | None) -> dict:
     """Return the labels that each recording has; recordings without any are left out."""
+    from tinbergen.actions.data import has_labels, labels_of
     from tinbergen.errors import ConfigError
-    from tinbergen.recordings import Labels
 
-    wanted = stream or config.stream
-    found = {}
-    for name, recording in dataset.items():
-        own = {
-            key: each
-            for key, each in recording.streams.items()
-            if isinstance(each, Labels) and key != config.weak and wanted in (None, key)
-        }
-        if len(own) > 1:
-            raise ConfigError(
-                f"Recording {name!r} has several streams of labels ({', '.join(own)}); choose one "
-                "with --labels."
-            )
-        if own:
-            (found[name],) = own.values()
+    own = config if stream is None else config.model_copy(update={"stream": stream})
+    found = {name: labels_of(r, own) for name, r in dataset.items() if has_labels(r, own)}
     if stream is not None and not found:
         raise ConfigError(f"--labels: no recording has labels in a stream {stream!r}.")
     return found

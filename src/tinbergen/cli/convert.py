@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinbergen.cli.options import SkipBad
+
 if TYPE_CHECKING:
     from tinbergen.recordings import Dataset
 
@@ -39,9 +41,7 @@ def convert(
         float, typer.Option(help="Length of windows without --align, s (cache).")
     ] = 1.0,
     spikes: Annotated[str, typer.Option(help="Name of the stream of spikes (cache).")] = "spikes",
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave recordings out that cannot be converted.")
-    ] = False,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Write a dataset in another form; nothing is overwritten.
 

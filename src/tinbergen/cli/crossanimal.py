@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tinbergen.cli.common import chosen_recordings, names_of, settings_of
+from tinbergen.cli.common import (
+    AGAIN,
+    chosen_recordings,
+    names_of,
+    numbers_of,
+    runs_of,
+    settings_of,
+    show,
+)
+from tinbergen.cli.options import (
+    Data,
+    FolderOut,
+    HoldOut,
+    Only,
+    Recordings,
+    Report,
+    Resume,
+    Run,
+    RunOut,
+    ScoresOut,
+    Settings,
+    Steps,
+)
 
 crossanimal = typer.Typer(
     help="Neural representations that tell the action and not the animal.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
 )
-
-Data = Annotated[
-    list[Path], typer.Argument(help="A dataset.yaml, or a folder that holds one.", metavar="DATA")
-]
-Run = Annotated[Path, typer.Argument(help="A finished run folder.", metavar="RUN")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")]
-Steps = Annotated[int | None, typer.Option(help="Optimizer steps.", min=1)]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any setting, as key=value; see config.yaml of a run."),
-]
-Recordings = Annotated[
-    str | None, typer.Option(help="Names of recordings to use, with commas between.")
-]
-Only = Annotated[str | None, typer.Option(help="Subjects to use, with commas between.")]
-HoldOut = Annotated[
-    str | None, typer.Option("--hold-out", help="Subjects to leave out, with commas between.")
-]
-_AGAIN = "Run the same command with --resume to go on."
 
 
 @crossanimal.command()
 def train(
     paths: Data,
-    out: Out,
+    out: RunOut,
     neural: Annotated[str, typer.Option(help="Stream of traces, or of spikes.")] = "neural",
     pose: Annotated[
         list[str] | None,
@@ -74,7 +74,7 @@ def train(
     recordings: Recordings = None,
     only: Only = None,
     hold_out: HoldOut = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    resume: Resume = False,
 ) -> None:
     """Train on pose and neural activity of several animals, without labels.
 
@@ -90,7 +90,7 @@ def train(
         "seed": seed,
     }
     fixed = {"objective": objective, "train": {"seed": seed}}
-    with preemptible(_AGAIN):
+    with preemptible(AGAIN):
         model = run_training(
             chosen_recordings(paths, recordings, only, hold_out),
             out,
@@ -106,7 +106,7 @@ def train(
 def adapt(
     run: Run,
     paths: Data,
-    out: Out,
+    out: RunOut,
     steps: Steps = None,
     settings: Settings = None,
     recordings: Recordings = None,
@@ -129,7 +129,7 @@ def adapt(
 def embed(
     run: Run,
     paths: Data,
-    out: Out,
+    out: FolderOut,
     space: Annotated[
         str, typer.Option(help="h (of the encoder) or z (what the loss compares).")
     ] = "h",
@@ -147,9 +147,7 @@ def embed(
 def evaluate(
     run: Run,
     paths: Data,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to make; default: into the run.")
-    ] = None,
+    out: ScoresOut = None,
     labels: Annotated[
         str, typer.Option(help="Stream of labels, or a series of whole numbers.")
     ] = "actions",
@@ -177,11 +175,10 @@ def evaluate(
     ] = False,
     baselines: Annotated[bool, typer.Option(help="Raw traces and aligned animals too.")] = True,
     recordings: Recordings = None,
-    report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
+    report: Report = True,
 ) -> None:
     """Score within and across animals, and whether the animal can be told; with nulls."""
     from tinbergen.crossanimal import evaluate as run_evaluation
-    from tinbergen.report import write_report
 
     result = run_evaluation(
         run,
@@ -189,35 +186,10 @@ def evaluate(
         labels=labels,
         out=out,
         actions=names_of(actions),
-        fractions=_shares(fractions),
+        fractions=numbers_of(fractions, "--fractions", float, "0.5,1"),
         probe=probe,  # type: ignore[arg-type]  # refused if unknown
-        beside=_runs(beside or []),
+        beside=runs_of(beside),
         strict=strict,
         baselines=baselines,
     )
-    print(result.text())
-    print(write_report(str(result.path)) if report else result.path)
-
-
-# ---- what options say
-
-
-def _shares(text: str) -> list[float]:
-    from tinbergen.errors import ConfigError
-
-    try:
-        return [float(part) for part in names_of(text) or []]
-    except ValueError:
-        raise ConfigError(
-            f"--fractions: expected numbers such as 0.5,1; found {text!r}."
-        ) from None
-
-
-def _runs(texts: list[str]) -> list[tuple[str, str]]:
-    from tinbergen.errors import ConfigError
-
-    pairs = [text.partition("=") for text in texts]
-    if wrong := [text for text, (name, _, path) in zip(texts, pairs, strict=True)
-                 if not name or not path]:  # fmt: skip
-        raise ConfigError(f"--beside: expected NAME=RUN, found {wrong[0]!r}.")
-    return [(name, path) for name, _, path in pairs]
+    show(result, report)

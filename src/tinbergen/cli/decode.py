@@ -12,19 +12,16 @@ from tinbergen.cli.encode import (
     Before,
     Bin,
     Compare,
-    Data,
     Folds,
     Gap,
     MinRate,
-    Out,
     RandomFolds,
-    Report,
     Seed,
     Settings,
-    SkipBad,
     Together,
     finish,
 )
+from tinbergen.cli.options import Data, Report, RunOut, SkipBad
 
 
 def decode(
@@ -37,7 +34,7 @@ def decode(
             "column of the trials (choice).",
         ),
     ],
-    out: Out,
+    out: RunOut,
     features: Annotated[
         list[str] | None,
         typer.Option("--from", help="Spikes or counts; spikes/VISp: of one region."),

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tinbergen.cli.common import names_of, numbers_of
+from tinbergen.cli.options import (
+    BatchSize,
+    Device,
+    FolderOut,
+    Overwrite,
+    Precision,
+    Run,
+    SkipBad,
+    Videos,
+)
+
 
 def embed(
-    run: Annotated[Path, typer.Argument(help="A finished run folder.")],
-    paths: Annotated[
-        list[Path], typer.Argument(help="Videos, folders of videos, or a dataset.yaml.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    run: Run,
+    paths: Videos,
+    out: FolderOut,
     tokens: Annotated[
         str, typer.Option(help="What to keep, as cls,texture: cls, mean, grid, texture, patch.")
     ] = "cls",
@@ -22,15 +31,11 @@ def embed(
         typer.Option(help="Blocks to take tokens from, as 4,8,12; default: the output."),
     ] = None,
     dtype: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
-    batch_size: Annotated[int, typer.Option(help="Frames at once.", min=1)] = 32,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave broken videos out, with a warning.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Make finished embeddings again.")
-    ] = False,
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    skip_bad: SkipBad = False,
+    overwrite: Overwrite = False,
     nwb: Annotated[bool, typer.Option("--nwb", help="Also write an NWB file for each.")] = False,
 ) -> None:
     """Embed every frame of every video, on the video's own frame times.
@@ -44,10 +49,7 @@ def embed(
     from tinbergen.recordings import Dataset
     from tinbergen.training.signals import preemptible
 
-    try:
-        wanted = [int(layer) for layer in layers.split(",")] if layers else None
-    except ValueError:
-        raise ConfigError(f"--layers: expected numbers as 4,8,12, found {layers!r}.") from None
+    wanted = numbers_of(layers, "--layers", int, "4,8,12") if layers else None
     if dtype not in ("float16", "float32"):
         raise ConfigError(f"--dtype: expected float16 or float32, found {dtype!r}.")
     dataset = Dataset.open(paths)
@@ -56,7 +58,7 @@ def embed(
             run,
             dataset,
             out,
-            tokens=[token.strip() for token in tokens.split(",")],  # type: ignore[misc]
+            tokens=names_of(tokens) or [],  # type: ignore[misc]
             layers=wanted,
             dtype=dtype,  # type: ignore[arg-type]
             batch_size=batch_size,

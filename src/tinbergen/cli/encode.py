@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinbergen.cli.common import show
+from tinbergen.cli.options import Data, Report, RunOut, SkipBad
+
 if TYPE_CHECKING:
     from tinbergen.encoding import StudyResult
 
-Data = Annotated[
-    list[Path], typer.Argument(help="A dataset.yaml, or a folder that holds one.", metavar="DATA")
-]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")]
 Bin = Annotated[
     float | None,
     typer.Option("--bin", help="Width of the bins, s; default: that of counts, else 0.05."),
@@ -48,10 +46,6 @@ MinRate = Annotated[
     float, typer.Option(help="Units that fire less are left out of the target, Hz.", min=0)
 ]
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave recordings out that cannot be used.")
-]
-Report = Annotated[bool, typer.Option(help="Write report.html at the end.")]
 
 
 def encode(
@@ -64,7 +58,7 @@ def encode(
             "or a folder of embeddings. Several: again, or with commas.",
         ),
     ],
-    out: Out,
+    out: RunOut,
     target: Annotated[str, typer.Option("--to", help="Spikes, counts or traces.")] = "spikes",
     model: Annotated[
         str, typer.Option(help="ridge, rrr, glm, tcn, bilinear, mean or psth.")
@@ -117,9 +111,6 @@ def encode(
 
 def finish(result: StudyResult, report: bool) -> None:
     """Say what came out, write the page, and exit with 3 if recordings were lost."""
-    from tinbergen.report import write_report
-
-    print(result.text())
-    print(write_report(str(result.path)) if report else result.path)
+    show(result, report)
     if result.lost:
         raise typer.Exit(3)

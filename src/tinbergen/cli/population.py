@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinbergen.cli.common import chosen_recordings, names_of, settings_of
+from tinbergen.cli.common import AGAIN, chosen_recordings, names_of, runs_of, settings_of, show
+from tinbergen.cli.options import (
+    Data,
+    FolderOut,
+    HoldOut,
+    Only,
+    Preset,
+    Recordings,
+    Report,
+    Resume,
+    Run,
+    RunOut,
+    ScoresOut,
+    Settings,
+    Steps,
+)
 from tinbergen.cli.population_sweep import sweep
 
 if TYPE_CHECKING:
@@ -16,41 +30,20 @@ if TYPE_CHECKING:
 population = typer.Typer(
     help="One masked transformer over the spikes and behaviour of many sessions.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
 )
 population.command("sweep")(sweep)
 
-Data = Annotated[
-    list[Path], typer.Argument(help="A dataset.yaml, or a folder that holds one.", metavar="DATA")
-]
-Run = Annotated[Path, typer.Argument(help="A finished run folder.", metavar="RUN")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")]
-Steps = Annotated[int | None, typer.Option(help="Optimizer steps.", min=1)]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any setting, as key=value; see config.yaml of a run."),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")]
-Recordings = Annotated[
-    str | None, typer.Option(help="Names of recordings to use, with commas between.")
-]
-Only = Annotated[str | None, typer.Option(help="Subjects to use, with commas between.")]
-HoldOut = Annotated[
-    str | None, typer.Option("--hold-out", help="Subjects to leave out, with commas between.")
-]
 Folds = Annotated[
     int, typer.Option(help="Groups in which units are hidden to be predicted.", min=2)
 ]
 Exact = Annotated[bool, typer.Option("--exact", help="Hide units one by one; slower.")]
-_AGAIN = "Run the same command with --resume to go on."
 
 
 @population.command()
 def pretrain(
     paths: Data,
-    out: Out,
-    preset: Annotated[str, typer.Option(help="tinbergen, neds, mtm or ndt2.")] = "tinbergen",
+    out: RunOut,
+    preset: Preset = "tinbergen",
     spikes: Annotated[
         str | None, typer.Option(help="Stream of spikes, or of counts; default: spikes.")
     ] = None,
@@ -92,7 +85,7 @@ def pretrain(
     named = parse_modalities(modalities or [])
     overrides = merge({"windows": windows, "modalities": named}, settings_of(settings, steps))
     data = chosen_recordings(paths, recordings, only, hold_out)
-    with preemptible(_AGAIN):
+    with preemptible(AGAIN):
         run = run_pretraining(
             data,
             out,
@@ -107,7 +100,7 @@ def pretrain(
 def adapt(
     run: Run,
     paths: Data,
-    out: Out,
+    out: RunOut,
     strategy: Annotated[
         str,
         typer.Option(help="frozen (the core stays), gradual (it stays at first) or full."),
@@ -127,7 +120,7 @@ def adapt(
     from tinbergen.training.signals import preemptible
 
     data = chosen_recordings(paths, recordings, only, hold_out)
-    with preemptible(_AGAIN):
+    with preemptible(AGAIN):
         adapted = run_adapting(
             run,
             data,
@@ -143,9 +136,7 @@ def adapt(
 def evaluate(
     run: Run,
     paths: Data,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to make; default: into the run.")
-    ] = None,
+    out: ScoresOut = None,
     tasks: Annotated[
         str | None,
         typer.Option(
@@ -168,11 +159,10 @@ def evaluate(
         ),
     ] = None,
     recordings: Recordings = None,
-    report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
+    report: Report = True,
 ) -> None:
     """Score a model on windows that it was not trained on, beside classical models."""
     from tinbergen.population import evaluate as run_evaluation
-    from tinbergen.report import write_report
 
     result = run_evaluation(
         run,
@@ -183,17 +173,16 @@ def evaluate(
         folds=folds,
         exact=exact,
         baselines=baselines,
-        beside=_runs(beside or []),
+        beside=_each_once(runs_of(beside)),
     )
-    print(result.text())
-    print(write_report(str(result.path)) if report else result.path)
+    show(result, report)
 
 
 @population.command()
 def predict(
     run: Run,
     paths: Data,
-    out: Out,
+    out: FolderOut,
     given: Annotated[
         str, typer.Option(help="What is visible: spikes and modalities, with commas between.")
     ] = "spikes",
@@ -264,16 +253,12 @@ def parse_modalities(texts: list[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _runs(texts: list[str]) -> dict[str, str]:
-    """Read ``NAME=RUN``."""
+def _each_once(runs: list[tuple[str, str]]) -> dict[str, str]:
     from tinbergen.errors import ConfigError
 
-    found: dict[str, str] = {}
-    for text in texts:
-        name, _, path = text.partition("=")
-        if not name or not path or name in found:
-            raise ConfigError(f"--beside: expected NAME=RUN, each name once, found {text!r}.")
-        found[name] = path
+    found = dict(runs)
+    if len(found) < len(runs):
+        raise ConfigError(f"--beside: expected each name once, found {[n for n, _ in runs]}.")
     return found
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tinbergen.cli.options import Preset, Resume
+
 
 def sweep(
     data: Annotated[
@@ -18,7 +20,7 @@ def sweep(
         Path | None,
         typer.Option(help="YAML file that says what each setting may be; default: see the docs."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="tinbergen, neds, mtm or ndt2.")] = "tinbergen",
+    preset: Preset = "tinbergen",
     workers: Annotated[int, typer.Option(help="Trials at a time.", min=1)] = 1,
     slurm: Annotated[
         str | None,
@@ -30,7 +32,7 @@ def sweep(
         list[str] | None,
         typer.Option("--set", help="Any setting that is not searched, as key=value."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    resume: Resume = False,
 ) -> None:
     """Search the settings with the least validation loss.
 

@@ -7,15 +7,32 @@ from typing import Annotated
 
 import typer
 
-from tinbergen.cli.common import names_of, refuse_existing, say
+from tinbergen.cli.common import AGAIN, names_of, refuse_existing, say, settings_of
+from tinbergen.cli.options import (
+    BatchSize,
+    Device,
+    FolderOut,
+    Fps,
+    Overwrite,
+    Part,
+    Precision,
+    Report,
+    Resume,
+    Run,
+    RunOut,
+    ScoresOut,
+    Settings,
+    SkipBad,
+    Steps,
+    TableVideo,
+    Videos,
+)
 from tinbergen.cli.pose_animals import cut, identify, track
-from tinbergen.cli.pose_common import Overwrite
+from tinbergen.cli.pose_common import clock_of
 
 pose = typer.Typer(
     help="Keypoints of animals from a hundred labelled frames.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
 )
 
 LabelPaths = Annotated[
@@ -24,18 +41,12 @@ LabelPaths = Annotated[
         help="A DeepLabCut or Lightning Pose project, or tables of labels.", metavar="LABELS"
     ),
 ]
-Run = Annotated[Path, typer.Argument(help="A finished pose run.", metavar="RUN")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out what cannot be read, with a warning.")
-]
 
 
 @pose.command()
 def train(
     labels: LabelPaths,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")],
+    out: RunOut,
     backbone: Annotated[
         Path | None,
         typer.Option(
@@ -63,31 +74,22 @@ def train(
     test: Annotated[
         float, typer.Option(help="Share of the frames that are only scored.", min=0, max=1)
     ] = 0.1,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=1)] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any setting, as key=value; see config.yaml of a run."),
-    ] = None,
+    steps: Steps = None,
+    resume: Resume = False,
+    settings: Settings = None,
     skip_bad: SkipBad = False,
-    report: Annotated[
-        bool, typer.Option(help="Score the run and write report.html at the end.")
-    ] = True,
+    report: Report = True,
 ) -> None:
     """Learn keypoints from labelled frames.
 
     Exits with 0 when done, 3 when done but images were left out, 75 when a signal stopped it and
     everything is saved (run it again with --resume).
     """
-    from tinbergen.configuration import merge, parse_overrides
     from tinbergen.pose import evaluate as run_evaluation
     from tinbergen.pose import train as run_training
     from tinbergen.training.signals import preemptible
 
-    changes = merge(
-        {} if steps is None else {"train": {"steps": steps}}, parse_overrides(settings or [])
-    )
-    with preemptible("Run the same command with --resume to go on."):
+    with preemptible(AGAIN):
         run = run_training(
             labels,
             out,
@@ -97,7 +99,7 @@ def train(
             split=split,
             validation=validation,
             test=test,
-            overrides=changes,
+            overrides=settings_of(settings, steps),
             resume=resume,
             skip_bad=skip_bad,
         )
@@ -115,14 +117,12 @@ def train(
 @pose.command()
 def predict(
     run: Run,
-    paths: Annotated[
-        list[Path], typer.Argument(help="Videos, folders of videos, or a dataset.yaml.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    paths: Videos,
+    out: FolderOut,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also write each video with its keypoints drawn.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(help="Frames at once.", min=1)] = 16,
+    batch_size: BatchSize = 16,
     any_size: Annotated[
         bool, typer.Option("--any-size", help="Also videos of another aspect than the labels.")
     ] = False,
@@ -140,8 +140,8 @@ def predict(
 
     from tinbergen.pose import predict as run_prediction
     from tinbergen.pose import write_overlay
-    from tinbergen.pose.prediction import named_videos
     from tinbergen.recordings import Dataset
+    from tinbergen.recordings.usable import named_videos
     from tinbergen.training.signals import preemptible
 
     dataset = Dataset.open(paths)
@@ -157,7 +157,7 @@ def predict(
             skip_bad=skip_bad,
             overwrite=overwrite,
         )
-        videos = dict(named_videos(dataset))
+        videos = named_videos(dataset)
         lost = len(videos) - len(results)
         for name, found in results.items():
             bad = int((~np.isfinite(found.confidence).any(axis=(1, 2))).sum())
@@ -175,13 +175,8 @@ def predict(
 def evaluate(
     run: Run,
     labels: LabelPaths,
-    part: Annotated[
-        str | None,
-        typer.Option(help="test, validation, train or all; default: what was held out."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write; default: the run.")
-    ] = None,
+    part: Part = None,
+    out: ScoresOut = None,
     against: Annotated[
         list[Path] | None,
         typer.Option(help="Other finished runs, to compare on the same labels. Several: again."),
@@ -224,10 +219,8 @@ def smooth(
         typer.Argument(help="Tables of predictions on one video, one a run.", metavar="TABLES"),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv).")],
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second, where no video is given.")
-    ] = None,
-    video: Annotated[Path | None, typer.Option(help="The video, for its frame times.")] = None,
+    fps: Fps = None,
+    video: TableVideo = None,
     views: Annotated[
         str | None,
         typer.Option(
@@ -245,17 +238,13 @@ def smooth(
     Beside x, y and likelihood the table has the median and variance of the ensemble, and the
     posterior variance.
     """
-    from tinbergen.errors import ConfigError, OutputError
     from tinbergen.pose import smooth as run_smoothing
     from tinbergen.pose.smoothing_table import write_smoothed
     from tinbergen.pose.views import views_by_ending
-    from tinbergen.recordings import Video, read_dlc_csv
+    from tinbergen.recordings import read_dlc_csv
 
-    if (fps is None) == (video is None):
-        raise ConfigError("Tables hold no times: give either --video or --fps.")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} already exists; choose another name, or --overwrite.")
-    times = None if video is None else Video(video)
+    times = clock_of(video, fps)
+    refuse_existing(out, overwrite)
     members = [read_dlc_csv(table, times, fps=fps) for table in tables]
     named = views_by_ending(members[0].keypoints, views.split(",")) if views else None
     result = run_smoothing(members, views=named, smoothing=smoothing)

@@ -8,18 +8,17 @@ from typing import Annotated
 import typer
 
 from tinbergen.cli.common import refuse_existing, say
-from tinbergen.cli.pose_common import Overwrite, read_frames, table_writer
+from tinbergen.cli.options import Fps, Overwrite, TableOut, TableVideo
+from tinbergen.cli.pose_common import clock_of, read_frames, table_writer
 
 
 def track(
     table: Annotated[
         Path, typer.Argument(help="Table of predictions on a video: .csv, .h5 or .slp.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv, .h5).")],
-    video: Annotated[Path | None, typer.Option(help="The video, for its frame times.")] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second, where no video is given.")
-    ] = None,
+    out: TableOut,
+    video: TableVideo = None,
+    fps: Fps = None,
     animals: Annotated[
         int | None, typer.Option(help="How many there are; default: as in the table.", min=1)
     ] = None,
@@ -39,17 +38,15 @@ def track(
     from tinbergen.errors import ConfigError
     from tinbergen.pose import evaluate_tracks, write_overlay
     from tinbergen.pose import track as run_tracking
-    from tinbergen.recordings import Video, read_keypoints
+    from tinbergen.recordings import read_keypoints
 
-    if (fps is None) == (video is None):
-        raise ConfigError("Tables hold no times: give either --video or --fps.")
-    if overlay and video is None:
+    source = clock_of(video, fps)
+    if overlay and source is None:
         raise ConfigError("--overlay draws on the video: give --video, not --fps.")
     write = table_writer(out, overwrite)
     drawn = out.with_suffix(".overlay.mp4")
     if overlay:
         refuse_existing(drawn, overwrite)
-    source = None if video is None else Video(video)
     proofread = None if truth is None else read_keypoints(truth, source, fps=fps)
     found = read_frames(table, source, fps)
     tracks = run_tracking(found, animals=animals)
@@ -83,7 +80,7 @@ def identify(
     embeddings: Annotated[
         Path, typer.Option(help="Embeddings ('tinbergen embed') of what 'pose cut' has written.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (.csv, .h5).")],
+    out: TableOut,
     truth: Annotated[
         Path | None, typer.Option(help="Proofread tracks of the video, to be scored against.")
     ] = None,

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from tinbergen.cli.common import refuse_existing
 
 if TYPE_CHECKING:
     from tinbergen.recordings import Keypoints, Video
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make finished files again.")]
+
+def clock_of(video: Path | None, fps: float | None) -> Video | None:
+    """Open the video that gives a table its times; None where it is to be frames per second.
+
+    Raises
+    ------
+    ConfigError
+        If both are given, or neither.
+    """
+    from tinbergen.errors import ConfigError
+    from tinbergen.recordings import Video
+
+    if (fps is None) == (video is None):
+        raise ConfigError("Tables hold no times: give either --video or --fps.")
+    return None if video is None else Video(video)
 
 
 def read_frames(table: Path, video: Video | None, fps: float | None = None) -> Keypoints:

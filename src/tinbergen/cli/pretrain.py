@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+from tinbergen.cli.common import AGAIN
+from tinbergen.cli.options import Resume, RunOut, Settings, SkipBad, Steps, Videos
+
 
 def pretrain(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Videos, folders of videos, or a dataset.yaml.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")],
+    paths: Videos,
+    out: RunOut,
     preset: Annotated[
         str | None,
         typer.Option(help="beast (as published), vit-m, vit-c, or tinbergen (the default)."),
@@ -21,25 +22,20 @@ def pretrain(
     size: Annotated[
         str | None, typer.Option(help="ti, s, b or l; default: s for tinbergen, else b.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=1)] = None,
+    steps: Steps = None,
     start_from: Annotated[
         Path | None,
         typer.Option("--from", help="Run folder or weights file to start from."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any setting, as key=value; see config.yaml of a run."),
-    ] = None,
+    resume: Resume = False,
+    settings: Settings = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder of the frame cache; default: beside the run.")
     ] = None,
     workers: Annotated[
         int, typer.Option(help="Processes that choose frames; 0 = one a core.", min=0)
     ] = 0,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave broken videos out, with a warning.")
-    ] = False,
+    skip_bad: SkipBad = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="Accept --from weights that fit in part.")
     ] = False,
@@ -56,7 +52,7 @@ def pretrain(
     from tinbergen.configuration import parse_overrides
     from tinbergen.training.signals import preemptible
 
-    with preemptible("Run the same command with --resume to go on."):
+    with preemptible(AGAIN):
         run = run_pretraining(
             paths,
             out,

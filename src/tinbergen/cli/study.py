@@ -11,12 +11,11 @@ import typer
 
 if TYPE_CHECKING:
     from tinbergen.study import Option, Plan, StepStatus
+    from tinbergen.study.estimates import Estimate
 
 study = typer.Typer(
     help="A whole study from one file: what is out of date runs, in order and side by side.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
 )
 
 File = Annotated[Path, typer.Argument(help="A study.yaml, or its folder.", metavar="STUDY")]
@@ -48,7 +47,7 @@ def run(
     check_settings(plan)
     estimates = estimate(plan)
     if dry_run:
-        _show_estimates(plan)
+        _show_estimates(plan, estimates)
         return
     run_plan(plan, estimates, cores=cores or os.cpu_count() or 1, slurm=slurm)
     steps = study_status(plan)
@@ -65,13 +64,24 @@ def run(
 
 
 @study.command()
-def status(file: File) -> None:
+def status(
+    file: File,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no table.")] = False,
+) -> None:
     """Say what is done, stale, running, failed (and why) or waiting."""
+    import json
+    from dataclasses import asdict
+
     from tinbergen.study import leftovers, study_status
 
     plan = _plan(file)
-    _show(study_status(plan))
-    if found := leftovers(plan):
+    steps, found = study_status(plan), leftovers(plan)
+    if as_json:
+        content = {"steps": [asdict(step) for step in steps], "leftovers": found}
+        print(json.dumps(content, indent=2, default=str))
+        return
+    _show(steps)
+    if found:
         print(f"Results of other settings or inputs, which can be deleted: {len(found)} folders")
         for folder in found:
             print(f"  {folder}")
@@ -175,11 +185,11 @@ def _show(steps: list[StepStatus]) -> None:
             console.print(Text(f"  log: {each.log}"))
 
 
-def _show_estimates(plan: Plan) -> None:
+def _show_estimates(plan: Plan, estimates: dict[str, Estimate]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tinbergen.study import estimate, study_status
+    from tinbergen.study import study_status
     from tinbergen.study.estimates import HOW
 
     table = Table(box=None, pad_edge=False)
@@ -189,7 +199,6 @@ def _show_estimates(plan: Plan) -> None:
         table.add_column(name, justify="right")
     table.add_column("estimated from")
     total = 0.0
-    estimates = estimate(plan)
     for each in study_status(plan):
         cells = ["", "", "", ""]
         if each.state != "done":

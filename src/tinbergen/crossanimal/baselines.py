@@ -17,24 +17,10 @@ from tinbergen.crossanimal.evaluation import Method
 from tinbergen.crossanimal.evaluation_probes import Probe
 from tinbergen.crossanimal.evaluation_split import FrameSplit, check_lengths
 from tinbergen.errors import DataError
+from tinbergen.recordings.lags import lagged
 
 _RIDGE = 0.1  # of the mean variance of the neural components
 _WIDE, _LATENTS, _POSE = 128, 30, 20  # principal components, at most
-
-
-def lagged(values: ArrayLike, reach: int) -> np.ndarray:
-    """Return ``(time, (2 reach + 1) x channel)``: each frame with its neighbours in time.
-
-    At the ends of the recording the first and the last frame repeat.
-
-    Examples
-    --------
-    >>> lagged([[1], [2], [3]], 1).tolist()
-    [[1, 1, 2], [1, 2, 3], [2, 3, 3]]
-    """
-    x = np.asarray(values)
-    index = np.arange(len(x))[:, None] + np.arange(-reach, reach + 1)
-    return x[np.clip(index, 0, len(x) - 1)].reshape(len(x), -1)
 
 
 def baseline_methods(
@@ -173,8 +159,9 @@ def _windows(
     # Components of a window of so many leading components of a frame are those of the window of
     # all columns, but for what is small; of hundreds of neurons or of pixels they cost far less.
     leading, _ = _components(z, split, _WIDE)
-    latents, deviation = _components(lagged(leading, reach), split, _LATENTS)
-    return lagged(z, reach), latents / deviation
+    around = range(-reach, reach + 1)
+    latents, deviation = _components(lagged(leading, around), split, _LATENTS)
+    return lagged(z, around), latents / deviation
 
 
 def _components(x: np.ndarray, split: FrameSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -190,7 +177,8 @@ def _pose(values: ArrayLike, split: FrameSplit, name: str, reach: int) -> np.nda
     y = np.asarray(values, dtype=np.float64)
     y = y.reshape(len(y), -1)
     check_lengths({name: split}, {name: y}, "pose")
-    return lagged(_z_scored(y, split, f"pose, animal {name!r}", keep=True), reach)
+    z = _z_scored(y, split, f"pose, animal {name!r}", keep=True)
+    return lagged(z, range(-reach, reach + 1))
 
 
 def _z_scored(x: np.ndarray, split: FrameSplit, what: str, keep: bool = False) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,6 @@ from tinbergen.training.config import Fraction, TrainConfig
 
 Objective = Literal["contrast", "simclr", "regression", "syllables"]
 _POSE_CHANGES = ("pose_noise", "pose_scale", "pose_rotation", "pose_mask")
-OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 
 class WindowConfig(Config):

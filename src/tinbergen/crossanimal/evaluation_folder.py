@@ -15,7 +15,7 @@ import pandas as pd
 from tinbergen.crossanimal.evaluation_tables import TRUST, Evaluation
 from tinbergen.crossanimal.pairs import Animal
 from tinbergen.errors import OutputError
-from tinbergen.files import atomic_write, ensure_output_folder, write_json
+from tinbergen.files import ensure_output_folder, write_csv, write_json
 from tinbergen.metrics.score import Baseline, Interval, Score
 from tinbergen.training import RunFolder
 
@@ -95,13 +95,13 @@ class EvaluationFolder:
             )
         for name, table in tables.items():
             if table.shape[1]:
-                _write(folder / f"{name}.csv", table)
+                write_csv(folder / f"{name}.csv", table)
         caption = {
             "method": "First two principal components of h, all animals scaled alike",
             "note": "A representation that carries over mixes the animals and parts the actions.",
         }
         write_json(folder / "figures.json", {"embedding_map": caption})
-        _write(self.path / "scores.csv", self._scores())
+        write_csv(self.path / "scores.csv", self._scores())
         write_json(self.path / "summary.json", self._summary(run, animals))
 
     def _scores(self) -> pd.DataFrame:
@@ -248,8 +248,3 @@ def embedding_map(
             "action": said,
         }
     )
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with atomic_write(path) as file:
-        table.to_csv(file, index=False, lineterminator="\n")

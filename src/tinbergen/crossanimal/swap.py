@@ -14,15 +14,6 @@ from torch import Tensor
 from tinbergen.crossanimal.neighbours import Neighbours
 
 
-def swap_weights(distances: Tensor, bandwidth: float = 1.0) -> Tensor:
-    """Return the probability of each candidate, ``softmax(-distance / bandwidth)``, last axis.
-
-    >>> swap_weights(torch.tensor([0.0, 1.0, 2.0])).tolist()
-    [0.6652409434318542, 0.2447284758090973, 0.09003057330846786]
-    """
-    return torch.softmax(-distances / bandwidth, dim=-1)
-
-
 @dataclass(frozen=True)
 class Swapper:
     """The neighbours of all poses, on the device.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tinbergen.crossanimal.pairs import Animal, segment_bounds
 from tinbergen.errors import DataError
+from tinbergen.metrics.known import known_moments
 
 _CONSTANT = 1e-6
 _SAMPLE = 256  # frames that the statistics of images are taken from
@@ -84,11 +85,7 @@ def _used_pose(animal: Animal) -> np.ndarray:
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    seen = np.isfinite(values)
-    n = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, values, 0).sum(axis=0, dtype=np.float64) / n
-    variance = np.where(seen, values - mean, 0)
-    spread = np.sqrt((variance**2).sum(axis=0, dtype=np.float64) / n)
+    mean, spread = known_moments(values)
     return mean.astype(np.float32), np.where(spread > _CONSTANT, spread, 1).astype(np.float32)
 
 

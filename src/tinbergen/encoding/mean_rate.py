@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from tinbergen.encoding.heldout import HeldOutScore
 from tinbergen.encoding.inputs import Rows, is_vector, kind_of, like_target, rows_known
 from tinbergen.errors import ConfigError, DataError
+from tinbergen.metrics.known import known_mean
 from tinbergen.saving import Saved
 
 SIGMAS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -49,7 +50,7 @@ class MeanRate(Saved):
         rows.held_out(validate)
         y = rows.target(Y)
         self.vector_ = is_vector(Y, rows)
-        self.mean_ = _nanmean(y.astype(np.float64, copy=False))
+        self.mean_ = known_mean(y.astype(np.float64, copy=False))
         self.n_left_out_ = int((~rows_known(y, np.isfinite(self.mean_))).sum())
         return self
 
@@ -130,7 +131,7 @@ class PSTH(Saved):
         rows = Rows.of(X, segments)
         y = rows.target(Y).astype(np.float64, copy=False)
         self.vector_ = is_vector(Y, rows)
-        self.mean_ = _nanmean(y)
+        self.mean_ = known_mean(y)
         units = np.isfinite(self.mean_)
         known = rows_known(y, units)
         if not known.any() or not units.any():
@@ -231,10 +232,3 @@ def _condition_numbers(conditions: ArrayLike | None, rows: Rows) -> tuple[np.nda
         return np.full(len(rows.x), -1), np.empty(0)
     labels, numbers = np.unique(_trial_labels(conditions, rows), return_inverse=True)
     return numbers[rows.segments], labels
-
-
-def _nanmean(values: np.ndarray) -> np.ndarray:
-    """Mean of the known values of each column; NaN where there is none."""
-    finite = np.isfinite(values)
-    total, n = np.where(finite, values, 0.0).sum(axis=0), finite.sum(axis=0)
-    return np.divide(total, n, out=np.full(values.shape[1], np.nan), where=n > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +14,9 @@ from tinbergen.encoding.columns import Source
 from tinbergen.encoding.features import find_features
 from tinbergen.encoding.grid import Grid
 from tinbergen.encoding.sources import find_source
-from tinbergen.errors import ConfigError, DataError, TinbergenError
+from tinbergen.errors import DataError
 from tinbergen.recordings import Dataset, Intervals, Recording, Trials
+from tinbergen.recordings.usable import usable
 
 BIN = 0.05
 
@@ -131,21 +133,9 @@ def plan_all(
     plans, and recording -> what is wrong with it.
     """
     cut = {key: settings.get(key) for key in ("align", "before", "after")}
-    plans, bad = [], {}
-    for name, recording in dataset.items():
-        try:
-            plans.append(plan(recording, named, target, width=settings.get("bin"), **cut))
-        except TinbergenError as error:
-            if isinstance(error, ConfigError) or len(dataset) == 1:
-                raise
-            bad[name] = str(error)
-    if bad and (not skip or not plans):
-        lines = "\n  ".join(bad.values())
-        raise DataError(
-            f"{len(bad)} of {len(dataset)} recordings cannot be used:\n  {lines}\nRepair or "
-            "remove them, or go on without them: --skip-bad (skip_bad=True)."
-        )
-    return plans, bad
+    look = functools.partial(plan, features=named, target=target, width=settings.get("bin"), **cut)
+    plans, bad = usable(dataset, look, "recordings", skip)
+    return list(plans.values()), bad
 
 
 def trials_with(recording: Recording, column: str) -> Trials:

@@ -165,9 +165,16 @@ class Runner:
         ]
         names = [*own, *([BY_ITSELF] if several else []), *([PLAIN] if plain else [])]
         found = [{name: np.full_like(y, np.nan) for name in names} for y in truths]
+        twins = {}  # without one of two sets there is the other, which is fitted anyway
+        if len(there) == 2:
+            first, second = there
+            pairs = {f"{WITHOUT}{first}": second, f"{WITHOUT}{second}": first}
+            twins = {name: twin for name, twin in pairs.items() if {name, twin} <= set(names)}
         for number in range(self.config.folds):
             parts = [p.inputs(p.folds[number].train) for p in problems]
             for name in names:
+                if name in twins:
+                    continue
                 inputs = [_chosen(each, name) for each in parts]
                 if several and name in self.names:
                     predicted = self._fit_shared(problems, number, name, inputs, truths)
@@ -182,6 +189,8 @@ class Runner:
                         alone[test] = models[name][test]
                         models[name][test] = again()
             progress.advance(len(problems), note=problems[0].recording if not several else "")
+        for models in found:
+            models |= {name: models[twin].copy() for name, twin in twins.items()}
         return found
 
     def _fit_shared(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tinbergen.encoding.scoring import MEASURES, Predicted
 from tinbergen.encoding.streams import REGIONS
-from tinbergen.files import atomic_write, write_json
+from tinbergen.files import write_csv, write_json
 from tinbergen.metrics import null_interval, psth_r2
 from tinbergen.recordings.smoothing import smooth
 
@@ -43,11 +43,6 @@ def write_figures(folder: Path, result: StudyResult) -> None:
     write_json(folder / "figures.json", {k: v for k, v in captions.items() if v})
 
 
-def _write(path: Path, table: Any) -> None:
-    with atomic_write(path) as file:
-        table.to_csv(file, index=False, lineterminator="\n")
-
-
 def _column(rows: Any, names: tuple[str, ...]) -> Any:
     return next((rows[name] for name in names if name in rows), "")
 
@@ -72,7 +67,7 @@ def _units(folder: Path, result: StudyResult, first: Predicted) -> dict[str, Any
         },
         columns=list(_UNIT_COLUMNS),
     )  # fmt: skip
-    _write(folder / "units.csv", table)
+    write_csv(folder / "units.csv", table)
     null = str(result.nulls["null"].iloc[0]) if len(result.nulls) else "null"
     return {
         "noun": "neuron" if encoding else "target",
@@ -88,7 +83,7 @@ def _is_encoding(result: StudyResult) -> bool:
 def _nulls(folder: Path, result: StudyResult, first: Predicted) -> dict[str, Any]:
     if not len(result.nulls) or result.headline.value is None:
         return {}
-    _write(folder / "nulls.csv", result.nulls)
+    write_csv(folder / "nulls.csv", result.nulls)
     own: Any = result.nulls[result.nulls["target"] == ""]
     place = null_interval(result.headline.value, own["value"].to_numpy())
     parts = [{"name": "", "value": result.headline.value, "p": float(place.p)}]
@@ -115,8 +110,8 @@ def _confusion(folder: Path, result: StudyResult, own: str) -> dict[str, Any]:
     table = pd.concat(tables)
     pooled: Any = table.groupby(["target", "truth", "prediction"], as_index=False)["n"].sum()
     pooled = pooled.assign(recording="")
-    both = pooled if len(tables) == 1 else pd.concat([pooled, table])
-    _write(folder / "confusion.csv", both[["recording", "target", "truth", "prediction", "n"]])
+    both: Any = pooled if len(tables) == 1 else pd.concat([pooled, table])
+    write_csv(folder / "confusion.csv", both[["recording", "target", "truth", "prediction", "n"]])
     h = result.headline
     text = f"balanced accuracy {h.value:.2f} (chance {h.null:.2f})" if h.value and h.null else ""
     return {"classes": classes, "scores": dict.fromkeys(classes, text)}
@@ -152,7 +147,7 @@ def _decoded(folder: Path, result: StudyResult, own: str) -> dict[str, Any]:
                     }
                 )
             )
-    _write(folder / "decoded.csv", pd.concat(tables))
+    write_csv(folder / "decoded.csv", pd.concat(tables))
     angle = next(iter(result.predicted.values())).kind == "angle"
     scores = _score_texts(result.scores[result.scores["features"] == own], angle)
     return {"scores": scores, "units": dict.fromkeys(scores, "deg") if angle else {}}

@@ -21,10 +21,10 @@ from tinbergen.encoding.study_figures import write_figures
 from tinbergen.encoding.summary import StudyResult
 from tinbergen.errors import DataError, OutputError
 from tinbergen.files import (
-    atomic_write,
     ensure_output_folder,
     explain_os_errors,
     safe_names,
+    write_csv,
     write_json,
 )
 from tinbergen.metrics import Score
@@ -78,8 +78,8 @@ class StudyFolder:
                     temporary / "run", config, seed=seed, inputs=hashes, splits=splits
                 )
                 run.checkpoints.rmdir()
-                write_table(run.path / "scores.csv", result.scores)
-                write_table(run.path / "fits.csv", result.fits)
+                write_csv(run.path / "scores.csv", result.scores)
+                write_csv(run.path / "fits.csv", result.fits)
                 write_json(run.path / "summary.json", result.summary)
                 for name, part in safe_names(result.predicted).items():
                     write_predictions(run.predictions / part, result.predicted[name])
@@ -125,12 +125,6 @@ def _score(values: dict[str, Any]) -> Score:
     return Score(**{**values, "baselines": baselines})
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV; an empty cell is "not known"."""
-    with atomic_write(path) as file:
-        table.to_csv(file, index=False, lineterminator="\n")
-
-
 def write_predictions(folder: Path, predicted: Predicted) -> None:
     """Write ``truth.npy``, an npy a model, ``index.csv`` (rows) and ``columns.csv``."""
     folder.mkdir(parents=True)
@@ -142,12 +136,12 @@ def write_predictions(folder: Path, predicted: Predicted) -> None:
     np.save(folder / "truth.npy", predicted.truth.astype(dtype))
     rows = (predicted.segment, predicted.blocks, predicted.starts, predicted.stops)
     columns = (*rows, predicted.trial, predicted.fold)
-    write_table(folder / "index.csv", pd.DataFrame(dict(zip(_ARRAYS, columns, strict=True))))
+    write_csv(folder / "index.csv", pd.DataFrame(dict(zip(_ARRAYS, columns, strict=True))))
     table = pd.DataFrame({"name": predicted.names})
     if predicted.table is not None:
         known = predicted.table.reset_index(drop=True).add_prefix("table/")
         table = pd.concat([table, known], axis=1)
-    write_table(folder / "columns.csv", table)
+    write_csv(folder / "columns.csv", table)
     write_json(
         folder / "meta.json",
         {

@@ -21,11 +21,6 @@ from tinbergen.errors import DataError
 
 Definition = Literal["dlc", "sleap", "coco"]
 _SIGMAS = {"dlc": 0.1, "sleap": 0.025}
-PERSON_SIGMAS = (
-    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062),
-    *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
-)
-"""COCO's, of a person: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles."""
 THRESHOLDS = np.arange(0.5, 1.0, 0.05).round(2)
 _RECALLS = np.linspace(0, 1, 101)
 

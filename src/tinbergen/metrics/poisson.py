@@ -29,6 +29,7 @@ from scipy.special import gammaln, xlogy
 from tinbergen.errors import DataError
 from tinbergen.metrics.blocks import add_rows, group_numbers, row_blocks, same_shape
 from tinbergen.metrics.bootstrap import bootstrap_interval
+from tinbergen.metrics.known import known_mean
 from tinbergen.metrics.score import Interval
 
 NULL_KINDS = ("mean", "psth", "train-mean", "train-psth")
@@ -111,28 +112,20 @@ def null_rates(
     y = np.asarray(source, dtype=np.float64)
     y = y[:, None] if y.ndim == 1 else y
     if kind.endswith("mean"):
-        return _nanmean(y.reshape(-1, y.shape[-1]))
+        return known_mean(y.reshape(-1, y.shape[-1]))
     if y.ndim != 3:
         raise DataError(
             f"a PSTH is an average over trials: expected counts (trial, time, unit), found shape "
             f"{y.shape}. Use the null 'mean' for counts without trials."
         )
-    overall = _nanmean(y)
+    overall = known_mean(y)
     if conditions is None:
         return overall
     if labels is None:
         raise DataError(f"the null {kind!r} by condition needs train_conditions= too.")
     labels, wanted = np.asarray(labels), np.asarray(conditions)
-    averages = {c: _nanmean(y[labels == c]) for c in np.unique(labels)}
+    averages = {c: known_mean(y[labels == c]) for c in np.unique(labels)}
     return np.stack([averages.get(c, overall) for c in wanted])
-
-
-def _nanmean(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis without the NaN; NaN where nothing is left."""
-    known = np.isfinite(values)
-    n = known.sum(axis=0)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
 def bits_per_spike(

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from tinbergen.configuration import read_yaml, resolve
 from tinbergen.errors import ConfigError, MissingFileError, WeightsError
-from tinbergen.files import content_hash
+from tinbergen.files import weights_hash
 from tinbergen.nn.backgrounds import BACKGROUNDS, load_backgrounds
 from tinbergen.nn.foreign import from_foreign, is_foreign
 from tinbergen.nn.vit import ViT, ViTConfig
@@ -104,7 +104,7 @@ def load_backbone(source: str | os.PathLike) -> Backbone:
         backgrounds = load_backgrounds(source) if residual else None
         if residual and backgrounds is None:
             raise MissingFileError(f"{source} has lost its {BACKGROUNDS}; train it again.")
-        digest = content_hash(source / "weights.safetensors")
+        digest = weights_hash(source / "weights.safetensors")
         return Backbone(encoder, residual, backgrounds, digest)
     tensors = read_tensors(source)
     tensors = from_foreign(tensors) if is_foreign(tensors) else tensors
@@ -112,7 +112,7 @@ def load_backbone(source: str | os.PathLike) -> Backbone:
     own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     encoder = ViT(resolve(ViTConfig, _shape_of(own, source)))
     load_weights(encoder, own, source=str(source))
-    return Backbone(encoder.eval(), False, None, content_hash(source))
+    return Backbone(encoder.eval(), False, None, weights_hash(source))
 
 
 def _shape_of(tensors: Mapping[str, Tensor], source: Path) -> dict[str, Any]:

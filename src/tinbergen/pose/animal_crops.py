@@ -14,8 +14,7 @@ from tinbergen.files import ensure_output_folder, safe_name
 from tinbergen.pose.top_down import cut
 from tinbergen.pose.tracking import Scale, mean_positions
 from tinbergen.progress import track as progress
-from tinbergen.recordings import FrameSource, Keypoints
-from tinbergen.simulation.files import write_video
+from tinbergen.recordings import FrameSource, Keypoints, write_video
 
 _MARGIN = 1.25
 _BATCH = 32
@@ -64,7 +63,7 @@ def write_animal_videos(
         raise OutputError(f"{old[0]} already exists; choose another folder, or --overwrite.")
     for animal, path in enumerate(paths):
         images = _crops(video, centres[:, animal], side)
-        write_video(path, images, video.times - video.times[0], (side, side))
+        write_video(path, images, video.times - video.times[0])
     return paths
 
 

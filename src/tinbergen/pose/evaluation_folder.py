@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinbergen.files import atomic_write, ensure_output_folder, write_json
+from tinbergen.files import atomic_write, ensure_output_folder, write_csv, write_json
 from tinbergen.metrics import pixel_errors
 from tinbergen.pose.labels import LabelledImages
 from tinbergen.pose.overlay import draw_keypoints
@@ -30,8 +30,7 @@ def write_evaluation(
 ) -> None:
     """Write scores, predictions and overlays; the summary last: it says that all is there."""
     speed, config = result.speed, run.config
-    with atomic_write(target / "scores.csv") as file:
-        result.table().to_csv(file, index=False)
+    write_csv(target / "scores.csv", result.table())
     keypoints = config["keypoints"]
     values = np.concatenate([result.predicted, result.confidence[..., None]], axis=-1)
     write_keypoint_table(

@@ -126,4 +126,4 @@ def write_overlay(
                     least=least,
                 )
 
-    write_video(path, drawn(), rate)
+    write_video(path, drawn(), fps=rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tinbergen.errors import DataError, OutputError, TinbergenError, WeightsError
-from tinbergen.files import content_hash, ensure_output_folder, safe_name, write_json
+from tinbergen.files import ensure_output_folder, weights_hash, write_json
 from tinbergen.nn.backgrounds import load_backgrounds
 from tinbergen.pose.backgrounds import still_backgrounds
 from tinbergen.pose.config import PoseConfig, stored_config
@@ -27,6 +27,7 @@ from tinbergen.recordings import Dataset, FrameSource, Keypoints, read_dlc_csv, 
 from tinbergen.recordings.background import video_background
 from tinbergen.recordings.keypoint_table import write_keypoint_table
 from tinbergen.recordings.reading_ahead import decode_ahead
+from tinbergen.recordings.usable import named_videos, say_left_out, usable
 from tinbergen.training import RunFolder, TrainConfig
 from tinbergen.training.device import choose_hardware
 from tinbergen.training.heap import heap_kept
@@ -235,13 +236,24 @@ def predict(
     predictor = Predictor(run, device=device, precision=precision)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     out = ensure_output_folder(out)
-    weights = content_hash(predictor.run.weights_path)
+    weights = weights_hash(predictor.run.weights_path)
+
+    def look(video: FrameSource) -> tuple[FrameSource, dict]:
+        predictor.view(video, any_size=any_size)
+        return video, {"weights": weights, "video": str(video.path), "frames": video.n_frames}
+
+    videos, bad = usable(named_videos(dataset), look, "videos", skip_bad)
+    say_left_out(bad)
+    finished = {
+        name
+        for name, (_, source) in videos.items()
+        if not overwrite and _is_finished(out / f"{name}.csv", source)
+    }
     results: dict[str, Keypoints] = {}
-    for name, video in named_videos(dataset):
+    for name, (video, source) in videos.items():
         path = out / f"{name}.csv"
         try:
-            source = {"weights": weights, "video": str(video.path), "frames": video.n_frames}
-            if not overwrite and _is_finished(path, source):
+            if name in finished:
                 results[name] = read_dlc_csv(path, video)
                 continue
             found, hidden = predictor.video_and_hidden(
@@ -283,10 +295,3 @@ def _is_finished(path: Path, source: dict) -> bool:
         f"{path} already exists, and was made by {made.get('run', 'something else')} on "
         f"{made.get('video', 'an unknown video')}. Choose another folder, or --overwrite."
     )
-
-
-def named_videos(dataset: Dataset) -> Iterator[tuple[str, FrameSource]]:
-    """Name what is predicted on each video: recording, and camera where there are several."""
-    for recording, stream, video in dataset.videos():
-        parts = [*recording.split("/"), *([stream] if len(dataset[recording].videos) > 1 else [])]
-        yield Path(*(safe_name(part) for part in parts)).as_posix(), video

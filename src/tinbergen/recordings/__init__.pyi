@@ -27,9 +27,6 @@ from .deeplabcut_h5 import read_dlc_h5 as read_dlc_h5
 from .deeplabcut_h5 import write_dlc_h5 as write_dlc_h5
 from .descending import read_descending_neurons as read_descending_neurons
 from .fly_body import FLY_KEYPOINTS as FLY_KEYPOINTS
-from .fly_body import from_leg_roots as from_leg_roots
-from .fly_body import legs_of as legs_of
-from .fly_body import whole_of as whole_of
 from .following import AnimalView as AnimalView
 from .frames import FrameBatch as FrameBatch
 from .frames import FrameSource as FrameSource
@@ -57,7 +54,6 @@ from .labels import UNLABELLED as UNLABELLED
 from .labels import LabelRow as LabelRow
 from .labels import Labels as Labels
 from .left_out import LeftOut as LeftOut
-from .lightning_pose import read_lightning_pose_csv as read_lightning_pose_csv
 from .mc2p import MC2PTrial as MC2PTrial
 from .mc2p import read_mc2p as read_mc2p
 from .mc2p import read_mc2p_annotations as read_mc2p_annotations

@@ -27,6 +27,8 @@ def read_dlc_csv(
 ) -> Keypoints:
     """Read tracked keypoints from a DeepLabCut CSV (2, 3 or 4 header rows; several animals).
 
+    Predictions of Lightning Pose on videos are in the same layout, maybe with a column ``set``.
+
     Parameters
     ----------
     path

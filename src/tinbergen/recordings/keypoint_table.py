@@ -58,7 +58,6 @@ class Table:
     columns: KeypointColumns
     index: list[tuple[str, ...]]
     values: np.ndarray
-    n_header_rows: int
 
 
 def read_keypoint_table(path: str | os.PathLike) -> Table:
@@ -99,7 +98,7 @@ def read_keypoint_table(path: str | os.PathLike) -> Table:
             values[number, column] = (
                 np.nan if column in extra else _number(cell, path, len(header) + number + 1, row)
             )
-    return Table(columns, index, values, len(header))
+    return Table(columns, index, values)
 
 
 def _number(cell: str, path: Path, line: int, row: Sequence[str]) -> float:

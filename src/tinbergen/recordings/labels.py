@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.errors import DataError
-from tinbergen.files import atomic_write
+from tinbergen.files import write_csv
 from tinbergen.recordings.intervals import Bins, Intervals
 
 UNLABELLED = -1
@@ -210,8 +210,7 @@ class Labels:
         empty = empty.assign(label="", individual="")
         rows = [frame for frame in (self.table, empty) if len(frame)]
         table = pd.concat(rows).sort_values("start") if rows else self.table
-        with atomic_write(path) as file:
-            table.to_csv(file, index=False, lineterminator="\n")
+        write_csv(path, table)
 
 
 def _clean(table: pd.DataFrame) -> pd.DataFrame:

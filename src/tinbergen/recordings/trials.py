@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tinbergen.errors import DataError
-from tinbergen.files import atomic_write
+from tinbergen.files import write_csv
 from tinbergen.recordings.csv_table import read_csv_table
 from tinbergen.recordings.intervals import Bins
 
@@ -123,8 +123,7 @@ class Trials:
 
     def write(self, path: str | os.PathLike) -> None:
         """Write a CSV; :func:`read_trials` reads it back."""
-        with atomic_write(path) as file:
-            self.table.to_csv(file, index=False, lineterminator="\n")
+        write_csv(path, self.table)
 
 
 def read_trials(path: str | os.PathLike) -> Trials:

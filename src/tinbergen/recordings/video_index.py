@@ -44,8 +44,8 @@ class VideoIndex:
         Seconds per unit.
     width, height
         Of the stored images, px.
-    codec, pixel_format
-        FFmpeg's names.
+    codec
+        FFmpeg's name.
     declared
         Number of frames that the header promises (edit list applied); 0 if it says nothing.
     problems
@@ -60,7 +60,6 @@ class VideoIndex:
     width: int
     height: int
     codec: str
-    pixel_format: str
     declared: int
     problems: tuple[str, ...]
 
@@ -156,7 +155,6 @@ def read_index(path: Path) -> VideoIndex:
             width=context.width,
             height=context.height,
             codec=context.name,
-            pixel_format=context.pix_fmt or "",
             declared=max(stream.frames - hidden, 0),
             problems=tuple(problems),
         )

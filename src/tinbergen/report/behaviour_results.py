@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinbergen.report.files import read_table
+from tinbergen.report.files import Names, read_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+_TABLES: dict[str, tuple[Names, Names]] = {
     "ethogram": (("recording", "row", "label"), ("start", "stop")),
     "probabilities": (("recording",), ("time",)),
     "precision_recall": (("label",), ("threshold", "precision", "recall", "share")),
@@ -49,9 +49,4 @@ def read_behaviour_results(folder: Path) -> BehaviourResults:
     DataError
         If a file does not hold what it should; the text names the file.
     """
-    return BehaviourResults(
-        **{
-            name: read_table(folder / f"{name}.csv", (*texts, *numbers), texts)
-            for name, (texts, numbers) in _TABLES.items()
-        }
-    )
+    return BehaviourResults(**read_tables(folder, _TABLES))

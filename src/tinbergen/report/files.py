@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from tinbergen.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Names = tuple[str, ...]
 
 
 def read_text(path: Path) -> str:
@@ -39,15 +41,23 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_table(path: Path, columns: Collection[str], text: Collection[str]) -> pd.DataFrame | None:
-    """Read a CSV whose ``columns`` must be there; columns of names stay text (``001``, ``NA``)."""
+def read_tables(
+    folder: Path, columns: Mapping[str, tuple[Names, Names]], prefix: str = ""
+) -> dict[str, pd.DataFrame | None]:
+    """Read ``<prefix><name>.csv`` of each name, see :func:`read_table`."""
+    return {name: read_table(folder / f"{prefix}{name}.csv", *of) for name, of in columns.items()}
+
+
+def read_table(path: Path, texts: Names, numbers: Names) -> pd.DataFrame | None:
+    """Read a CSV in which these columns must be there; texts stay texts (``001``, ``NA``)."""
     import pandas as pd
 
     if not path.is_file():
         return None
+    columns = (*texts, *numbers)
     try:
         table = pd.read_csv(
-            path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""]
+            path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""]
         )
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a table in CSV, found {error}.") from error
@@ -56,22 +66,19 @@ def read_table(path: Path, columns: Collection[str], text: Collection[str]) -> p
         raise DataError(
             f"{path}: expected the columns {', '.join(columns)}; {', '.join(missing)} missing."
         )
-    for name in columns:
-        if name in text:
-            table[name] = table[name].fillna("")
-        elif len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+    for name in texts:
+        table[name] = table[name].fillna("")
+    for name in numbers:
+        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
             raise DataError(f"{path}: expected numbers in the column {name!r}, found text.")
     return table
 
 
 def read_images(path: Path, dimensions: int) -> np.ndarray | None:
     """Map uint8 images: ``dimensions`` axes if grey, one more if RGB."""
-    if not path.is_file():
+    images = _mapped(path)
+    if images is None:
         return None
-    try:
-        images = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path}: expected an array in .npy format, found {error}.") from error
     colour = images.ndim == dimensions + 1 and images.shape[-1] == 3
     if images.dtype != np.uint8 or not (images.ndim == dimensions or colour):
         raise DataError(
@@ -83,12 +90,9 @@ def read_images(path: Path, dimensions: int) -> np.ndarray | None:
 
 def read_rates(path: Path, dimensions: int) -> np.ndarray | None:
     """Read numbers with ``dimensions`` axes, of which one of length 2 is recorded, predicted."""
-    if not path.is_file():
+    values = _mapped(path)
+    if values is None:
         return None
-    try:
-        values = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path}: expected an array in .npy format, found {error}.") from error
     pair = max(0, dimensions - 3)  # the axis of recorded and predicted
     wrong = values.dtype.kind not in "fiu" or values.ndim != dimensions
     if wrong or values.shape[pair] != 2:
@@ -97,3 +101,12 @@ def read_rates(path: Path, dimensions: int) -> np.ndarray | None:
             f"recorded and predicted; found {values.dtype} of shape {values.shape}."
         )
     return values if values.size else None
+
+
+def _mapped(path: Path) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    try:
+        return np.load(path, allow_pickle=False, mmap_mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path}: expected an array in .npy format, found {error}.") from error

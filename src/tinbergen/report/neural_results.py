@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinbergen.report.files import read_rates, read_table
+from tinbergen.report.files import Names, read_rates, read_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_UNIT_COLUMNS = (
-    *("recording", "unit", "region", "depth", "predictor"),
-    *("score", "value", "null", "low", "high"),
-)
-_NULL_COLUMNS = ("recording", "target", "score", "null", "value")
-_DECODED_COLUMNS = ("recording", "target", "time", "truth", "prediction", "segment")
-_CONFUSION_COLUMNS = ("recording", "target", "truth", "prediction", "n")
+_TABLES: dict[str, tuple[Names, Names]] = {
+    "units": (
+        ("recording", "unit", "region", "predictor", "score"),
+        ("depth", "value", "null", "low", "high"),
+    ),
+    "nulls": (("recording", "target", "score", "null"), ("value",)),
+    "decoded": (("recording", "target", "segment"), ("time", "truth", "prediction")),
+    "confusion": (("recording", "target", "truth", "prediction"), ("n",)),
+}
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,7 @@ def read_neural_results(folder: Path) -> NeuralResults:
         If a file does not hold what it should; the text names the file.
     """
     return NeuralResults(
-        units=read_table(
-            folder / "units.csv",
-            _UNIT_COLUMNS,
-            ("recording", "unit", "region", "predictor", "score"),
-        ),
-        nulls=read_table(
-            folder / "nulls.csv", _NULL_COLUMNS, ("recording", "target", "score", "null")
-        ),
-        decoded=read_table(
-            folder / "decoded.csv", _DECODED_COLUMNS, ("recording", "target", "segment")
-        ),
-        confusion=read_table(
-            folder / "confusion.csv",
-            _CONFUSION_COLUMNS,
-            ("recording", "target", "truth", "prediction"),
-        ),
+        **read_tables(folder, _TABLES),
         psth=read_rates(folder / "psth.npy", 4),
         single_trials=read_rates(folder / "single_trials.npy", 4),
         raster=read_rates(folder / "raster.npy", 3),

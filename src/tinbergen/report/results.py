@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tinbergen.errors import DataError, MissingFileError
 from tinbergen.report.behaviour_results import BehaviourResults, read_behaviour_results
-from tinbergen.report.files import read_images, read_json, read_table, read_text
+from tinbergen.report.files import Names, read_images, read_json, read_tables, read_text
 from tinbergen.report.neural_results import NeuralResults, read_neural_results
 from tinbergen.report.scores import Summary
 from tinbergen.training.run import RunFolder
@@ -22,29 +22,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TRACES = ("config.yaml", "status.json", "summary.json", "metrics.jsonl", "scores.csv")
-_SCORE_COLUMNS = (
-    *("score", "recording", "kind", "name", "value", "null", "low", "high"),
-    *("unit", "direction", "n"),
-)
-_VIDEO_COLUMNS = (
-    *("recording", "video", "n_frames", "ok", "corrupt", "missing", "fps", "duration"),
-    *("width", "height", "damaged_frames", "damaged_times", "message"),
-)
-_TASK_COLUMNS = (
-    *("score", "task", "method", "mean", "low", "high", "unit", "n", "recordings"),
-    *("difference", "difference_low", "difference_high", "p", "flipped"),
-)
-_TASK_TEXTS = ("score", "task", "method", "unit", "flipped")
-_LINEAGE_COLUMNS = ("method", "animals", "sessions")
-_TRANSFER_TEXTS = ("recording", "source", "target")
-_TRANSFER_COLUMNS = (*_TRANSFER_TEXTS, "value", "n")
-_TEXT_COLUMNS = {
-    *("score", "recording", "kind", "name", "unit", "direction"),
-    *("video", "damaged_frames", "damaged_times", "message"),
+_RUN_TABLES: dict[str, tuple[Names, Names]] = {
+    "scores": (
+        ("score", "recording", "kind", "name", "unit", "direction"),
+        ("value", "null", "low", "high", "n"),
+    ),
+    "videos": (
+        ("recording", "video", "damaged_frames", "damaged_times", "message"),
+        (
+            *("n_frames", "ok", "corrupt", "missing", "fps", "duration"),
+            *("width", "height"),
+        ),
+    ),
 }
-
-
-_ACROSS = {
+_TABLES: dict[str, tuple[Names, Names]] = {
+    "embedding_map": (("recording",), ("x", "y", "time")),
+    "clip": ((), ("time",)),
+    "tasks": (
+        ("score", "task", "method", "unit", "flipped"),
+        (
+            *("mean", "low", "high", "n", "recordings"),
+            *("difference", "difference_low", "difference_high", "p"),
+        ),
+    ),
+    "transfer": (("recording", "source", "target"), ("value", "n")),
+    "lineage": (("method",), ("animals", "sessions")),
+}
+_ACROSS: dict[str, tuple[Names, Names]] = {
     "actions": (
         ("protocol", "method"),
         ("fraction", "balanced_accuracy", "low", "high", "chance"),
@@ -140,7 +144,8 @@ def read_results(run: str | os.PathLike) -> RunResults:
             "Name the folder given to --out."
         )
     figures = path / "diagnostics"
-    clip = read_table(figures / "clip.csv", ("time",), text=())
+    tables = read_tables(figures, _TABLES)
+    clip = tables["clip"]
     clip_frames = read_images(figures / "clip_frames.npy", 3)
     if clip is not None and clip_frames is not None and len(clip) != len(clip_frames):
         raise DataError(
@@ -154,26 +159,14 @@ def read_results(run: str | os.PathLike) -> RunResults:
         splits=read_json(path / "splits.json"),
         summary=_read_summary(path / "summary.json"),
         metrics=_read_metrics(path),
-        scores=read_table(path / "scores.csv", _SCORE_COLUMNS, _TEXT_COLUMNS),
-        videos=read_table(path / "videos.csv", _VIDEO_COLUMNS, _TEXT_COLUMNS),
+        **read_tables(path, _RUN_TABLES),
+        **tables,
         captions=read_json(figures / "figures.json"),
-        embedding_map=read_table(
-            figures / "embedding_map.csv", ("x", "y", "recording", "time"), {"recording"}
-        ),
         reconstructions=read_images(figures / "reconstructions.npy", 4),
-        clip=clip,
         clip_frames=clip_frames,
-        tasks=read_table(figures / "tasks.csv", _TASK_COLUMNS, _TASK_TEXTS),
-        transfer=read_table(figures / "transfer.csv", _TRANSFER_COLUMNS, _TRANSFER_TEXTS),
-        lineage=read_table(figures / "lineage.csv", _LINEAGE_COLUMNS, {"method"}),
         neural=read_neural_results(figures),
         behaviour=read_behaviour_results(figures),
-        across=AcrossResults(
-            **{
-                name: read_table(figures / f"across_{name}.csv", (*texts, *numbers), set(texts))
-                for name, (texts, numbers) in _ACROSS.items()
-            }
-        ),
+        across=AcrossResults(**read_tables(figures, _ACROSS, "across_")),
     )
 
 

@@ -11,7 +11,8 @@ from tinbergen.metrics.score import Score
 RULE = (
     "Good: the whole interval is better than the null, and no baseline is better. "
     "Fair: better than the null, but some baseline is better. "
-    "Poor: not clearly better than the null."
+    "Poor: not clearly better than the null. "
+    "Where a score has no interval, the value alone is compared."
 )
 
 

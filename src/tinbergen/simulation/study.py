@@ -21,10 +21,10 @@ from tinbergen.recordings.labels import Labels
 from tinbergen.recordings.recording import Recording
 from tinbergen.recordings.series import Series
 from tinbergen.recordings.video import Video
+from tinbergen.recordings.video_writing import TICKS_PER_S, write_video
 from tinbergen.simulation.behaviour import MOUSE, BehaviourModel, Bouts
 from tinbergen.simulation.body import KEYPOINTS
 from tinbergen.simulation.ephys import check_neurons, neural_streams, visual_streams
-from tinbergen.simulation.files import TICKS_PER_S, write_video
 from tinbergen.simulation.labelling import FOLDER, named_splits, write_labels
 from tinbergen.simulation.motion import LATENTS, Latents, simulate_latents
 from tinbergen.simulation.render import Frame, Renderer
@@ -336,7 +336,7 @@ def _record(session: Session, out: Path, size: tuple[int, int], progress: Progre
 
     path = out / "videos" / f"{session.name}.mp4"
     path.parent.mkdir(exist_ok=True)
-    write_video(path, images(), session.times, size)
+    write_video(path, images(), session.times)
     streams = {
         "video": Video(path),
         "keypoints": session.keypoints(np.stack(positions), np.stack(visible)),

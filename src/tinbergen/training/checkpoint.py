@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from tinbergen.errors import DataError, WeightsError
 from tinbergen.files import content_hash, write_json
-from tinbergen.training.tensors import read_tensors, write_tensors
+from tinbergen.nn.weights import read_tensors
+from tinbergen.training.tensors import write_tensors
 
 _KEPT = 2  # the last, and the one before in case the last is damaged
 

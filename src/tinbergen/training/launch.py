@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from tinbergen import errors
 from tinbergen.errors import ConfigError, TinbergenError
+from tinbergen.nn.weights import read_tensors
 from tinbergen.training.device import Hardware
 from tinbergen.training.outer import outer_processes
 from tinbergen.training.signals import StopRequest
-from tinbergen.training.tensors import read_tensors, write_tensors
+from tinbergen.training.tensors import write_tensors
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tinbergen.configuration import Config, read_yaml, write_yaml
-from tinbergen.errors import ConfigError, DataError, MissingFileError, OutputError, WeightsError
-from tinbergen.files import check_weights, ensure_output_folder, explain_os_errors, write_json
+from tinbergen.errors import ConfigError, DataError, MissingFileError, OutputError
+from tinbergen.files import ensure_output_folder, explain_os_errors, write_json
 from tinbergen.training import metrics_file
 from tinbergen.training.config import MAY_CHANGE_ON_RESUME
 from tinbergen.training.run_status import SCHEMA_VERSION, first_status
@@ -275,13 +275,9 @@ class RunFolder:
                 f"Expected weights at {self.weights_path}, found none: the run is "
                 f"{self.status['state']}. Resume it to its end first."
             )
-        from tinbergen.training.tensors import read_tensors
+        from tinbergen.nn.weights import read_tensors
 
-        check_weights(self.weights_path)
-        try:
-            return read_tensors(self.weights_path)
-        except ValueError as error:
-            raise WeightsError(f"{self.weights_path} is damaged: {error}") from error
+        return read_tensors(self.weights_path)
 
     # --- one writer -----------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinbergen.files import atomic_write, write_json
+from tinbergen.files import atomic_write, write_csv, write_json
 from tinbergen.training.space import Space
 from tinbergen.training.study import StudyFile
 
@@ -93,8 +93,7 @@ def read_result(path: Path, study_file: StudyFile, space: Space) -> SweepResult:
 
 def write_result(result: SweepResult) -> None:
     """Write the table, the summary, and what points at the best trial."""
-    with atomic_write(result.path / "trials.csv") as file:
-        result.trials.to_csv(file, index=False)
+    write_csv(result.path / "trials.csv", result.trials)
     scores = result.trials["score"].tolist()
     failed = result.trials[result.trials["state"] == "failed"]
     summary: dict[str, Any] = {

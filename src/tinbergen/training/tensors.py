@@ -1,4 +1,7 @@
-"""Named tensors as safetensors files: written in one pass, atomically, with a content hash."""
+"""Named tensors as safetensors files: written in one pass, atomically, with a content hash.
+
+:func:`tinbergen.nn.weights.read_tensors` reads them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -64,28 +66,3 @@ def write_tensors(
             digest.update(data)
             file.write(data)
     return digest.hexdigest()
-
-
-def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
-    """Read a safetensors file onto the CPU.
-
-    Raises
-    ------
-    ValueError
-        If it is not a whole safetensors file.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(Path(path))
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
-
-
-def read_metadata(path: str | os.PathLike) -> dict[str, str]:
-    """Return the text entries in the header of a safetensors file."""
-    from safetensors import safe_open
-
-    with safe_open(Path(path), framework="pt") as file:
-        return file.metadata() or {}
