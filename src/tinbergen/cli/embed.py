@@ -15,7 +15,11 @@ def embed(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     tokens: Annotated[
-        str, typer.Option(help="What to keep, as cls,texture: cls, mean, grid, texture, patch.")
+        str,
+        typer.Option(
+            help="What to keep, as cls,texture: cls, mean, grid, texture, patch. cls+texture says "
+            "that the steps of a study take both as one stream."
+        ),
     ] = "cls",
     layers: Annotated[
         str | None,
@@ -56,7 +60,7 @@ def embed(
             run,
             dataset,
             out,
-            tokens=[token.strip() for token in tokens.split(",")],  # type: ignore[misc]
+            tokens=[token.strip() for token in tokens.replace("+", ",").split(",")],  # type: ignore[misc]
             layers=wanted,
             dtype=dtype,  # type: ignore[arg-type]
             batch_size=batch_size,

@@ -20,6 +20,7 @@ from tinbergen.population.behaviour_path import BehaviourPath, in_parts, lagged
 from tinbergen.population.masks import nothing_hidden
 
 _RIDGE = tuple(10.0**k for k in range(0, 7))
+_RIDGE_FINE = tuple(10.0 ** (k / 2) for k in range(0, 14))
 _INVERSE_PENALTIES = tuple(10.0 ** (k / 2) for k in range(-9, 1))
 _MOST_ROWS = 20_000
 
@@ -50,11 +51,11 @@ def fit_behaviour(
             ).float()
             if len(rates):
                 path.get_buffer(f"centre_{name}")[number] = rates.mean(dim=0)
-    nothing = [torch.zeros(b.n_samples, b.n_bins, path.mean.shape[2]) for b in batches]
+    nothing = [torch.zeros(b.n_samples, b.n_bins, 2 * path.rank) for b in batches]
     plain = [factors_of(batch, zero) for batch, zero in zip(batches, nothing, strict=True)]
     _fit_expected(path, number, batches, plain)
     # To be decoded, a behaviour is hidden, as the others may be.
-    mean = path.mean[number]
+    mean = torch.nn.functional.pad(path.mean[number], (0, path.rank))
     factors = [
         factors_of(batch, mean.expand_as(zero))
         for batch, zero in zip(batches, nothing, strict=True)
@@ -67,29 +68,106 @@ def fit_behaviour(
 def _fit_expected(
     path: BehaviourPath, number: int, batches: Sequence[Batch], factors: Sequence[Tensor]
 ) -> None:
-    """Regress factors on time in the window and all behaviours at once."""
-    time, rank = path.mean.shape[1:]
-    columns: list[list[Tensor]] = [[] for _ in batches]
-    for batch, mine in zip(batches, columns, strict=True):
-        hidden = nothing_hidden(batch)
-        at_time = torch.eye(time).expand(batch.n_samples, -1, -1)
-        mine.append(at_time)
-        for name, modality in path.modalities.items():
-            shown = path.shown(name, batch, hidden)
-            if modality.static:
-                shown = (shown[:, None, :, None] * at_time[:, :, None]).flatten(2)
-            else:
-                shown = lagged(shown)
-            mine.append(shown)
-    weights = _ridge(
-        [_flat(torch.cat(mine, dim=2)) for mine in columns], [_flat(z) for z in factors]
-    )
-    sizes = [part.shape[2] for part in columns[0]]
-    parts = torch.as_tensor(weights).float().split(sizes)
+    """Regress factors on time in the window and all behaviours at once, and on each by itself."""
+    time = path.mean.shape[1]
+    z = [_flat(each) for each in factors]
+    columns = [_columns(path, batch) for batch in batches]
+    at_time = [np.tile(np.eye(time), (batch.n_samples, 1)) for batch in batches]
+    every = [np.concatenate([t, *c.values()], axis=1) for t, c in zip(at_time, columns, strict=True)]
+    sizes = [time, *(part.shape[1] for part in columns[0].values())]
+    parts = torch.as_tensor(_ridge(every, z)).float().split(sizes)
     path.mean[number] = parts[0]
     for name, part in zip(path.modalities, parts[1:], strict=True):
-        table = path.get_buffer(f"into_{name}")[number]
-        table.copy_(part.view(table.shape))
+        _put(path, f"into_{name}", number, slice(path.rank), part)
+    if len(path.modalities) > 1:
+        mean = parts[0].double().numpy()
+        left = [each - t @ mean for each, t in zip(z, at_time, strict=True)]
+        for name in path.modalities:
+            weights = _ridge([each[name] for each in columns], left)
+            _put(path, f"alone_{name}", number, slice(path.rank), torch.as_tensor(weights).float())
+
+
+def fit_direct(
+    path: BehaviourPath,
+    number: int,
+    batches: Sequence[Batch],
+    counts: Sequence[np.ndarray],
+    rates: np.ndarray,
+    loadings: np.ndarray,
+) -> np.ndarray:
+    """Regress on behaviours what single units have beyond the factors that these let expect.
+
+    Reduced-rank ridge regression of relative counts, ``k / mean - 1``, which units weigh by the
+    root of their mean, so that the noise of all is alike; penalty and rank are what predicts the
+    validation windows best, and nothing is fitted without them.
+
+    Parameters
+    ----------
+    batches
+        As for :func:`fit_behaviour`, which comes first.
+    counts
+        ``(window, time, unit)`` of these.
+    rates
+        ``(unit,)`` spikes/bin.
+    loadings
+        ``(unit, rank)``: relative change of each rate for a change of a factor.
+
+    Returns
+    -------
+    ``(unit, rank)``: relative change of each rate for a change of a component.
+    """
+    if len(batches) < 2 or not path.modalities:
+        return np.zeros_like(loadings)
+    columns = [_columns(path, batch) for batch in batches]
+    root = np.sqrt(rates)
+    sets = [("into", tuple(path.modalities))]
+    if len(path.modalities) > 1:
+        sets += [("alone", (name,)) for name in path.modalities]
+    found: list[np.ndarray] = []
+    spread = np.zeros((len(rates), len(rates)))
+    for _, names in sets:
+        moments = []
+        for batch, mine, seen in zip(batches, columns, counts, strict=True):
+            hidden = nothing_hidden(batch)
+            for name, value in hidden.values.items():
+                value[:] = name not in names
+            factors = path.expected(batch, hidden)[..., : path.rank]
+            left = seen.reshape(-1, len(rates)) / root
+            left -= root + (_flat(factors) @ loadings.T) * root
+            x = np.concatenate([mine[name] for name in names], axis=1)
+            moments.append((x.T @ x, x.T @ left))
+        found.append(_reduced_rank(*moments))
+        fitted = moments[0][0] @ found[-1]
+        spread += found[-1].T @ fitted
+    directions = np.linalg.eigh(spread)[1][:, ::-1][:, : path.rank]
+    for (table, names), weights in zip(sets, found, strict=True):
+        sizes = [columns[0][name].shape[1] for name in names]
+        turned = torch.as_tensor(weights @ directions).float().split(sizes)
+        for name, part in zip(names, turned, strict=True):
+            own = slice(path.rank, path.rank + part.shape[1])
+            _put(path, f"{table}_{name}", number, own, part)
+    out = np.zeros_like(loadings)
+    out[:, : directions.shape[1]] = directions / root[:, None]
+    return out
+
+
+def _columns(path: BehaviourPath, batch: Batch) -> dict[str, np.ndarray]:
+    """Return what of each behaviour is regressed on, ``(window x time, column)``."""
+    hidden, at_time = nothing_hidden(batch), torch.eye(batch.n_bins)
+    found = {}
+    for name, modality in path.modalities.items():
+        shown = path.shown(name, batch, hidden)
+        if modality.static:
+            every = at_time.expand(batch.n_samples, -1, -1)
+            found[name] = _flat((shown[:, None, :, None] * every[:, :, None]).flatten(2))
+        else:
+            found[name] = _flat(path.around(shown))
+    return found
+
+
+def _put(path: BehaviourPath, name: str, number: int, columns: slice, weights: Tensor) -> None:
+    table = path.get_buffer(name)[number][..., columns]
+    table.copy_(weights.view(table.shape))
 
 
 def _fit_read(
@@ -131,6 +209,32 @@ def _ridge(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> np.ndarray:
         return vectors @ (turned / (np.maximum(values, 0) + values.max() + 1e-9)[:, None])
     left = [((y[1] - x[1] @ weights) ** 2).sum() for weights in found]
     return found[int(np.argmin(left))]
+
+
+Moments = tuple[np.ndarray, np.ndarray]
+
+
+def _reduced_rank(train: Moments, held: Moments) -> np.ndarray:
+    """Return weights ``(feature, target)`` of the penalty and rank that are best on held rows.
+
+    Parameters
+    ----------
+    train, held
+        ``X'X`` and ``X'Y`` of rows to fit to and rows to choose on.
+    """
+    values, vectors = np.linalg.eigh(train[0])
+    values, turned = np.maximum(values, 0), vectors.T @ train[1]
+    best, found = 0.0, np.zeros(train[1].shape)
+    for penalty in _RIDGE_FINE:
+        weights = vectors @ (turned / (values + penalty)[:, None])
+        # Directions of the fitted values, those of the penalty's rows included (Mukherjee & Zhu).
+        axes = np.linalg.eigh(turned.T @ (turned / (values + penalty)[:, None]))[1][:, ::-1]
+        by_axis = weights @ axes
+        error = ((held[0] @ by_axis - 2 * held[1] @ axes) * by_axis).sum(axis=0).cumsum()
+        rank = int(np.argmin(error))
+        if error[rank] < best:
+            best, found = error[rank], by_axis[:, : rank + 1] @ axes[:, : rank + 1].T
+    return found
 
 
 def _logistic(

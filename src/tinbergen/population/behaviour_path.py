@@ -2,15 +2,19 @@
 
 ``mean(t) = m(t) + sum_b M_b b`` is what the factors are expected to be before any spike is seen,
 from the behaviours that are visible; ``b = b_0 + R_b z`` reads a behaviour that is not from what
-the visible spikes make of the factors. Both are fitted in closed steps
-(:mod:`~tinbergen.population.behaviour_fits`), not trained: with them the network starts from a
-linear encoder and a linear decoder for every behaviour, and learns what these leave.
+the visible spikes make of the factors. Factors are what units share, and a unit may follow a
+behaviour beyond them: ``sum_b D_b b`` are as many components of its own, which no spike changes.
+Where one behaviour alone is visible, it has weights of its own, as it then stands for the others,
+too. All of it is fitted in closed steps (:mod:`~tinbergen.population.behaviour_fits`), not
+trained: with it the network starts from a linear encoder and a linear decoder for every behaviour,
+and learns what these leave.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,50 +26,80 @@ from tinbergen.population.vocabulary import Vocabulary
 
 _REACH = 10
 _PARTS = 20
+_NARROW = 8
+_BUMPS = 7
 
 
 class BehaviourPath(nn.Module):
     """Expected factors from behaviour, and behaviour from factors, of each session.
 
     Buffers, all 0 until they are fitted: ``mean`` ``(session, time, rank)``; for each behaviour
-    ``into_`` (``(session, width, time, rank)`` if static, else ``(session, lags x width, rank)``),
+    ``into_`` (``(session, width, time, 2 rank)`` if static, else ``(session, lags x width,
+    2 rank)``: factors, then components of their own) and likewise ``alone_`` if there are others,
     ``centre_`` ``(session, width)`` and, unless it is counts, ``out_`` ``(session, features,
-    width)`` and ``start_`` ``(session, width)``.
+    width)`` and ``start_`` ``(session, width)``. Behaviours of more than 8 channels are looked at
+    through 7 smooth functions of the lag instead of every lag.
     """
 
     mean: Tensor
+    bumps: Tensor
 
     def __init__(
         self, vocabulary: Vocabulary, config: PopulationConfig, copies: int, persistent: bool
     ):
         super().__init__()
         rank = config.units.linear_rank
-        self.modalities = config.modalities
+        self.rank, self.modalities = rank, config.modalities
         sessions, time = copies * len(vocabulary.sessions), vocabulary.n_bins
         self.lags = 1 + 2 * reach(time)
         keep = partial(self.register_buffer, persistent=persistent)
         keep("mean", torch.zeros(sessions, time, rank))
+        bumps = torch.as_tensor(lag_bumps(time), dtype=torch.float32)
+        self.register_buffer("bumps", bumps, persistent=False)
         for name, modality in config.modalities.items():
             width = vocabulary.widths[name]
-            into = (width, time) if modality.static else (self.lags * width,)
+            lags = len(bumps) if width > _NARROW else self.lags
+            into = (width, time) if modality.static else (lags * width,)
             features = (min(time, _PARTS) if modality.static else self.lags) * rank
-            keep(f"into_{name}", torch.zeros(sessions, *into, rank))
+            for table in ("into", "alone") if len(config.modalities) > 1 else ("into",):
+                keep(f"{table}_{name}", torch.zeros(sessions, *into, 2 * rank))
             keep(f"centre_{name}", torch.zeros(sessions, width))
             if modality.kind != "counts":
                 keep(f"out_{name}", torch.zeros(sessions, features, width))
                 keep(f"start_{name}", torch.zeros(sessions, width))
 
     def expected(self, batch: Batch, hidden: Hidden) -> Tensor:
-        """Return the factors that visible behaviours let expect, ``(sample, time, rank)``."""
-        total = self.mean[batch.session]
+        """Return what visible behaviours let expect, ``(sample, time, 2 rank)``.
+
+        Of the factors, and the components that single units follow beyond them.
+        """
+        total = F.pad(self.mean[batch.session], (0, self.rank))
+        alone = self._visible(batch, hidden).sum(dim=1) == 1
         for name, modality in self.modalities.items():
             values = self.shown(name, batch, hidden)
             into = self.get_buffer(f"into_{name}")[batch.session]
+            if len(self.modalities) > 1 and alone.any():
+                by_itself = self.get_buffer(f"alone_{name}")[batch.session]
+                into = torch.where(alone.view(-1, *[1] * (into.ndim - 1)), by_itself, into)
             if modality.static:
                 total = total + torch.einsum("sw,swtr->str", values, into)
             else:
-                total = total + lagged(values) @ into
+                total = total + self.around(values) @ into
         return total
+
+    def _visible(self, batch: Batch, hidden: Hidden) -> Tensor:
+        """Return whether anything of each behaviour is visible, ``(sample, behaviour)`` bool."""
+        seen = [(batch.there[n] & ~hidden.values[n]).view(batch.n_samples, -1).any(1) for n in self.modalities]
+        return torch.stack(seen, dim=1) if seen else batch.session.new_zeros(len(batch.session), 0)
+
+    def around(self, values: Tensor) -> Tensor:
+        """Put values around each bin side by side, ``(sample, time, lags x width)``.
+
+        Lag by lag, or of many channels through functions of the lag.
+        """
+        if values.shape[2] <= _NARROW:
+            return lagged(values)
+        return torch.einsum("ftu,suw->stfw", self.bumps, values).flatten(2)
 
     def shown(self, name: str, batch: Batch, hidden: Hidden) -> Tensor:
         """Return a behaviour around its mean, ``(sample, [time,] width)``; 0 where not visible."""
@@ -107,6 +141,26 @@ def lagged(values: Tensor) -> Tensor:
     time, far = values.shape[1], reach(values.shape[1])
     padded = F.pad(values, (0, 0, far, far))
     return torch.cat([padded[:, lag : lag + time] for lag in range(2 * far + 1)], dim=2)
+
+
+def lag_bumps(time: int) -> np.ndarray:
+    """Return smooth functions of the lag, as what adds up a window's bins.
+
+    Raised cosines, narrow around lag 0 and wide at the farthest: equally spaced in the signed
+    logarithm of 1 + lag. Those of one lag sum to 1.
+
+    Returns
+    -------
+    ``(function, time, time)``: what the second bin counts for the first; at most 7.
+    """
+    far = reach(time)
+    n = min(_BUMPS, 2 * far + 1)
+    lag = np.subtract.outer(np.arange(time), np.arange(time)).T
+    at = np.sign(lag) * np.log1p(np.abs(lag))
+    centres = np.linspace(-1, 1, n) * np.log1p(far)
+    step = centres[1] - centres[0] if n > 1 else 1.0
+    bumps = 0.5 * (1 + np.cos(np.pi * np.clip((at - centres[:, None, None]) / step, -1, 1)))
+    return bumps * (np.abs(lag) <= far)
 
 
 def in_parts(factors: Tensor) -> Tensor:
