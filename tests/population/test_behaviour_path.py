@@ -129,9 +129,10 @@ def test_expected_factors_are_where_the_posterior_starts():
     expected = path.behaviour.expected(batch, hidden)
     nothing = torch.zeros(batch.counts.shape)
     found = path.factors(nothing, nothing.bool(), batch, expected).mean
-    torch.testing.assert_close(found, expected)
+    of_factors = expected[..., : path.behaviour.rank]
+    torch.testing.assert_close(found, of_factors)
     visible = batch.present[:, None].expand(-1, batch.n_bins, -1)
     foreseen = -path.surprise(nothing, visible, batch, expected)
     scale = path.linear_scale[batch.block].repeat_interleave(batch.per_row, 0)[:, None]
     found = path.factors(foreseen / scale, visible, batch, expected).mean
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found, of_factors, atol=1e-4, rtol=1e-4)

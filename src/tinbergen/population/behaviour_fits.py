@@ -7,7 +7,7 @@ nothing predicts them better than the mean, nothing is fitted.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from tinbergen.population.masks import nothing_hidden
 
 _RIDGE = tuple(10.0**k for k in range(0, 7))
 _RIDGE_FINE = tuple(10.0 ** (k / 2) for k in range(0, 14))
+_NEARNESS = (1.0, 0.5, 0.25, 0.1)
 _INVERSE_PENALTIES = tuple(10.0 ** (k / 2) for k in range(-9, 1))
 _MOST_ROWS = 20_000
 
@@ -30,7 +31,7 @@ def fit_behaviour(
     number: int,
     batches: Sequence[Batch],
     factors_of: Callable[[Batch, Tensor], Tensor],
-) -> None:
+) -> dict[str, np.ndarray]:
     """Fill in the tables of one session.
 
     Parameters
@@ -42,6 +43,10 @@ def fit_behaviour(
     factors_of
         ``(batch, expected) -> factors``: what all spikes of a batch make of the factors, given
         what they are expected to be.
+
+    Returns
+    -------
+    Behaviour -> ``(column,)``: how near in time it is looked at, for :func:`fit_direct`.
     """
     train = batches[0]
     for name, modality in path.modalities.items():
@@ -53,7 +58,8 @@ def fit_behaviour(
                 path.get_buffer(f"centre_{name}")[number] = rates.mean(dim=0)
     nothing = [torch.zeros(b.n_samples, b.n_bins, 2 * path.rank) for b in batches]
     plain = [factors_of(batch, zero) for batch, zero in zip(batches, nothing, strict=True)]
-    _fit_expected(path, number, batches, plain)
+    near = _nearness(path, batches, plain)
+    _fit_expected(path, number, batches, plain, near)
     # To be decoded, a behaviour is hidden, as the others may be.
     mean = torch.nn.functional.pad(path.mean[number], (0, path.rank))
     factors = [
@@ -63,28 +69,62 @@ def fit_behaviour(
     for name, modality in path.modalities.items():
         if modality.kind != "counts":
             _fit_read(path, number, name, batches, factors)
+    return near
+
+
+def _nearness(
+    path: BehaviourPath, batches: Sequence[Batch], factors: Sequence[Tensor]
+) -> dict[str, np.ndarray]:
+    """Choose by how much less distant lags of behaviours of many channels are believed.
+
+    Returns
+    -------
+    Behaviour -> ``(column,)``: what columns are multiplied by before a ridge penalty shrinks them
+    all alike; 1 for behaviours of few channels, and without validation windows.
+    """
+    ones = {name: np.ones(c.shape[1]) for name, c in _columns(path, batches[0], {}).items()}
+    wide = [name for name, modality in path.modalities.items() if path.in_bumps(name)]
+    if len(batches) < 2 or not wide:
+        return ones
+    z = [_flat(each) for each in factors]
+    z = [each - z[0].mean(axis=0) for each in z]
+    every = [_columns(path, batch, {}) for batch in batches]
+    for name in wide:
+        x = [columns[name] for columns in every]
+        distance = np.abs(np.arange(len(path.bumps)) - len(path.bumps) // 2)
+        best = np.inf
+        for less in _NEARNESS:
+            near = np.repeat(less**distance, x[0].shape[1] // len(distance))
+            weights = _ridge([each * near for each in x], z)
+            left = float(((z[1] - x[1] * near @ weights) ** 2).sum())
+            if left < best:
+                best, ones[name] = left, near
+    return ones
 
 
 def _fit_expected(
-    path: BehaviourPath, number: int, batches: Sequence[Batch], factors: Sequence[Tensor]
+    path: BehaviourPath,
+    number: int,
+    batches: Sequence[Batch],
+    factors: Sequence[Tensor],
+    near: Mapping[str, np.ndarray],
 ) -> None:
-    """Regress factors on time in the window and all behaviours at once, and on each by itself."""
+    """Regress factors on time in the window and all behaviours; what time leaves, on sets."""
     time = path.mean.shape[1]
     z = [_flat(each) for each in factors]
-    columns = [_columns(path, batch) for batch in batches]
+    columns = [_columns(path, batch, near) for batch in batches]
     at_time = [np.tile(np.eye(time), (batch.n_samples, 1)) for batch in batches]
-    every = [np.concatenate([t, *c.values()], axis=1) for t, c in zip(at_time, columns, strict=True)]
-    sizes = [time, *(part.shape[1] for part in columns[0].values())]
-    parts = torch.as_tensor(_ridge(every, z)).float().split(sizes)
-    path.mean[number] = parts[0]
-    for name, part in zip(path.modalities, parts[1:], strict=True):
-        _put(path, f"into_{name}", number, slice(path.rank), part)
-    if len(path.modalities) > 1:
-        mean = parts[0].double().numpy()
-        left = [each - t @ mean for each, t in zip(z, at_time, strict=True)]
-        for name in path.modalities:
-            weights = _ridge([each[name] for each in columns], left)
-            _put(path, f"alone_{name}", number, slice(path.rank), torch.as_tensor(weights).float())
+    every = [
+        np.concatenate([t, *c.values()], axis=1) for t, c in zip(at_time, columns, strict=True)
+    ]
+    weights = _ridge(every, z)
+    path.mean[number] = torch.as_tensor(weights[:time]).float()
+    left = [each - t @ weights[:time] for each, t in zip(z, at_time, strict=True)]
+    for which, names in enumerate(path.sets):
+        found = weights[time:]
+        if len(names) < len(path.modalities):
+            found = _ridge([_together(each, names) for each in columns], left)
+        _put(path, which, number, slice(path.rank), found, near)
 
 
 def fit_direct(
@@ -94,6 +134,7 @@ def fit_direct(
     counts: Sequence[np.ndarray],
     rates: np.ndarray,
     loadings: np.ndarray,
+    near: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """Regress on behaviours what single units have beyond the factors that these let expect.
 
@@ -111,6 +152,8 @@ def fit_direct(
         ``(unit,)`` spikes/bin.
     loadings
         ``(unit, rank)``: relative change of each rate for a change of a factor.
+    near
+        What :func:`fit_behaviour` returned.
 
     Returns
     -------
@@ -118,14 +161,11 @@ def fit_direct(
     """
     if len(batches) < 2 or not path.modalities:
         return np.zeros_like(loadings)
-    columns = [_columns(path, batch) for batch in batches]
+    columns = [_columns(path, batch, near) for batch in batches]
     root = np.sqrt(rates)
-    sets = [("into", tuple(path.modalities))]
-    if len(path.modalities) > 1:
-        sets += [("alone", (name,)) for name in path.modalities]
     found: list[np.ndarray] = []
     spread = np.zeros((len(rates), len(rates)))
-    for _, names in sets:
+    for names in path.sets:
         moments = []
         for batch, mine, seen in zip(batches, columns, counts, strict=True):
             hidden = nothing_hidden(batch)
@@ -134,24 +174,22 @@ def fit_direct(
             factors = path.expected(batch, hidden)[..., : path.rank]
             left = seen.reshape(-1, len(rates)) / root
             left -= root + (_flat(factors) @ loadings.T) * root
-            x = np.concatenate([mine[name] for name in names], axis=1)
+            x = _together(mine, names)
             moments.append((x.T @ x, x.T @ left))
         found.append(_reduced_rank(*moments))
-        fitted = moments[0][0] @ found[-1]
-        spread += found[-1].T @ fitted
+        spread += found[-1].T @ moments[0][0] @ found[-1]
     directions = np.linalg.eigh(spread)[1][:, ::-1][:, : path.rank]
-    for (table, names), weights in zip(sets, found, strict=True):
-        sizes = [columns[0][name].shape[1] for name in names]
-        turned = torch.as_tensor(weights @ directions).float().split(sizes)
-        for name, part in zip(names, turned, strict=True):
-            own = slice(path.rank, path.rank + part.shape[1])
-            _put(path, f"{table}_{name}", number, own, part)
+    own = slice(path.rank, path.rank + directions.shape[1])
+    for which, weights in enumerate(found):
+        _put(path, which, number, own, weights @ directions, near)
     out = np.zeros_like(loadings)
     out[:, : directions.shape[1]] = directions / root[:, None]
     return out
 
 
-def _columns(path: BehaviourPath, batch: Batch) -> dict[str, np.ndarray]:
+def _columns(
+    path: BehaviourPath, batch: Batch, near: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Return what of each behaviour is regressed on, ``(window x time, column)``."""
     hidden, at_time = nothing_hidden(batch), torch.eye(batch.n_bins)
     found = {}
@@ -162,12 +200,28 @@ def _columns(path: BehaviourPath, batch: Batch) -> dict[str, np.ndarray]:
             found[name] = _flat((shown[:, None, :, None] * every[:, :, None]).flatten(2))
         else:
             found[name] = _flat(path.around(shown))
+        found[name] *= near.get(name, 1.0)
     return found
 
 
-def _put(path: BehaviourPath, name: str, number: int, columns: slice, weights: Tensor) -> None:
-    table = path.get_buffer(name)[number][..., columns]
-    table.copy_(weights.view(table.shape))
+def _together(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    return np.concatenate([columns[name] for name in names], axis=1)
+
+
+def _put(
+    path: BehaviourPath,
+    which: int,
+    number: int,
+    columns: slice,
+    weights: np.ndarray,
+    near: Mapping[str, np.ndarray],
+) -> None:
+    """Lay the weights of a set of behaviours ``(row, column)`` into their tables."""
+    names = path.sets[which]
+    ends = np.cumsum([len(near[name]) for name in names])[:-1]
+    for name, part in zip(names, np.split(weights, ends), strict=True):
+        table = path.get_buffer(f"into_{name}")[which, number][..., columns]
+        table.copy_(torch.as_tensor(part * near[name][:, None]).view(table.shape))
 
 
 def _fit_read(

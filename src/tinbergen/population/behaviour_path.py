@@ -4,10 +4,10 @@
 from the behaviours that are visible; ``b = b_0 + R_b z`` reads a behaviour that is not from what
 the visible spikes make of the factors. Factors are what units share, and a unit may follow a
 behaviour beyond them: ``sum_b D_b b`` are as many components of its own, which no spike changes.
-Where one behaviour alone is visible, it has weights of its own, as it then stands for the others,
-too. All of it is fitted in closed steps (:mod:`~tinbergen.population.behaviour_fits`), not
-trained: with it the network starts from a linear encoder and a linear decoder for every behaviour,
-and learns what these leave.
+Each set of behaviours that is visible has weights of its own, as these then stand for what they
+share with the others, too. All of it is fitted in closed steps
+(:mod:`~tinbergen.population.behaviour_fits`), not trained: with it the network starts from a
+linear encoder and a linear decoder for every behaviour, and learns what these leave.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from tinbergen.population.batch import Batch
 from tinbergen.population.config import PopulationConfig
 from tinbergen.population.masks import Hidden
+from tinbergen.population.questions import subsets
 from tinbergen.population.vocabulary import Vocabulary
 
 _REACH = 10
@@ -34,11 +35,17 @@ class BehaviourPath(nn.Module):
     """Expected factors from behaviour, and behaviour from factors, of each session.
 
     Buffers, all 0 until they are fitted: ``mean`` ``(session, time, rank)``; for each behaviour
-    ``into_`` (``(session, width, time, 2 rank)`` if static, else ``(session, lags x width,
-    2 rank)``: factors, then components of their own) and likewise ``alone_`` if there are others,
-    ``centre_`` ``(session, width)`` and, unless it is counts, ``out_`` ``(session, features,
-    width)`` and ``start_`` ``(session, width)``. Behaviours of more than 8 channels are looked at
-    through 7 smooth functions of the lag instead of every lag.
+    ``into_`` (``(set, session, width, time, 2 rank)`` if static, else ``(set, session, lags x
+    width, 2 rank)``: factors, then components beyond them; a set is what is visible, see
+    :attr:`sets`), ``centre_`` ``(session, width)`` and, unless it is counts, ``out_`` ``(session,
+    features, width)`` and ``start_`` ``(session, width)``. Behaviours of more than 8 channels are
+    looked at through 7 smooth functions of the lag instead of every lag.
+
+    Attributes
+    ----------
+    sets
+        Of behaviours, as :func:`~tinbergen.population.questions.subsets` has them. Of a set that
+        is not among them, behaviours have the weights that they have with all others.
     """
 
     mean: Tensor
@@ -50,6 +57,7 @@ class BehaviourPath(nn.Module):
         super().__init__()
         rank = config.units.linear_rank
         self.rank, self.modalities = rank, config.modalities
+        self.sets = subsets(tuple(config.modalities))
         sessions, time = copies * len(vocabulary.sessions), vocabulary.n_bins
         self.lags = 1 + 2 * reach(time)
         keep = partial(self.register_buffer, persistent=persistent)
@@ -61,8 +69,7 @@ class BehaviourPath(nn.Module):
             lags = len(bumps) if width > _NARROW else self.lags
             into = (width, time) if modality.static else (lags * width,)
             features = (min(time, _PARTS) if modality.static else self.lags) * rank
-            for table in ("into", "alone") if len(config.modalities) > 1 else ("into",):
-                keep(f"{table}_{name}", torch.zeros(sessions, *into, 2 * rank))
+            keep(f"into_{name}", torch.zeros(len(self.sets), sessions, *into, 2 * rank))
             keep(f"centre_{name}", torch.zeros(sessions, width))
             if modality.kind != "counts":
                 keep(f"out_{name}", torch.zeros(sessions, features, width))
@@ -74,23 +81,32 @@ class BehaviourPath(nn.Module):
         Of the factors, and the components that single units follow beyond them.
         """
         total = F.pad(self.mean[batch.session], (0, self.rank))
-        alone = self._visible(batch, hidden).sum(dim=1) == 1
+        number = self._number(batch, hidden)
         for name, modality in self.modalities.items():
             values = self.shown(name, batch, hidden)
-            into = self.get_buffer(f"into_{name}")[batch.session]
-            if len(self.modalities) > 1 and alone.any():
-                by_itself = self.get_buffer(f"alone_{name}")[batch.session]
-                into = torch.where(alone.view(-1, *[1] * (into.ndim - 1)), by_itself, into)
+            into = self.get_buffer(f"into_{name}")[number, batch.session]
             if modality.static:
                 total = total + torch.einsum("sw,swtr->str", values, into)
             else:
                 total = total + self.around(values) @ into
         return total
 
-    def _visible(self, batch: Batch, hidden: Hidden) -> Tensor:
-        """Return whether anything of each behaviour is visible, ``(sample, behaviour)`` bool."""
-        seen = [(batch.there[n] & ~hidden.values[n]).view(batch.n_samples, -1).any(1) for n in self.modalities]
-        return torch.stack(seen, dim=1) if seen else batch.session.new_zeros(len(batch.session), 0)
+    def _number(self, batch: Batch, hidden: Hidden) -> Tensor:
+        """Return which set of behaviours is visible, in any bin, ``(sample,)``."""
+        found = batch.session.new_full(batch.session.shape, len(self.sets) - 1)
+        if len(self.sets) < 2:
+            return found
+        seen = [batch.there[name] & ~hidden.values[name] for name in self.modalities]
+        seen = torch.stack([each.view(batch.n_samples, -1).any(dim=1) for each in seen], dim=1)
+        for number, names in enumerate(self.sets):
+            mine = seen.new_tensor([name in names for name in self.modalities])
+            found = torch.where((seen == mine).all(dim=1), number, found)
+        return found
+
+    def in_bumps(self, name: str) -> bool:
+        """Return whether a behaviour is looked at through functions of the lag."""
+        width = self.get_buffer(f"centre_{name}").shape[1]
+        return width > _NARROW and not self.modalities[name].static
 
     def around(self, values: Tensor) -> Tensor:
         """Put values around each bin side by side, ``(sample, time, lags x width)``.

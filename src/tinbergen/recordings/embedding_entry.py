@@ -31,7 +31,8 @@ def read_embedding(folder: Path, tokens: str = "cls") -> Series:
         Holds ``<tokens>.npy`` and ``index.parquet``.
     tokens
         ``cls``, ``mean``, ``grid``, ``texture`` or ``patch``, or several as ``cls+texture``, one
-        beside the other; what has several dimensions a frame lies side by side.
+        beside the other, each divided by the root of its total variance; what has several
+        dimensions a frame lies side by side.
 
     Returns
     -------
@@ -53,6 +54,8 @@ def read_embedding(folder: Path, tokens: str = "cls") -> Series:
         )
     times = pd.read_parquet(index)["time"].to_numpy(np.float64)
     parts = {kind: _rows(folder, kind, len(times)) for kind in tokens.split("+")}
+    if len(parts) > 1:
+        parts = {kind: rows / np.sqrt(np.nanvar(rows, 0).sum()) for kind, rows in parts.items()}
     channels = (f"{kind}{i}" for kind, rows in parts.items() for i in range(rows.shape[1]))
     return Series(times, np.concatenate(list(parts.values()), axis=1), tuple(channels))
 
