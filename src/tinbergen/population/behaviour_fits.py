@@ -82,24 +82,23 @@ def _nearness(
     Behaviour -> ``(column,)``: what columns are multiplied by before a ridge penalty shrinks them
     all alike; 1 for behaviours of few channels, and without validation windows.
     """
-    ones = {name: np.ones(c.shape[1]) for name, c in _columns(path, batches[0], {}).items()}
-    wide = [name for name, modality in path.modalities.items() if path.in_bumps(name)]
+    near = {name: np.ones(c.shape[1]) for name, c in _columns(path, batches[0], {}).items()}
+    wide = [name for name in path.modalities if path.in_bumps(name)]
     if len(batches) < 2 or not wide:
-        return ones
+        return near
     z = [_flat(each) for each in factors]
     z = [each - z[0].mean(axis=0) for each in z]
     every = [_columns(path, batch, {}) for batch in batches]
+    distance = np.abs(np.arange(len(path.bumps)) - len(path.bumps) // 2)
     for name in wide:
-        x = [columns[name] for columns in every]
-        distance = np.abs(np.arange(len(path.bumps)) - len(path.bumps) // 2)
         best = np.inf
         for less in _NEARNESS:
-            near = np.repeat(less**distance, x[0].shape[1] // len(distance))
-            weights = _ridge([each * near for each in x], z)
-            left = float(((z[1] - x[1] * near @ weights) ** 2).sum())
+            scale = np.repeat(less**distance, len(near[name]) // len(distance))
+            x = [columns[name] * scale for columns in every]
+            left = float(((z[1] - x[1] @ _ridge(x, z)) ** 2).sum())
             if left < best:
-                best, ones[name] = left, near
-    return ones
+                best, near[name] = left, scale
+    return near
 
 
 def _fit_expected(
