@@ -123,6 +123,7 @@ def read_model(folder: Path, truth: Dataset, rates: str) -> dict[str, Any]:
         low, high = hierarchical_interval(found, recordings)
         return {
             "bits_per_spike": rounded(np.nanmean(found), low, high),
+            "median": round(float(np.nanmedian(found)), 4),
             "share": round(float(np.nanmean(found) / np.nanmean(ceiling)), 3),
             "by_recording": [
                 round(float(np.nanmean(found[recordings == name]) / np.nanmean(each)), 3)
