@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.decomposition import TruncatedSVD
@@ -28,7 +29,7 @@ def principal_axes(parts: Sequence[np.ndarray]) -> np.ndarray:
     most = max(1, _MOST_ROWS // len(parts))
     rows = np.concatenate([part[:: -(-len(part) // most)] for part in parts]).astype(np.float32)
     n = min(WIDEST, len(rows) - 1)
-    svd = TruncatedSVD(n, n_iter=4, random_state=0).fit(rows)
+    svd: Any = TruncatedSVD(n, n_iter=4, random_state=0).fit(rows)
     variance = svd.singular_values_**2 / len(rows)
     return np.asarray(svd.components_.T / np.sqrt(variance.mean()), np.float32)
 
