@@ -78,6 +78,8 @@ def make_model(corpus: Corpus, seed: int = 0) -> PopulationModel:
             model.calibration.unit_traits.normal_()
         if model.linear is not None:
             model.linear.linear_in.normal_(std=0.3)
+            model.linear.direct_in.normal_(std=0.2)
+            model.linear.direct_out.normal_(std=0.2)
             lags = np.abs(
                 np.subtract.outer(range(corpus.vocabulary.n_bins), range(corpus.vocabulary.n_bins))
             )

@@ -10,7 +10,7 @@ from small import SMALL, make_config, make_corpus, make_model, make_session, ten
 from tinbergen.metrics import r2
 from tinbergen.population import behaviour_fits
 from tinbergen.population.asking import Asker
-from tinbergen.population.behaviour_path import in_parts, lagged, reach
+from tinbergen.population.behaviour_path import in_parts, lag_bumps, lagged, reach
 from tinbergen.population.config import population_config
 from tinbergen.population.masks import nothing_hidden
 from tinbergen.population.sessions import Session
@@ -118,6 +118,82 @@ def test_a_network_starts_as_linear_encoder_and_decoder():
     assert both > one > none
 
 
+def test_reduced_rank_is_the_best_of_all_penalties_and_ranks():
+    rng = np.random.default_rng(3)
+    x = [rng.normal(size=(n, 8)) for n in (60, 300)]
+    truth = rng.normal(size=(8, 2)) @ rng.normal(size=(2, 5))
+    y = [each @ truth + 3 * rng.normal(size=(len(each), 5)) for each in x]
+    found = behaviour_fits._reduced_rank(*[(a.T @ a, a.T @ b) for a, b in zip(x, y, strict=True)])
+    best, right = np.inf, None
+    for penalty in behaviour_fits._RIDGE_FINE:
+        # A penalty is as many rows more (Mukherjee & Zhu 2011).
+        augmented = np.vstack([x[0], np.sqrt(penalty) * np.eye(8)])
+        weights = np.linalg.lstsq(augmented, np.vstack([y[0], np.zeros((8, 5))]), rcond=None)[0]
+        axes = np.linalg.svd(augmented @ weights, full_matrices=False)[2].T
+        for rank in range(1, 6):
+            each = weights @ axes[:, :rank] @ axes[:, :rank].T
+            left = ((y[1] - x[1] @ each) ** 2).sum()
+            if left < best:
+                best, right = left, each
+    np.testing.assert_allclose(found, right, atol=1e-8)
+
+
+def test_lag_bumps_share_out_each_lag_and_reach_no_further():
+    bumps = lag_bumps(50)
+    far = reach(50)
+    lag = np.abs(np.subtract.outer(np.arange(50), np.arange(50)))
+    np.testing.assert_allclose(bumps.sum(axis=0), (lag <= far).astype(float), atol=1e-12)
+    middle = len(bumps) // 2
+    assert bumps[middle].argmax(axis=1).tolist() == list(range(50))
+    assert bumps[-1][0].argmax() == far and bumps[0][far].argmax() == 0  # later, and before
+    assert lag_bumps(3).tolist() == [np.eye(3).tolist()]  # too short for any lag
+
+
+def seeing(n=180, time=12, units=10, seed=0):
+    """Units that each follow a channel of their own, some of many; half of the channels late."""
+    rng = np.random.default_rng(seed)
+    slow = rng.normal(size=(n, time, units)).cumsum(axis=1) / 2
+    mixed = slow @ rng.normal(size=(units, 150))
+    rates = 0.8 * np.exp(0.4 * slow)
+    values = {"video": mixed.astype(np.float32), "blurred": slow + rng.normal(size=slow.shape)}
+    return Session.of_arrays("a", rng.poisson(rates), values=values), rates
+
+
+def test_units_that_share_no_factor_are_encoded_and_each_set_has_weights_of_its_own():
+    session, rates = seeing()
+    modalities = {"video": {"kind": "continuous"}, "blurred": {"kind": "continuous"}}
+    config = population_config(
+        overrides={**SMALL, "modalities": modalities, "units": {"linear_rank": 12}}
+    )
+    corpus = make_corpus([session], config, {"a": np.arange(120)})
+    assert corpus.vocabulary.widths["video"] == 128  # components of 150 channels
+    model = PopulationTask(corpus, np.arange(120), np.arange(120, 150)).build().eval()
+    ask, test = Asker(model, corpus), np.arange(150, 180)
+    counts, mean = session.counts[test], session.counts[:120].mean(axis=(0, 1))
+
+    def gain(guess):
+        return (counts * np.log(guess / mean) - guess + mean).sum()
+
+    def closed(*names):  # ridge of relative counts on the same rows, its penalty from the test
+        x = np.concatenate([session.values[name] for name in names], axis=2)
+        x = (x - x[:120].mean(axis=(0, 1))) / x[:120].std(axis=(0, 1))
+        y = (session.counts[:120] / mean - 1).reshape(-1, len(mean))
+        fits = [Ridge(alpha=10.0**k).fit(x[:120].reshape(len(y), -1), y) for k in range(1, 6)]
+        added = [
+            fit.predict(x[test].reshape(-1, x.shape[2])).reshape(counts.shape) for fit in fits
+        ]
+        return max(gain(mean * np.maximum(1 + each, 0.05)) for each in added)
+
+    both, video, blurred = (
+        gain(ask.encoding("a", test, names))
+        for names in (["video", "blurred"], ["video"], ["blurred"])
+    )
+    assert gain(rates[test]) > video > 0.9 * closed("video")
+    # What the joint weights leave to the blurred copy is next to nothing.
+    assert video > blurred > 0.9 * closed("blurred")
+    assert both > 0.95 * video
+
+
 def test_expected_factors_are_where_the_posterior_starts():
     """Without spikes the factors are the expected ones; spikes that agree change nothing."""
     session = make_session("a", 9)
@@ -129,9 +205,10 @@ def test_expected_factors_are_where_the_posterior_starts():
     expected = path.behaviour.expected(batch, hidden)
     nothing = torch.zeros(batch.counts.shape)
     found = path.factors(nothing, nothing.bool(), batch, expected).mean
-    torch.testing.assert_close(found, expected)
+    of_factors = expected[..., : path.behaviour.rank]
+    torch.testing.assert_close(found, of_factors)
     visible = batch.present[:, None].expand(-1, batch.n_bins, -1)
     foreseen = -path.surprise(nothing, visible, batch, expected)
     scale = path.linear_scale[batch.block].repeat_interleave(batch.per_row, 0)[:, None]
     found = path.factors(foreseen / scale, visible, batch, expected).mean
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found, of_factors, atol=1e-4, rtol=1e-4)

@@ -24,7 +24,11 @@ def embed(
     paths: Videos,
     out: FolderOut,
     tokens: Annotated[
-        str, typer.Option(help="What to keep, as cls,texture: cls, mean, grid, texture, patch.")
+        str,
+        typer.Option(
+            help="What to keep, as cls,texture: cls, mean, grid, texture, patch. cls+texture says "
+            "that the steps of a study take both as one stream."
+        ),
     ] = "cls",
     layers: Annotated[
         str | None,
@@ -58,7 +62,7 @@ def embed(
             run,
             dataset,
             out,
-            tokens=names_of(tokens) or [],  # type: ignore[misc]
+            tokens=names_of(tokens.replace("+", ",")) or [],  # type: ignore[misc]
             layers=wanted,
             dtype=dtype,  # type: ignore[arg-type]
             batch_size=batch_size,

@@ -15,6 +15,7 @@ from tinbergen.population.corpus import Corpus
 from tinbergen.population.leave_one_out import leave_one_out
 from tinbergen.population.masks import SCHEMES, Hidden, nothing_hidden
 from tinbergen.population.model import PopulationModel, Prediction
+from tinbergen.population.wide import channels
 from tinbergen.training.prefetch import to_device
 
 SpikeTask = Literal["co_smoothing", "forward", "intra_region", "inter_region"]
@@ -311,8 +312,9 @@ class Asker:
             return values.exp().double().numpy()
         vocabulary = self.corpus.vocabulary
         known = vocabulary.sessions[vocabulary.number(session)]
+        plain = values.double().numpy()
+        if target in vocabulary.axes:
+            plain = channels(plain, vocabulary.axes[target])
         if target not in known.mean:
-            return values.double().numpy()
-        return values.double().numpy() * np.array(known.scale[target]) + np.array(
-            known.mean[target]
-        )
+            return plain
+        return plain * np.array(known.scale[target]) + np.array(known.mean[target])

@@ -7,7 +7,7 @@ nothing predicts them better than the mean, nothing is fitted.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from tinbergen.population.behaviour_path import BehaviourPath, in_parts, lagged
 from tinbergen.population.masks import nothing_hidden
 
 _RIDGE = tuple(10.0**k for k in range(0, 7))
+_RIDGE_FINE = tuple(10.0 ** (k / 2) for k in range(0, 14))
+_NEARNESS = (1.0, 0.5, 0.25, 0.1)
 _INVERSE_PENALTIES = tuple(10.0 ** (k / 2) for k in range(-9, 1))
 _MOST_ROWS = 20_000
 
@@ -29,7 +31,7 @@ def fit_behaviour(
     number: int,
     batches: Sequence[Batch],
     factors_of: Callable[[Batch, Tensor], Tensor],
-) -> None:
+) -> dict[str, np.ndarray]:
     """Fill in the tables of one session.
 
     Parameters
@@ -41,6 +43,10 @@ def fit_behaviour(
     factors_of
         ``(batch, expected) -> factors``: what all spikes of a batch make of the factors, given
         what they are expected to be.
+
+    Returns
+    -------
+    Behaviour -> ``(column,)``: how near in time it is looked at, for :func:`fit_direct`.
     """
     train = batches[0]
     for name, modality in path.modalities.items():
@@ -50,11 +56,12 @@ def fit_behaviour(
             ).float()
             if len(rates):
                 path.get_buffer(f"centre_{name}")[number] = rates.mean(dim=0)
-    nothing = [torch.zeros(b.n_samples, b.n_bins, path.mean.shape[2]) for b in batches]
+    nothing = [torch.zeros(b.n_samples, b.n_bins, 2 * path.rank) for b in batches]
     plain = [factors_of(batch, zero) for batch, zero in zip(batches, nothing, strict=True)]
-    _fit_expected(path, number, batches, plain)
+    near = _nearness(path, batches, plain)
+    _fit_expected(path, number, batches, plain, near)
     # To be decoded, a behaviour is hidden, as the others may be.
-    mean = path.mean[number]
+    mean = torch.nn.functional.pad(path.mean[number], (0, path.rank))
     factors = [
         factors_of(batch, mean.expand_as(zero))
         for batch, zero in zip(batches, nothing, strict=True)
@@ -62,34 +69,158 @@ def fit_behaviour(
     for name, modality in path.modalities.items():
         if modality.kind != "counts":
             _fit_read(path, number, name, batches, factors)
+    return near
+
+
+def _nearness(
+    path: BehaviourPath, batches: Sequence[Batch], factors: Sequence[Tensor]
+) -> dict[str, np.ndarray]:
+    """Choose by how much less distant lags of behaviours of many channels are believed.
+
+    Returns
+    -------
+    Behaviour -> ``(column,)``: what columns are multiplied by before a ridge penalty shrinks them
+    all alike; 1 for behaviours of few channels, and without validation windows.
+    """
+    near = {name: np.ones(c.shape[1]) for name, c in _columns(path, batches[0], {}).items()}
+    wide = [name for name in path.modalities if path.in_bumps(name)]
+    if len(batches) < 2 or not wide:
+        return near
+    z = [_flat(each) for each in factors]
+    z = [each - z[0].mean(axis=0) for each in z]
+    every = [_columns(path, batch, {}) for batch in batches]
+    distance = np.abs(np.arange(len(path.bumps)) - len(path.bumps) // 2)
+    for name in wide:
+        best = np.inf
+        for less in _NEARNESS:
+            scale = np.repeat(less**distance, len(near[name]) // len(distance))
+            x = [columns[name] * scale for columns in every]
+            left = float(((z[1] - x[1] @ _ridge(x, z)) ** 2).sum())
+            if left < best:
+                best, near[name] = left, scale
+    return near
 
 
 def _fit_expected(
-    path: BehaviourPath, number: int, batches: Sequence[Batch], factors: Sequence[Tensor]
+    path: BehaviourPath,
+    number: int,
+    batches: Sequence[Batch],
+    factors: Sequence[Tensor],
+    near: Mapping[str, np.ndarray],
 ) -> None:
-    """Regress factors on time in the window and all behaviours at once."""
-    time, rank = path.mean.shape[1:]
-    columns: list[list[Tensor]] = [[] for _ in batches]
-    for batch, mine in zip(batches, columns, strict=True):
-        hidden = nothing_hidden(batch)
-        at_time = torch.eye(time).expand(batch.n_samples, -1, -1)
-        mine.append(at_time)
-        for name, modality in path.modalities.items():
-            shown = path.shown(name, batch, hidden)
-            if modality.static:
-                shown = (shown[:, None, :, None] * at_time[:, :, None]).flatten(2)
-            else:
-                shown = lagged(shown)
-            mine.append(shown)
-    weights = _ridge(
-        [_flat(torch.cat(mine, dim=2)) for mine in columns], [_flat(z) for z in factors]
-    )
-    sizes = [part.shape[2] for part in columns[0]]
-    parts = torch.as_tensor(weights).float().split(sizes)
-    path.mean[number] = parts[0]
-    for name, part in zip(path.modalities, parts[1:], strict=True):
-        table = path.get_buffer(f"into_{name}")[number]
-        table.copy_(part.view(table.shape))
+    """Regress factors on time in the window and all behaviours; what time leaves, on sets."""
+    time = path.mean.shape[1]
+    z = [_flat(each) for each in factors]
+    columns = [_columns(path, batch, near) for batch in batches]
+    at_time = [np.tile(np.eye(time), (batch.n_samples, 1)) for batch in batches]
+    every = [
+        np.concatenate([t, *c.values()], axis=1) for t, c in zip(at_time, columns, strict=True)
+    ]
+    weights = _ridge(every, z)
+    path.mean[number] = torch.as_tensor(weights[:time]).float()
+    left = [each - t @ weights[:time] for each, t in zip(z, at_time, strict=True)]
+    for which, names in enumerate(path.sets):
+        found = weights[time:]
+        if len(names) < len(path.modalities):
+            found = _ridge([_together(each, names) for each in columns], left)
+        _put(path, which, number, slice(path.rank), found, near)
+
+
+def fit_direct(
+    path: BehaviourPath,
+    number: int,
+    batches: Sequence[Batch],
+    counts: Sequence[np.ndarray],
+    rates: np.ndarray,
+    loadings: np.ndarray,
+    near: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """Regress on behaviours what single units have beyond the factors that these let expect.
+
+    Reduced-rank ridge regression of relative counts, ``k / mean - 1``, which units weigh by the
+    root of their mean, so that the noise of all is alike; penalty and rank are what predicts the
+    validation windows best, and nothing is fitted without them.
+
+    Parameters
+    ----------
+    batches
+        As for :func:`fit_behaviour`, which comes first.
+    counts
+        ``(window, time, unit)`` of these.
+    rates
+        ``(unit,)`` spikes/bin.
+    loadings
+        ``(unit, rank)``: relative change of each rate for a change of a factor.
+    near
+        What :func:`fit_behaviour` returned.
+
+    Returns
+    -------
+    ``(unit, rank)``: relative change of each rate for a change of a component.
+    """
+    if len(batches) < 2 or not path.modalities:
+        return np.zeros_like(loadings)
+    columns = [_columns(path, batch, near) for batch in batches]
+    root = np.sqrt(rates)
+    found: list[np.ndarray] = []
+    spread = np.zeros((len(rates), len(rates)))
+    for names in path.sets:
+        moments = []
+        for batch, mine, seen in zip(batches, columns, counts, strict=True):
+            hidden = nothing_hidden(batch)
+            for name, value in hidden.values.items():
+                value[:] = name not in names
+            factors = path.expected(batch, hidden)[..., : path.rank]
+            left = seen.reshape(-1, len(rates)) / root
+            left -= root + (_flat(factors) @ loadings.T) * root
+            x = _together(mine, names)
+            moments.append((x.T @ x, x.T @ left))
+        found.append(_reduced_rank(*moments))
+        spread += found[-1].T @ moments[0][0] @ found[-1]
+    directions = np.linalg.eigh(spread)[1][:, ::-1][:, : path.rank]
+    own = slice(path.rank, path.rank + directions.shape[1])
+    for which, weights in enumerate(found):
+        _put(path, which, number, own, weights @ directions, near)
+    out = np.zeros_like(loadings)
+    out[:, : directions.shape[1]] = directions / root[:, None]
+    return out
+
+
+def _columns(
+    path: BehaviourPath, batch: Batch, near: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return what of each behaviour is regressed on, ``(window x time, column)``."""
+    hidden, at_time = nothing_hidden(batch), torch.eye(batch.n_bins)
+    found = {}
+    for name, modality in path.modalities.items():
+        shown = path.shown(name, batch, hidden)
+        if modality.static:
+            every = at_time.expand(batch.n_samples, -1, -1)
+            found[name] = _flat((shown[:, None, :, None] * every[:, :, None]).flatten(2))
+        else:
+            found[name] = _flat(path.around(shown))
+        found[name] *= near.get(name, 1.0)
+    return found
+
+
+def _together(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    return np.concatenate([columns[name] for name in names], axis=1)
+
+
+def _put(
+    path: BehaviourPath,
+    which: int,
+    number: int,
+    columns: slice,
+    weights: np.ndarray,
+    near: Mapping[str, np.ndarray],
+) -> None:
+    """Lay the weights of a set of behaviours ``(row, column)`` into their tables."""
+    names = path.sets[which]
+    ends = np.cumsum([len(near[name]) for name in names])[:-1]
+    for name, part in zip(names, np.split(weights, ends), strict=True):
+        table = path.get_buffer(f"into_{name}")[which, number][..., columns]
+        table.copy_(torch.as_tensor(part * near[name][:, None]).view(table.shape))
 
 
 def _fit_read(
@@ -131,6 +262,32 @@ def _ridge(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> np.ndarray:
         return vectors @ (turned / (np.maximum(values, 0) + values.max() + 1e-9)[:, None])
     left = [((y[1] - x[1] @ weights) ** 2).sum() for weights in found]
     return found[int(np.argmin(left))]
+
+
+Moments = tuple[np.ndarray, np.ndarray]
+
+
+def _reduced_rank(train: Moments, held: Moments) -> np.ndarray:
+    """Return weights ``(feature, target)`` of the penalty and rank that are best on held rows.
+
+    Parameters
+    ----------
+    train, held
+        ``X'X`` and ``X'Y`` of rows to fit to and rows to choose on.
+    """
+    values, vectors = np.linalg.eigh(train[0])
+    values, turned = np.maximum(values, 0), vectors.T @ train[1]
+    best, found = 0.0, np.zeros(train[1].shape)
+    for penalty in _RIDGE_FINE:
+        weights = vectors @ (turned / (values + penalty)[:, None])
+        # Directions of the fitted values, those of the penalty's rows included (Mukherjee & Zhu).
+        axes = np.linalg.eigh(turned.T @ (turned / (values + penalty)[:, None]))[1][:, ::-1]
+        by_axis = weights @ axes
+        error = ((held[0] @ by_axis - 2 * held[1] @ axes) * by_axis).sum(axis=0).cumsum()
+        rank = int(np.argmin(error))
+        if error[rank] < best:
+            best, found = error[rank], by_axis[:, : rank + 1] @ axes[:, : rank + 1].T
+    return found
 
 
 def _logistic(

@@ -180,10 +180,10 @@ class Corpus:
             return np.maximum(found, 0), found >= 0
         if name not in known.mean or name not in session.values:
             return np.zeros((*shape, width), np.float32), np.zeros(shape, bool)
-        raw = np.asarray(session.values[name], np.float64)
+        raw = np.asarray(session.values[name])
         there = np.asarray(np.isfinite(raw).all(axis=-1))
         if modality.kind == "continuous":
-            raw = (raw - np.array(known.mean[name])) / np.array(known.scale[name])
+            raw = vocabulary.read(known.name, name, raw)
         return np.where(there[..., None], raw, 0).astype(np.float32), there
 
 

@@ -62,14 +62,17 @@ def factor_tables(
     loadings, noise, kernel = fits[0]
     padded = np.zeros((session.n_units, config.linear_rank))
     padded[:, : loadings.shape[1]] = loadings
-    mean = np.array(known.rates)
-    slope = 2 * np.sqrt((mean + 0.375) * (mean + LEAST_MEAN)) / mean
     return {
         "linear_in": padded / np.sqrt(noise)[:, None],
         "linear_scale": 1 / np.sqrt(noise),
-        "linear_out": padded * slope[:, None],
+        "linear_out": padded * relative_slope(np.array(known.rates))[:, None],
         "linear_kernel": kernel,
     }
+
+
+def relative_slope(mean: np.ndarray) -> np.ndarray:
+    """Return the relative change of a rate for a change of what is read of its counts."""
+    return 2 * np.sqrt((mean + 0.375) * (mean + LEAST_MEAN)) / mean
 
 
 def roots(counts: np.ndarray, known: KnownSession) -> np.ndarray:

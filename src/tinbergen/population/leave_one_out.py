@@ -97,6 +97,7 @@ def change_by_others(
     factors = (covariance @ (modes.transpose(1, 2) @ evidence)[..., None])[..., 0]
     surprise = path.surprise(x, visible, batch, expected)
     own, out = rows(path.linear_in, batch), rows(path.linear_out, batch)
+    direct = path.direct(path.direct_out, expected, batch)
     found = []
     for slot, sample in enumerate(batch.sample.tolist()):
         a, c = own[slot // batch.per_row], out[slot // batch.per_row]  # (unit, rank)
@@ -107,7 +108,8 @@ def change_by_others(
         of_mode += share * (factors[sample] @ a.T - turn.T @ surprise[slot])
         untold = ((of_c * c).sum(2) + share * (of_a * c).sum(2)).clamp(min=0)
         told = (scales[sample][:, None] * c.square().sum(1) - untold).clamp(min=0)
-        gain = log_gain(expected[sample] @ c.T + turn @ of_mode)
+        of_mean = expected[sample, :, : c.shape[1]] @ c.T
+        gain = log_gain(of_mean + direct[slot] + turn @ of_mode)
         found.append((gain, (turn.square() @ told).sqrt(), (turn.square() @ untold).sqrt()))
     return Change(*(torch.stack(each) for each in zip(*found, strict=True)))
 

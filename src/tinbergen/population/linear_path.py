@@ -41,13 +41,13 @@ class Change(NamedTuple):
 
 
 class LinearPath(nn.Module):
-    """``rate_n(t) *= 1 + c_n . z(t)``, where z is what everything visible says of the factors.
+    """``rate_n(t) *= 1 + c_n . z(t) + d_n . u(t)``: z is what all that is visible says of factors.
 
     z is the exact posterior mean of :mod:`~tinbergen.population.factors`, for any part of units
     and bins that is visible: how much to believe follows from how many there are. Before any
     spike, z is what visible behaviours let expect, and the behaviours that are not visible are
-    read from it (:mod:`~tinbergen.population.behaviour_path`). All of it is fitted in closed steps
-    and not trained.
+    read from it (:mod:`~tinbergen.population.behaviour_path`); u is what of the visible behaviours
+    single units follow beyond the factors. All of it is fitted in closed steps and not trained.
 
     Parameters
     ----------
@@ -61,6 +61,8 @@ class LinearPath(nn.Module):
     linear_scale: Tensor
     linear_out: Tensor
     linear_kernel: Tensor
+    direct_in: Tensor
+    direct_out: Tensor
 
     def __init__(
         self,
@@ -78,6 +80,8 @@ class LinearPath(nn.Module):
         keep("linear_in", torch.zeros(*shape, rank))
         keep("linear_scale", torch.ones(shape))
         keep("linear_out", torch.zeros(*shape, rank))
+        for name in ("direct_in", "direct_out"):
+            keep(name, torch.zeros(*shape, rank))
         keep("linear_kernel", torch.eye(time).repeat(copies * self.sessions, 1, 1))
         self.behaviour = BehaviourPath(vocabulary, config, copies, persistent)
 
@@ -116,13 +120,14 @@ class LinearPath(nn.Module):
             expected = self.behaviour.expected(batch, hidden)
             factors = self.factors(x, visible, batch, expected)
             values = self.behaviour.read(factors.mean, batch)
-        return self.change(factors, batch), values
+        return self.change(factors, batch, expected), values
 
     @torch.no_grad()
-    def change(self, factors: Posterior, batch: Batch) -> Change:
-        """Return what factors foretell of the rates of all units."""
+    def change(self, factors: Posterior, batch: Batch, expected: Tensor) -> Change:
+        """Return what factors, and behaviours beyond them, foretell of the rates of all units."""
         out = rows(self.linear_out, batch)
-        gain = log_gain(through(factors.mean[batch.sample], out.transpose(1, 2), batch))
+        change = through(factors.mean[batch.sample], out.transpose(1, 2), batch)
+        gain = log_gain(change + self.direct(self.direct_out, expected, batch))
         out = out.repeat_interleave(batch.per_row, dim=0)
         of_directions = (out @ factors.turn[batch.sample]).square()
         untold = (of_directions @ factors.variance[batch.sample]).transpose(1, 2)
@@ -133,20 +138,21 @@ class LinearPath(nn.Module):
     def factors(self, x: Tensor, visible: Tensor, batch: Batch, expected: Tensor) -> Posterior:
         """Return what all that is visible says of the factors.
 
-        ``expected`` ``(sample, time, rank)``: their mean before any spike.
+        ``expected`` ``(sample, time, 2 rank)``: their mean before any spike, and what units
+        follow beyond them.
         """
         evidence, gram = self.evidence(x, visible, batch, expected)
         shown = over_slots(visible.any(dim=2, keepdim=True).float(), batch)[..., 0] > 0
         kernel = self.linear_kernel[batch.session]
         found = posterior(evidence, gram, shown.float(), kernel)
-        return found._replace(mean=expected + found.mean)
+        return found._replace(mean=expected[..., : found.mean.shape[2]] + found.mean)
 
     def evidence(
         self, x: Tensor, visible: Tensor, batch: Batch, expected: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return what visible units say, ``(sample, time, rank)`` and ``(sample, rank, rank)``.
 
-        ``sum_n a_n (s_n x_n(t) - a_n . m(t))`` and ``sum_n a_n a_n'``.
+        ``sum_n a_n (s_n x_n(t) - a_n . m(t) - b_n . u(t))`` and ``sum_n a_n a_n'``.
         """
         loading = rows(self.linear_in, batch)
         surprise = self.surprise(x, visible, batch, expected)
@@ -162,8 +168,14 @@ class LinearPath(nn.Module):
         """
         scale = rows(self.linear_scale, batch).repeat_interleave(batch.per_row, dim=0)
         loading = rows(self.linear_in, batch).transpose(1, 2)
-        foreseen = through(expected[batch.sample], loading, batch)
+        foreseen = through(expected[batch.sample, :, : loading.shape[1]], loading, batch)
+        foreseen = foreseen + self.direct(self.direct_in, expected, batch)
         return x.float() * scale[:, None, :] - foreseen * visible
+
+    def direct(self, table: Tensor, expected: Tensor, batch: Batch) -> Tensor:
+        """Return what each unit follows beyond the factors, ``(slot, time, unit)``."""
+        loading = rows(table, batch).transpose(1, 2)
+        return through(expected[batch.sample, :, -loading.shape[1] :], loading, batch)
 
 
 class Posterior(NamedTuple):

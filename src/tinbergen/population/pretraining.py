@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError, MissingFileError
@@ -33,7 +34,7 @@ OWN = (
     *("stitch.first.", "stitch.out.", "session_embedding", "patch_embedding"),
 )
 """Beginnings of the names of weights that belong to units and sessions; the rest is the core."""
-_VOCABULARY = "vocabulary.json"
+_VOCABULARY, _AXES = "vocabulary.json", "axes.safetensors"
 
 
 def pretrain(
@@ -65,7 +66,8 @@ def pretrain(
     Returns
     -------
     RunFolder
-        The finished run, with ``vocabulary.json`` beside the weights.
+        The finished run, with ``vocabulary.json`` beside the weights, and with
+        ``axes.safetensors`` where a modality has more than 128 channels.
 
     Raises
     ------
@@ -218,6 +220,8 @@ def _train(
         out, config, seed=config.train.seed, inputs=inputs, splits=splits, resume=resume
     )
     if not (run.path / _VOCABULARY).is_file():
+        if vocabulary.axes:
+            save_file(dict(vocabulary.axes), run.path / _AXES)
         write_json(run.path / _VOCABULARY, vocabulary.to_dict())
     fit(task, config.train, run, resume=resume)
     return run
@@ -234,7 +238,8 @@ def load_vocabulary(run: RunFolder) -> Vocabulary:
     path = run.path / _VOCABULARY
     if not path.is_file():
         raise MissingFileError(f"Expected {path}, found none: {run.path} is no population model.")
-    return Vocabulary.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    axes = load_file(run.path / _AXES) if (run.path / _AXES).is_file() else {}
+    return Vocabulary.from_dict(json.loads(path.read_text(encoding="utf-8")), axes)
 
 
 def stored_parts(run: RunFolder) -> dict[str, dict[str, np.ndarray]]:

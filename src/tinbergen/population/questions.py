@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,6 +24,7 @@ Task = Literal[
 ]
 TASKS: tuple[Task, ...] = get_args(Task)
 SPIKES = "spikes"
+_FEW = 3
 LEAST_REGION = 5
 """Units of a region that is predicted from within, or as a whole."""
 _TITLES = {
@@ -94,7 +96,7 @@ def questions_of(
         "forward": [Question("forward", SPIKES, (SPIKES,))],
         "intra_region": [],
         "inter_region": [],
-        "encoding": [Question("encoding", SPIKES, (name,)) for name in known],
+        "encoding": [Question("encoding", SPIKES, each) for each in subsets(known)],
         "decoding": [Question("decoding", name, (SPIKES,)) for name in known],
         "imputation": [],
     }
@@ -102,12 +104,21 @@ def questions_of(
         possible["intra_region"] = [Question("intra_region", SPIKES, (SPIKES,))]
         possible["inter_region"] = [Question("inter_region", SPIKES, (SPIKES,))]
     if len(known) > 1:
-        possible["encoding"].append(Question("encoding", SPIKES, tuple(known)))
         possible["imputation"] = [
             Question("imputation", name, tuple(other for other in known if other != name))
             for name in known
         ]
     return [question for task in tasks for question in possible[task]]
+
+
+def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return what is visible together: of up to three every subset, else each by itself, and all.
+
+    The smaller ones first.
+    """
+    n = len(modalities)
+    sizes = range(1, n + 1) if n <= _FEW else (1, n)
+    return [each for size in sizes for each in combinations(modalities, size)]
 
 
 def is_known(values: np.ndarray | None) -> bool:

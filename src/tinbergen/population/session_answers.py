@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -92,6 +92,13 @@ class SessionAsker:
         baselines: bool = True,
         beside: Mapping[str, PopulationRun] = MappingProxyType({}),
     ):
+        # Of modalities of many channels the components that the network reads stand for them.
+        read = {
+            name: run.vocabulary.read(session.name, name, session.values[name])
+            for name in run.vocabulary.axes
+            if name in session.values
+        }
+        session = replace(session, values={**session.values, **read})
         self.run, self.session, self.folds, self.with_baselines = run, session, folds, baselines
         self.networks = {OWN: run, **beside}
         self.test = parts[part]
@@ -153,6 +160,8 @@ class SessionAsker:
         methods = {}
         for method, network in self.networks.items():
             predicted = network.predict(name, question.given, target, windows=self.test)
+            if target in self.run.vocabulary.axes:
+                predicted = self.run.vocabulary.read(name, target, predicted)
             methods[method] = predicted.argmax(axis=-1) if classes else predicted
         if self.with_baselines:
             states = self._state(question.given) if question.task == "decoding" else None

@@ -11,6 +11,7 @@ import pandas as pd
 
 from tinbergen.errors import DataError
 from tinbergen.population.config import ModalityConfig, WindowsConfig
+from tinbergen.population.wide import WIDEST
 from tinbergen.recordings import Recording, Series, Spikes
 from tinbergen.recordings.binned_counts import is_counts, window_counts
 from tinbergen.recordings.windows import Windows, sliding_windows, trial_windows
@@ -32,8 +33,9 @@ class Session:
     regions
         ``(unit,)`` names.
     values
-        Modality -> ``(window, time, width)``, or ``(window, width)`` for a static one: float64,
-        NaN = not known; classes as ``(window, time)`` or ``(window,)`` objects, None = not known.
+        Modality -> ``(window, time, width)``, or ``(window, width)`` for a static one: float64, of
+        more than 128 channels float32, NaN = not known; classes as ``(window, time)`` or
+        ``(window,)`` objects, None = not known.
     starts
         ``(window,)`` s, ascending.
     table
@@ -197,6 +199,8 @@ def _values(
     if modality.kind == "categorical":
         raise DataError(f"{where}: classes come from the trials; found a stream over time.")
     values = values.reshape(*values.shape[:2], -1)
+    if values.shape[2] > WIDEST:  # of embeddings, which are large
+        values = values.astype(np.float32)
     return values.mean(axis=1) if modality.static else values
 
 

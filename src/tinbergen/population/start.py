@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from tinbergen.population.batch import Batch
-from tinbergen.population.behaviour_fits import fit_behaviour
+from tinbergen.population.behaviour_fits import fit_behaviour, fit_direct
 from tinbergen.population.calibration import Calibration, Foretold, fit_calibration, inputs
 from tinbergen.population.corpus import Corpus
-from tinbergen.population.factors import factor_tables
+from tinbergen.population.factors import factor_tables, relative_slope
 from tinbergen.population.linear_path import Change, LinearPath
 from tinbergen.population.masks import Hidden, nothing_hidden
 from tinbergen.population.model import PopulationModel
@@ -117,15 +117,22 @@ def _fit(
     )
     path.linear_kernel[number + copy * path.sessions] = torch.as_tensor(found.pop("linear_kernel"))
     at = int(vocabulary.first_block[number]) + copy * path.blocks
-    for name, values in found.items():
+
+    def put(name: str, values: np.ndarray) -> None:
         path.get_buffer(name)[at:].flatten(0, 1)[: len(values)] = torch.as_tensor(values)
-    batches = [
-        path.of_copy(_batch(corpus, _some(rows)), torch.tensor(copy))
-        for rows in (train, validation)
-        if len(rows)
-    ]
+
+    for name, values in found.items():
+        put(name, values)
+    chosen = [_some(rows) for rows in (train, validation) if len(rows)]
+    batches = [path.of_copy(_batch(corpus, rows), torch.tensor(copy)) for rows in chosen]
     factors = partial(_factors, model, path)
-    fit_behaviour(path.behaviour, number + copy * path.sessions, batches, factors)
+    own = path.behaviour, number + copy * path.sessions, batches
+    near = fit_behaviour(*own, factors)
+    rates = np.array(known.rates)
+    counts = [session.counts[rows - first] for rows in chosen]
+    direct = fit_direct(*own, counts, rates, found["linear_out"], near)
+    put("direct_out", direct)
+    put("direct_in", direct / relative_slope(rates)[:, None] * found["linear_scale"][:, None])
     return int((found["linear_in"] != 0).any(axis=0).sum())
 
 

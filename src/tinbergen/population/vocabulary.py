@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +13,9 @@ from tinbergen.errors import DataError
 from tinbergen.population.batch import BLOCK
 from tinbergen.population.config import ModalityConfig
 from tinbergen.population.sessions import Session
+from tinbergen.population.wide import WIDEST, components, principal_axes
 
+_NO_AXES: Mapping[str, np.ndarray] = MappingProxyType({})
 _LEAST_SCALE = 1e-6
 _LEAST_RATE = 1e-4
 LEAST_MEAN = 0.05
@@ -36,7 +39,8 @@ class KnownSession:
     roots
         ``(unit,)`` mean of ``sqrt(k + 3/8)`` in training.
     mean, scale
-        Modality -> ``(width,)``: of a continuous one, in training.
+        Modality -> ``(width,)``: of a continuous one, in training. Channels of more than 128 have
+        one scale in common.
     """
 
     name: str
@@ -52,6 +56,12 @@ class KnownSession:
         """Units of the session."""
         return len(self.rates)
 
+    def normalised(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return values ``(..., width)`` of a continuous modality around 0, of spread 1."""
+        dtype = np.result_type(values, np.float32)  # wide values are not made larger
+        mean, scale = (np.array(each[name], dtype) for each in (self.mean, self.scale))
+        return (values - mean) / scale
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -64,11 +74,14 @@ class Vocabulary:
     n_bins
         Of a window.
     widths
-        Modality -> channels; for classes, how many there are.
+        Modality -> channels that the model reads; for classes, how many there are.
     classes
         Categorical modality -> its classes.
     ancestors
         Session -> subject, of those that the core was trained on before it met these.
+    axes
+        Continuous modality of many channels -> ``(channel, component)`` float32: what the model
+        reads of its normalised values, see :mod:`~tinbergen.population.wide`.
     """
 
     sessions: tuple[KnownSession, ...]
@@ -76,6 +89,7 @@ class Vocabulary:
     widths: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     ancestors: Mapping[str, str] = field(default_factory=dict)
+    axes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -101,7 +115,37 @@ class Vocabulary:
         if len(bins) != 1:
             raise DataError(f"Sessions have windows of {sorted(bins)} bins; they must be alike.")
         empty = cls((), bins.pop(), *_learn_shapes(sessions, modalities))
-        return empty.extended(sessions, train, modalities)
+        return empty.extended(sessions, train, modalities)._reduced(sessions, train, modalities)
+
+    def _reduced(
+        self,
+        sessions: Sequence[Session],
+        train: Mapping[str, np.ndarray],
+        modalities: Mapping[str, ModalityConfig],
+    ) -> Self:
+        """Return it with the axes of modalities of many channels."""
+        axes = {}
+        for name, width in self.widths.items():
+            if modalities[name].kind != "continuous" or width <= WIDEST:
+                continue
+            parts = []
+            for known, session in zip(self.sessions, sessions, strict=True):
+                if name in known.mean:
+                    rows = session.values[name][train[session.name]].reshape(-1, width)
+                    rows = known.normalised(name, rows)
+                    parts.append(rows[np.isfinite(rows).all(axis=1)])
+            axes[name] = principal_axes(parts)
+        widths = {name: each.shape[1] for name, each in axes.items()}
+        return replace(self, widths={**self.widths, **widths}, axes=axes)
+
+    def read(self, session: str, name: str, values: np.ndarray) -> np.ndarray:
+        """Return what the model reads of values ``(..., channel)`` of a continuous modality."""
+        normalised = self.sessions[self.number(session)].normalised(name, values)
+        return components(normalised, self.axes[name]) if name in self.axes else normalised
+
+    def channels(self, name: str) -> int:
+        """Return how many channels the data of a modality have."""
+        return len(self.axes[name]) if name in self.axes else self.widths[name]
 
     def extended(
         self,
@@ -152,15 +196,17 @@ class Vocabulary:
             finite = np.isfinite(values)
             if not finite.any():
                 continue
-            if values.shape[1] != self.widths[name]:
+            if values.shape[1] != self.channels(name):
                 raise DataError(
-                    f"Session {session.name!r}, {name}: expected {self.widths[name]} channels, "
+                    f"Session {session.name!r}, {name}: expected {self.channels(name)} channels, "
                     f"found {values.shape[1]}."
                 )
             number = finite.sum(axis=0)
             centre = np.where(finite, values, 0).sum(axis=0) / np.maximum(number, 1)
             spread = np.where(finite, (values - centre) ** 2, 0).sum(axis=0)
             spread = np.sqrt(spread / np.maximum(number, 1))
+            if len(spread) > WIDEST:  # what varies little stays small among its components
+                spread[:] = np.sqrt(np.mean(spread**2))
             mean[name] = tuple(map(float, centre))
             scale[name] = tuple(map(float, np.where(spread > _LEAST_SCALE, spread, 1.0)))
         counts = session.counts[rows]
@@ -240,11 +286,13 @@ class Vocabulary:
     # --- on disk --------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
+        """Return plain values for JSON, without the axes."""
+        return asdict(replace(self, axes={}))
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+    def from_dict(
+        cls, value: Mapping[str, Any], axes: Mapping[str, np.ndarray] = _NO_AXES
+    ) -> Self:
         """Read what :meth:`to_dict` made."""
         sessions = tuple(
             KnownSession(
@@ -260,7 +308,8 @@ class Vocabulary:
         )
         classes = {name: tuple(each) for name, each in value["classes"].items()}
         ancestors = dict(value.get("ancestors", {}))
-        return cls(sessions, value["n_bins"], dict(value["widths"]), classes, ancestors)
+        widths = dict(value["widths"])
+        return cls(sessions, value["n_bins"], widths, classes, ancestors, dict(axes))
 
 
 def _learn_shapes(

@@ -30,8 +30,9 @@ def read_embedding(folder: Path, tokens: str = "cls") -> Series:
     folder
         Holds ``<tokens>.npy`` and ``index.parquet``.
     tokens
-        ``cls``, ``mean``, ``grid``, ``texture`` or ``patch``; what has several dimensions a frame
-        lies side by side.
+        ``cls``, ``mean``, ``grid``, ``texture`` or ``patch``, or several as ``cls+texture``, one
+        beside the other, each divided by the root of its total variance; what has several
+        dimensions a frame lies side by side.
 
     Returns
     -------
@@ -45,23 +46,30 @@ def read_embedding(folder: Path, tokens: str = "cls") -> Series:
     DataError
         If tokens and index differ in length.
     """
-    index, file = folder / "index.parquet", folder / f"{tokens}.npy"
+    index = folder / "index.parquet"
     if not index.is_file():
         raise MissingFileError(
             f"Expected an embedding (with index.parquet) at {folder}, found none. "
             "'tinbergen embed' writes one a video."
         )
+    times = pd.read_parquet(index)["time"].to_numpy(np.float64)
+    parts = {kind: _rows(folder, kind, len(times)) for kind in tokens.split("+")}
+    if len(parts) > 1:
+        parts = {kind: rows / np.sqrt(np.nanvar(rows, 0).sum()) for kind, rows in parts.items()}
+    channels = (f"{kind}{i}" for kind, rows in parts.items() for i in range(rows.shape[1]))
+    return Series(times, np.concatenate(list(parts.values()), axis=1), tuple(channels))
+
+
+def _rows(folder: Path, kind: str, frames: int) -> np.ndarray:
+    """Return the tokens of one kind, ``(frame, channel)`` float32."""
+    file = folder / f"{kind}.npy"
     if not file.is_file():
         there = ", ".join(sorted(path.stem for path in folder.glob("*.npy")))
-        raise MissingFileError(f"{folder} holds no {tokens!r} tokens; it has: {there}.")
-    times = pd.read_parquet(index)["time"].to_numpy(np.float64)
+        raise MissingFileError(f"{folder} holds no {kind!r} tokens; it has: {there}.")
     values = np.load(file, mmap_mode="r")
-    if len(values) != len(times):
-        raise DataError(
-            f"{file}: expected {len(times)} rows as index.parquet, found {len(values)}."
-        )
-    rows = np.asarray(values.reshape(len(values), -1), np.float32)
-    return Series(times, rows, tuple(f"{tokens}{i}" for i in range(rows.shape[1])))
+    if len(values) != frames:
+        raise DataError(f"{file}: expected {frames} rows as index.parquet, found {len(values)}.")
+    return np.asarray(values.reshape(frames, -1), np.float32)
 
 
 def read_embedding_entry(entry: EmbeddingEntry, folder: Path, _: Mapping[str, Any]) -> Series:
