@@ -29,6 +29,7 @@ UNIT_TABLES = (
     *("tables.unit_in", "tables.unit_out", "tables.unit_bias"),
     *("tables.rate", "tables.root", "tables.region"),
     *("linear.linear_in", "linear.linear_out", "linear.linear_scale"),
+    *("linear.direct_in", "linear.direct_out"),
     "calibration.unit_traits",
 )
 
