@@ -10,7 +10,7 @@ import pytest
 from small import MODALITIES, SMALL, make_config, make_corpus, make_model, make_session
 
 from tinbergen.configuration import merge
-from tinbergen.errors import ConfigError, DataError, NotFittedError, OutputError
+from tinbergen.errors import ConfigError, DataError, NotFittedError, OutputError, WeightsError
 from tinbergen.metrics import bits_per_spike
 from tinbergen.population import Population, PopulationRun, adapt, evaluate, predict, pretrain
 from tinbergen.population.asking import Asker
@@ -197,6 +197,14 @@ def test_a_run_that_is_not_finished(run, data, tmp_path):
 
 
 # ---- predictions on disk
+
+
+def test_a_run_of_another_version(run, data, monkeypatch):
+    weights = run.load_weights()
+    weights["linear.linear_in"] = weights["linear.linear_in"][..., :1]
+    monkeypatch.setattr(type(run), "load_weights", lambda self: weights)
+    with pytest.raises(WeightsError, match="another version of Tinbergen"):
+        PopulationRun(run, data)
 
 
 def test_predictions_are_whole_or_absent(run, data, tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinbergen.configuration import resolve
-from tinbergen.errors import ConfigError, DataError
+from tinbergen.errors import ConfigError, DataError, WeightsError
 from tinbergen.population.asking import SPIKES, Asker, SpikeTask
 from tinbergen.population.config import PopulationConfig
 from tinbergen.population.corpus import Corpus
@@ -31,6 +31,8 @@ class PopulationRun:
     ------
     DataError
         If the model knows none of the sessions, or one is not as it was.
+    WeightsError
+        If the run is of a version of Tinbergen whose models had other tables.
     """
 
     def __init__(self, run: RunFolder | str | os.PathLike, data: Data):
@@ -46,7 +48,13 @@ class PopulationRun:
             )
         self.corpus = Corpus(self.sessions, self.vocabulary, self.config)
         self.model = PopulationModel(self.config, self.vocabulary).eval()
-        self.model.load_state_dict(self.run.load_weights())
+        saved, own = self.run.load_weights(), self.model.state_dict()
+        if {k: v.shape for k, v in saved.items()} != {k: v.shape for k, v in own.items()}:
+            raise WeightsError(
+                f"{self.run.path}: its tables are those of another version of Tinbergen. Train it "
+                "anew with this version, or use it with the one that made it."
+            )
+        self.model.load_state_dict(saved)
         self.asker = Asker(self.model, self.corpus)
 
     def predict(
