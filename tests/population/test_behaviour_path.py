@@ -135,6 +135,7 @@ def test_reduced_rank_is_the_best_of_all_penalties_and_ranks():
             left = ((y[1] - x[1] @ each) ** 2).sum()
             if left < best:
                 best, right = left, each
+    assert right is not None
     np.testing.assert_allclose(found, right, atol=1e-8)
 
 
