@@ -31,7 +31,7 @@ KEPT = HERE / "results" / "gallery.json"
 DOCS = HERE.parent / "docs"
 OURS, PLAIN, OTHER = "ours", "plain", "other"
 COLOURS = {OURS: "#2b6ca3", PLAIN: "#c8852b", OTHER: "#8a949d"}
-KINDS = {OURS: "Tinbergen", PLAIN: "plain baseline", OTHER: "other code, measured here"}
+KINDS = {OURS: "Tinbergen", PLAIN: "plain baseline", OTHER: "published method, measured here"}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from tinbergen.errors import MissingFileError, OutputError, WeightsError
 if TYPE_CHECKING:
     import pandas as pd
 
+WEIGHTS = "weights.safetensors"
+"""Of a run, beside a ``status.json`` that names their hash."""
 _HASH_CHUNK = 1 << 20
 
 
@@ -120,10 +122,10 @@ def content_hash(path: str | os.PathLike) -> str:
 
 
 def check_weights(path: str | os.PathLike) -> None:
-    """See that the weights of a run are the bytes that its ``status.json`` beside them names.
+    """See that ``weights.safetensors`` of a run has the bytes that its ``status.json`` names.
 
-    A flipped bit in a weight is still a number: only the hash tells. Weights that stand alone, or
-    beside a status that names none, pass.
+    A flipped bit in a weight is still a number: only the hash tells. Other files pass, and weights
+    that stand alone or beside a status that names no hash.
 
     Raises
     ------
@@ -144,6 +146,8 @@ def weights_hash(path: str | os.PathLike) -> str:
 
 
 def _stated_hash(path: str | os.PathLike) -> str | None:
+    if Path(path).name != WEIGHTS:
+        return None
     try:
         status = json.loads((Path(path).parent / "status.json").read_text(encoding="utf-8"))
         return status.get("weights_sha256")

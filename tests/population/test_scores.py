@@ -128,15 +128,18 @@ def test_headline_states_null_interval_and_baselines():
 # ---- what is asked
 
 
+WINDOWS = [np.arange(8), np.arange(8, 12)]
+
+
 def test_only_what_a_session_has_is_asked():
     session = make_session("a1", 21)
     config = make_config()
-    asked = questions_of(session, config.modalities, checked_tasks(None))
+    asked = questions_of(session, config.modalities, checked_tasks(None), WINDOWS)
     encodings = [q.given for q in asked if q.task == "encoding"]
     assert encodings == [*((name,) for name in config.modalities), tuple(config.modalities)]
     assert {q.target for q in asked if q.task == "imputation"} == set(config.modalities)
     alone = Session.of_arrays("b", session.counts, values={"wheel": session.values["wheel"]})
-    asked = questions_of(alone, config.modalities, checked_tasks(None))
+    asked = questions_of(alone, config.modalities, checked_tasks(None), WINDOWS)
     assert [(q.task, q.target) for q in asked] == [
         ("co_smoothing", "spikes"),
         ("forward", "spikes"),

@@ -3,8 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 from small import SMALL
 
+from tinbergen.errors import DataError, WeightsError
+from tinbergen.population import evaluate
 from tinbergen.population.config import population_config
 from tinbergen.population.corpus import Corpus
 from tinbergen.population.pretraining import load_vocabulary, pretrain
@@ -57,3 +60,41 @@ def test_a_run_keeps_the_axes_of_its_training_windows(tmp_path):
     np.testing.assert_allclose(
         batch.values["video"], expected @ loaded.axes["video"], rtol=1e-3, atol=1e-4
     )
+
+
+def wide_session(name, seed, known=slice(None)):
+    rng = np.random.default_rng(seed)
+    video = np.full((40, 8, 200), np.nan, np.float32)
+    video[known] = (rng.normal(size=(40, 8, 4)) @ rng.normal(size=(4, 200)))[known]
+    return Session.of_arrays(name, rng.poisson(1.0, (40, 8, 6)), values={"video": video})
+
+
+WIDE = {
+    **SMALL, "modalities": {"video": {}},
+    "train": {**SMALL["train"], "steps": 1, "validate_every": 1},
+}  # fmt: skip
+
+
+def test_damaged_axes_are_told(tmp_path):
+    run = pretrain([wide_session("a", 2)], tmp_path / "run", overrides=WIDE)
+    path = run.path / "axes.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="axes.safetensors is not a whole"):
+        load_vocabulary(run)
+
+
+def test_channels_that_are_never_known_together():
+    session = wide_session("a", 3)
+    session.values["video"][:, :, 7] = np.nan
+    modalities = population_config(overrides=WIDE).modalities
+    with pytest.raises(DataError, match="video: of its 200 channels.*Leave out channels"):
+        Vocabulary.of([session], {"a": np.arange(20)}, modalities)
+
+
+def test_a_session_whose_video_begins_after_training(tmp_path):
+    sessions = [wide_session("a", 4), wide_session("b", 5, slice(32, None))]
+    run = pretrain(sessions, tmp_path / "run", overrides=WIDE)
+    assert "video" not in load_vocabulary(run).sessions[1].mean
+    found = evaluate(run, sessions, tasks=["co_smoothing", "encoding"])
+    asked = {name: set(rows["task"]) for name, rows in found.scores.groupby("recording")}
+    assert asked == {"a": {"co_smoothing", "encoding"}, "b": {"co_smoothing"}}

@@ -31,6 +31,8 @@ def test_nothing_left_is_an_error_in_any_case(skip_bad):
         usable({"a": 2, "b": 4}, odd, "numbers", skip_bad)
     with pytest.raises(DataError, match="^2 is even$"):
         usable({"a": 2}, odd, "numbers", skip_bad)
+    with pytest.raises(DataError, match="hold no numbers"):
+        usable({}, odd, "numbers", skip_bad)
 
 
 def test_a_wrong_setting_is_nobodys_fault():

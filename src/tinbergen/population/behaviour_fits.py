@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,12 +27,23 @@ _INVERSE_PENALTIES = tuple(10.0 ** (k / 2) for k in range(-9, 1))
 _MOST_ROWS = 20_000
 
 
+class Seen(NamedTuple):
+    """What the behaviours of a session are regressed on.
+
+    ``columns``: of each batch, behaviour -> ``(window x time, column)``; ``near``: behaviour ->
+    ``(column,)``, what columns were multiplied by before a ridge penalty shrinks them all alike.
+    """
+
+    columns: list[dict[str, np.ndarray]]
+    near: dict[str, np.ndarray]
+
+
 def fit_behaviour(
     path: BehaviourPath,
     number: int,
     batches: Sequence[Batch],
     factors_of: Callable[[Batch, Tensor], Tensor],
-) -> dict[str, np.ndarray]:
+) -> Seen:
     """Fill in the tables of one session.
 
     Parameters
@@ -46,7 +58,7 @@ def fit_behaviour(
 
     Returns
     -------
-    Behaviour -> ``(column,)``: how near in time it is looked at, for :func:`fit_direct`.
+    What was seen of the behaviours, for :func:`fit_direct`.
     """
     train = batches[0]
     for name, modality in path.modalities.items():
@@ -58,8 +70,13 @@ def fit_behaviour(
                 path.get_buffer(f"centre_{name}")[number] = rates.mean(dim=0)
     nothing = [torch.zeros(b.n_samples, b.n_bins, 2 * path.rank) for b in batches]
     plain = [factors_of(batch, zero) for batch, zero in zip(batches, nothing, strict=True)]
-    near = _nearness(path, batches, plain)
-    _fit_expected(path, number, batches, plain, near)
+    columns = [_columns(path, batch) for batch in batches]
+    near = _nearness(path, columns, plain)
+    for each in columns:
+        for name, scale in near.items():
+            each[name] *= scale
+    seen = Seen(columns, near)
+    _fit_expected(path, number, seen, plain)
     # To be decoded, a behaviour is hidden, as the others may be.
     mean = torch.nn.functional.pad(path.mean[number], (0, path.rank))
     factors = [
@@ -69,52 +86,44 @@ def fit_behaviour(
     for name, modality in path.modalities.items():
         if modality.kind != "counts":
             _fit_read(path, number, name, batches, factors)
-    return near
+    return seen
 
 
 def _nearness(
-    path: BehaviourPath, batches: Sequence[Batch], factors: Sequence[Tensor]
+    path: BehaviourPath, columns: Sequence[Mapping[str, np.ndarray]], factors: Sequence[Tensor]
 ) -> dict[str, np.ndarray]:
     """Choose by how much less distant lags of behaviours of many channels are believed.
 
     Returns
     -------
-    Behaviour -> ``(column,)``: what columns are multiplied by before a ridge penalty shrinks them
-    all alike; 1 for behaviours of few channels, and without validation windows.
+    See :class:`Seen`; 1 for behaviours of few channels, and without validation windows.
     """
-    near = {name: np.ones(c.shape[1]) for name, c in _columns(path, batches[0], {}).items()}
+    near = {name: np.ones(each.shape[1]) for name, each in columns[0].items()}
     wide = [name for name in path.modalities if path.in_bumps(name)]
-    if len(batches) < 2 or not wide:
+    if len(columns) < 2 or not wide:
         return near
     z = [_flat(each) for each in factors]
     z = [each - z[0].mean(axis=0) for each in z]
-    every = [_columns(path, batch, {}) for batch in batches]
     distance = np.abs(np.arange(len(path.bumps)) - len(path.bumps) // 2)
     for name in wide:
         best = np.inf
         for less in _NEARNESS:
             scale = np.repeat(less**distance, len(near[name]) // len(distance))
-            x = [columns[name] * scale for columns in every]
+            x = [each[name] * scale for each in columns]
             left = float(((z[1] - x[1] @ _ridge(x, z)) ** 2).sum())
             if left < best:
                 best, near[name] = left, scale
     return near
 
 
-def _fit_expected(
-    path: BehaviourPath,
-    number: int,
-    batches: Sequence[Batch],
-    factors: Sequence[Tensor],
-    near: Mapping[str, np.ndarray],
-) -> None:
+def _fit_expected(path: BehaviourPath, number: int, seen: Seen, factors: Sequence[Tensor]) -> None:
     """Regress factors on time in the window and all behaviours; what time leaves, on sets."""
     time = path.mean.shape[1]
     z = [_flat(each) for each in factors]
-    columns = [_columns(path, batch, near) for batch in batches]
-    at_time = [np.tile(np.eye(time), (batch.n_samples, 1)) for batch in batches]
+    at_time = [np.tile(np.eye(time), (len(each), 1)) for each in factors]
     every = [
-        np.concatenate([t, *c.values()], axis=1) for t, c in zip(at_time, columns, strict=True)
+        np.concatenate([t, *c.values()], axis=1)
+        for t, c in zip(at_time, seen.columns, strict=True)
     ]
     weights = _ridge(every, z)
     path.mean[number] = torch.as_tensor(weights[:time]).float()
@@ -122,18 +131,18 @@ def _fit_expected(
     for which, names in enumerate(path.sets):
         found = weights[time:]
         if len(names) < len(path.modalities):
-            found = _ridge([_together(each, names) for each in columns], left)
-        _put(path, which, number, slice(path.rank), found, near)
+            found = _ridge([_together(each, names) for each in seen.columns], left)
+        _put(path, which, number, slice(path.rank), found, seen.near)
 
 
 def fit_direct(
     path: BehaviourPath,
     number: int,
     batches: Sequence[Batch],
+    seen: Seen,
     counts: Sequence[np.ndarray],
     rates: np.ndarray,
     loadings: np.ndarray,
-    near: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """Regress on behaviours what single units have beyond the factors that these let expect.
 
@@ -145,14 +154,14 @@ def fit_direct(
     ----------
     batches
         As for :func:`fit_behaviour`, which comes first.
+    seen
+        What it returned.
     counts
         ``(window, time, unit)`` of these.
     rates
         ``(unit,)`` spikes/bin.
     loadings
         ``(unit, rank)``: relative change of each rate for a change of a factor.
-    near
-        What :func:`fit_behaviour` returned.
 
     Returns
     -------
@@ -160,35 +169,34 @@ def fit_direct(
     """
     if len(batches) < 2 or not path.modalities:
         return np.zeros_like(loadings)
-    columns = [_columns(path, batch, near) for batch in batches]
+    every = [np.concatenate(list(each.values()), axis=1) for each in seen.columns]
+    grams = [x.T @ x for x in every]
+    owner = np.repeat(list(seen.near), [len(each) for each in seen.near.values()])
     root = np.sqrt(rates)
     found: list[np.ndarray] = []
     spread = np.zeros((len(rates), len(rates)))
     for names in path.sets:
-        moments = []
-        for batch, mine, seen in zip(batches, columns, counts, strict=True):
+        mine, moments = np.flatnonzero(np.isin(owner, names)), []
+        for batch, x, gram, spikes in zip(batches, every, grams, counts, strict=True):
             hidden = nothing_hidden(batch)
             for name, value in hidden.values.items():
                 value[:] = name not in names
             factors = path.expected(batch, hidden)[..., : path.rank]
-            left = seen.reshape(-1, len(rates)) / root
+            left = spikes.reshape(-1, len(rates)) / root
             left -= root + (_flat(factors) @ loadings.T) * root
-            x = _together(mine, names)
-            moments.append((x.T @ x, x.T @ left))
+            moments.append((gram[np.ix_(mine, mine)], x[:, mine].T @ left))
         found.append(_reduced_rank(*moments))
         spread += found[-1].T @ moments[0][0] @ found[-1]
     directions = np.linalg.eigh(spread)[1][:, ::-1][:, : path.rank]
     own = slice(path.rank, path.rank + directions.shape[1])
     for which, weights in enumerate(found):
-        _put(path, which, number, own, weights @ directions, near)
+        _put(path, which, number, own, weights @ directions, seen.near)
     out = np.zeros_like(loadings)
     out[:, : directions.shape[1]] = directions / root[:, None]
     return out
 
 
-def _columns(
-    path: BehaviourPath, batch: Batch, near: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _columns(path: BehaviourPath, batch: Batch) -> dict[str, np.ndarray]:
     """Return what of each behaviour is regressed on, ``(window x time, column)``."""
     hidden, at_time = nothing_hidden(batch), torch.eye(batch.n_bins)
     found = {}
@@ -199,7 +207,6 @@ def _columns(
             found[name] = _flat((shown[:, None, :, None] * every[:, :, None]).flatten(2))
         else:
             found[name] = _flat(path.around(shown))
-        found[name] *= near.get(name, 1.0)
     return found
 
 

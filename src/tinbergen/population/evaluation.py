@@ -208,7 +208,11 @@ def _ask_all(
     model: PopulationRun, sessions: Sequence[Session], wanted: Sequence[Any], options: dict
 ) -> Evaluation:
     parts = stored_parts(model.run)
-    every = {s.name: questions_of(s, model.config.modalities, wanted) for s in sessions}
+    asked = parts["train"], parts[options["part"]]
+    every = {
+        s.name: questions_of(s, model.config.modalities, wanted, [rows[s.name] for rows in asked])
+        for s in sessions
+    }
     if not any(every.values()):
         raise DataError(
             f"Nothing of {', '.join(wanted)} can be asked of these sessions: they lack regions of "

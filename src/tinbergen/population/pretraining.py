@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
 from tinbergen.configuration import resolve
 from tinbergen.errors import ConfigError, DataError, MissingFileError
@@ -221,7 +221,7 @@ def _train(
     )
     if not (run.path / _VOCABULARY).is_file():
         if vocabulary.axes:
-            save_file(dict(vocabulary.axes), run.path / _AXES)
+            _write_axes(run.path / _AXES, vocabulary.axes)
         write_json(run.path / _VOCABULARY, vocabulary.to_dict())
     fit(task, config.train, run, resume=resume)
     return run
@@ -238,8 +238,22 @@ def load_vocabulary(run: RunFolder) -> Vocabulary:
     path = run.path / _VOCABULARY
     if not path.is_file():
         raise MissingFileError(f"Expected {path}, found none: {run.path} is no population model.")
-    axes = load_file(run.path / _AXES) if (run.path / _AXES).is_file() else {}
+    axes = _read_axes(run.path / _AXES) if (run.path / _AXES).is_file() else {}
     return Vocabulary.from_dict(json.loads(path.read_text(encoding="utf-8")), axes)
+
+
+def _write_axes(path: Path, axes: Mapping[str, np.ndarray]) -> None:
+    import torch
+
+    from tinbergen.training.tensors import write_tensors
+
+    write_tensors(path, {name: torch.as_tensor(each) for name, each in axes.items()})
+
+
+def _read_axes(path: Path) -> dict[str, np.ndarray]:
+    from tinbergen.nn.weights import read_tensors
+
+    return {name: each.numpy() for name, each in read_tensors(path).items()}
 
 
 def stored_parts(run: RunFolder) -> dict[str, dict[str, np.ndarray]]:

@@ -86,10 +86,21 @@ class Question:
 
 
 def questions_of(
-    session: Session, modalities: Mapping[str, ModalityConfig], tasks: Sequence[Task]
+    session: Session,
+    modalities: Mapping[str, ModalityConfig],
+    tasks: Sequence[Task],
+    windows: Sequence[np.ndarray],
 ) -> list[Question]:
-    """Return what can be asked about a session: only modalities that it has, only its regions."""
-    known = [name for name in modalities if is_known(session.values.get(name))]
+    """Return what can be asked about a session: only modalities that it has, only its regions.
+
+    ``windows``: numbers of those to learn from, and of those to score; a modality is one that the
+    session has only if both know it.
+    """
+    known = [
+        name
+        for name in modalities
+        if name in session.values and all(is_known(session.values[name][rows]) for rows in windows)
+    ]
     large = large_regions(session.regions)
     possible: dict[str, list[Question]] = {
         "co_smoothing": [Question("co_smoothing", SPIKES, (SPIKES,))],
@@ -121,10 +132,8 @@ def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
     return [each for size in sizes for each in combinations(modalities, size)]
 
 
-def is_known(values: np.ndarray | None) -> bool:
+def is_known(values: np.ndarray) -> bool:
     """Whether there is any value, of numbers or of classes."""
-    if values is None:
-        return False
     return bool(known_values(values).any())
 
 

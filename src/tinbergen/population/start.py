@@ -127,10 +127,10 @@ def _fit(
     batches = [path.of_copy(_batch(corpus, rows), torch.tensor(copy)) for rows in chosen]
     factors = partial(_factors, model, path)
     own = path.behaviour, number + copy * path.sessions, batches
-    near = fit_behaviour(*own, factors)
+    seen = fit_behaviour(*own, factors)
     rates = np.array(known.rates)
     counts = [session.counts[rows - first] for rows in chosen]
-    direct = fit_direct(*own, counts, rates, found["linear_out"], near)
+    direct = fit_direct(*own, seen, counts, rates, found["linear_out"])
     put("direct_out", direct)
     put("direct_in", direct / relative_slope(rates)[:, None] * found["linear_scale"][:, None])
     return int((found["linear_in"] != 0).any(axis=0).sum())

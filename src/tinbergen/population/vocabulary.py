@@ -57,7 +57,12 @@ class KnownSession:
         return len(self.rates)
 
     def normalised(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Return values ``(..., width)`` of a continuous modality around 0, of spread 1."""
+        """Return values ``(..., width)`` of a continuous modality around 0, of spread 1.
+
+        As they are, where training had none of them.
+        """
+        if name not in self.mean:
+            return values
         dtype = np.result_type(values, np.float32)  # wide values are not made larger
         mean, scale = (np.array(each[name], dtype) for each in (self.mean, self.scale))
         return (values - mean) / scale
@@ -134,6 +139,11 @@ class Vocabulary:
                     rows = session.values[name][train[session.name]].reshape(-1, width)
                     rows = known.normalised(name, rows)
                     parts.append(rows[np.isfinite(rows).all(axis=1)])
+            if sum(map(len, parts)) < 2:
+                raise DataError(
+                    f"{name}: of its {width} channels components are made, but no two bins of the "
+                    "training windows have them all. Leave out channels that are seldom known."
+                )
             axes[name] = principal_axes(parts)
         widths = {name: each.shape[1] for name, each in axes.items()}
         return replace(self, widths={**self.widths, **widths}, axes=axes)

@@ -55,7 +55,8 @@ def read_embedding(folder: Path, tokens: str = "cls") -> Series:
     times = pd.read_parquet(index)["time"].to_numpy(np.float64)
     parts = {kind: _rows(folder, kind, len(times)) for kind in tokens.split("+")}
     if len(parts) > 1:
-        parts = {kind: rows / np.sqrt(np.nanvar(rows, 0).sum()) for kind, rows in parts.items()}
+        spread = {kind: np.sqrt(np.nanvar(rows, 0).sum()) for kind, rows in parts.items()}
+        parts = {kind: rows / (spread[kind] or 1.0) for kind, rows in parts.items()}
     channels = (f"{kind}{i}" for kind, rows in parts.items() for i in range(rows.shape[1]))
     return Series(times, np.concatenate(list(parts.values()), axis=1), tuple(channels))
 

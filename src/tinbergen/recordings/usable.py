@@ -55,6 +55,8 @@ def usable(
 
 def refuse(bad: Mapping[Key, str], total: int, what: str, skip_bad: bool) -> None:
     """Raise a DataError for bad items that are not to be skipped, or if no other is left."""
+    if not total:
+        raise DataError(f"The data hold no {what}. 'tinbergen check' says what they hold.")
     if bad and (not skip_bad or len(bad) == total):
         lines = "\n  ".join(bad.values())
         raise DataError(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tinbergen.configuration import Config, read_yaml, write_yaml
 from tinbergen.errors import ConfigError, DataError, MissingFileError, OutputError
-from tinbergen.files import ensure_output_folder, explain_os_errors, write_json
+from tinbergen.files import WEIGHTS, ensure_output_folder, explain_os_errors, write_json
 from tinbergen.training import metrics_file
 from tinbergen.training.config import MAY_CHANGE_ON_RESUME
 from tinbergen.training.run_status import SCHEMA_VERSION, first_status
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LEFT = (
     ".metrics.jsonl.*.tmp",
     ".status.json.*.tmp",
-    ".weights.safetensors.*.tmp",
+    f".{WEIGHTS}.*.tmp",
     "model/.*.tmp",
 )
 
@@ -249,7 +249,7 @@ class RunFolder:
     @property
     def weights_path(self) -> Path:
         """``weights.safetensors``: there once the run is done."""
-        return self.path / "weights.safetensors"
+        return self.path / WEIGHTS
 
     def save_weights(
         self, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
