@@ -15,8 +15,16 @@ import json, os, subprocess, sys
 from pathlib import Path
 
 home = Path(os.environ["FAKE_SLURM"])
-number = len(list(home.glob("*.call"))) + 1
-(home / f"{number}.call").write_text(json.dumps(sys.argv[1:]))
+number = 1
+while True:  # two may be submitted at once: whoever makes the folder has the number
+    try:
+        (home / f"{number}.job").mkdir()
+        break
+    except FileExistsError:
+        number += 1
+whole = home / f"{number}.written"
+whole.write_text(json.dumps(sys.argv[1:]))
+whole.rename(home / f"{number}.call")
 script = home / f"{number}.sh"
 wrapped = [a.removeprefix("--wrap=") for a in sys.argv if a.startswith("--wrap=")]
 script.write_text(wrapped[0] if wrapped else sys.stdin.read())
