@@ -93,6 +93,12 @@ def test_runs_with_context_learn_and_predict(filmed, film, tmp_path):
     train(filmed, tmp_path / "video", videos=film[0], overrides=video)
 
 
+def test_frames_in_colour_have_neighbours_too(filmed, tmp_path):
+    colour = merge(WITH, {"channels": 3, "train": {"steps": 2}})
+    run = train(filmed, tmp_path / "run", test=0.2, overrides=colour)
+    assert run.load_weights()["network.down.0.0.0.weight"].shape[1] == 9 + 2
+
+
 def test_a_neighbour_that_helps(tmp_path):
     """What is asked for is where the spot was a frame before: one frame cannot tell."""
     rng = np.random.default_rng(0)

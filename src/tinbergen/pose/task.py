@@ -292,7 +292,7 @@ class PoseTask(Task):
         inner: PoseModel = getattr(model, "module", model)  # type: ignore[assignment]
         if self.backgrounds is not None:
             return torch.tensor(RESIDUAL_SCALE, device=inner.std.device)
-        return inner.std[:, None, None]
+        return inner.std.repeat(2 * self.config.context + 1)[:, None, None]
 
     def _follow(self, device: torch.device) -> None:
         """Keep frames and labels on the device that asks for them."""
