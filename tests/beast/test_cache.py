@@ -1,6 +1,8 @@
 import json
 import os
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -218,18 +220,25 @@ def test_outputs_in_the_way(tmp_path, array_video, monkeypatch):
         build_cache(data, tmp_path / "full", SMALL)
 
 
-def test_two_builders_at_once(tmp_path, array_video, monkeypatch):
+def test_two_builders_at_once(tmp_path, array_video, monkeypatch, capfd):
     data, out = dataset_of(a=array_video(30)), tmp_path / "cache"
-    original = cache_build._write_video
+    original, calls, waiting = cache_build._write_video, [], []
 
-    def second(task):
-        with pytest.raises(OutputError, match="Another process"):
-            build_cache(data, out, SMALL)
+    def slow(task):
+        calls.append(task)
+        waiting.append(ThreadPoolExecutor().submit(build_cache, data, out, SMALL))
+        deadline = time.monotonic() + 30
+        while "Waiting for another process" not in capfd.readouterr().err:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         original(task)
 
-    monkeypatch.setattr(cache_build, "_write_video", second)
-    assert len(build_cache(data, out, SMALL))
-    assert not (out / "building.lock").exists()
+    monkeypatch.setattr(cache_build, "_write_video", slow)
+    first = build_cache(data, out, SMALL)
+    second = waiting[0].result(timeout=30)
+    assert len(calls) == 1  # the second takes what the first made
+    assert first.meta == second.meta
+    assert {path.name for path in out.iterdir()} <= set(cache_build._RESULTS)
 
 
 def test_disk_runs_full_while_writing(tmp_path, array_video, monkeypatch):

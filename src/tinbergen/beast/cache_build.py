@@ -50,8 +50,8 @@ def build_cache(
 ) -> FrameCache:
     """Build the frame cache of a dataset, or reuse the one at ``out`` if nothing has changed.
 
-    Killed in the middle, it goes on with the next video when called again. Memory does not grow
-    with the length of a video.
+    Killed in the middle, it goes on with the next video when called again; if another process is
+    building it, it is waited for. Memory does not grow with the length of a video.
 
     Parameters
     ----------
@@ -84,6 +84,9 @@ def build_cache(
         return FrameCache(build.out)
     build.begin(key)
     with _alone(build.out):
+        if build.there(key):  # another process made it while this one waited
+            build.clear(_PARTS)
+            return FrameCache(build.out)
         selected, unusable = build.select(workers)
         refuse(unusable, len(videos), "videos", skip_bad)
         refuse(build.write(selected, workers), len(videos), "videos", skip_bad)
@@ -102,20 +105,24 @@ class _Build:
     config: CacheConfig
     videos: dict[Name, FrameSource]
 
+    def there(self, key: str) -> bool:
+        """Whether the cache is there, whole."""
+        return (self.out / "meta.json").is_file() and FrameCache(self.out).meta["key"] == key
+
     def holds(self, key: str, overwrite: bool) -> bool:
         """Whether the cache is there already; clears away, or refuses to, what is in the way."""
+        if self.there(key):
+            return True
         if (self.out / "meta.json").is_file():
-            if FrameCache(self.out).meta["key"] == key:
-                return True
             if not overwrite:
                 raise OutputError(
                     f"{self.out} holds a frame cache of other videos or settings. Choose another "
                     "folder, or pass overwrite to replace it."
                 )
-            self._clear()
+            self.clear()
         begun = self.out / "building.json"
         if begun.is_file() and json.loads(begun.read_text(encoding="utf-8"))["key"] != key:
-            self._clear()
+            self.clear()
         elif self.out.is_dir() and not begun.is_file() and any(self.out.iterdir()):
             raise OutputError(f"{self.out} holds something else. Choose another folder.")
         return False
@@ -206,7 +213,7 @@ class _Build:
                 "left_out": [{"path": p, "reason": r} for p, r in left_out.items()],
             },
         )
-        self._clear(_PARTS)
+        self.clear(_PARTS)
 
     @property
     def _frame_shape(self) -> tuple[int, int, int]:
@@ -245,7 +252,7 @@ class _Build:
     def _mark(self, stage: str, i: int) -> Path:
         return self.out / stage / f"{i}.npz"
 
-    def _clear(self, names: tuple[str, ...] = (*_RESULTS[::-1], *_PARTS)) -> None:
+    def clear(self, names: tuple[str, ...] = (*_RESULTS[::-1], *_PARTS)) -> None:
         """Remove parts of a cache; ``meta.json`` first, so that what is left is unfinished."""
         with explain_os_errors(self.out):
             for name in names:
@@ -294,18 +301,16 @@ def _write_video(task: _Writing) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second builder out of ``folder``; the lock ends with the process, however it ends."""
+    """Build alone in ``folder``, after whoever does now; locks end with their process."""
     if fcntl is None:
         yield
         return
     with open(folder / "building.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(
-                f"Another process is building the frame cache at {folder}. Wait for it, then run "
-                "again: the cache will be reused."
-            ) from error
+        except BlockingIOError:
+            print(f"Waiting for another process that builds {folder}.", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
