@@ -138,8 +138,9 @@ def test_unreadable_videos_are_refused_or_skipped(cli, tiny, videos, tmp_path, d
     status = RunFolder.open(tmp_path / "runs" / "run").status
     assert status["state"] == "done"
     assert len(status["losses"]) == 1 and "broken.mp4" in status["losses"][0]
-    said = cli(*arguments, "--resume")  # what was left out at the start needs no saying again
+    said = cli(*arguments, "--resume")  # what was left out at the start needs no asking again
     assert said.code == 3, said.err
+    assert "with losses:\n  left out" in said.err and "broken.mp4" in said.err
 
 
 def test_a_flipped_bit_loses_frames_not_the_run(cli, tiny, videos, tmp_path):
