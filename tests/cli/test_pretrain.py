@@ -163,6 +163,7 @@ def test_the_report_lists_where_videos_are_damaged_and_those_left_out(cli, tiny,
     assert cli("pretrain", data, "--out", tmp_path / "run", "--skip-bad", *tiny()).code == 3
     table = pd.read_csv(tmp_path / "run" / "videos.csv", keep_default_na=False, index_col=0)
     (checked,) = check_dataset(data / "flip.mp4", workers=1)
+    assert [checked.corrupt, checked.missing] == [*table.loc["flip", ["corrupt", "missing"]]]
     spans = ";".join(f"{first}-{last}" for first, last in checked.damaged)
     assert table.loc["flip", "damaged_frames"] == spans
     assert "not a readable video" in table.loc["broken", "message"]
