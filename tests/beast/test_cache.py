@@ -289,3 +289,6 @@ def test_mirror_mouse_with_a_damaged_copy(tmp_path, real_data, write_clip):
     assert cache.losses and cache.videos[0].n_bad > 0
     assert cache.index["anchor"].to_numpy().sum() == 40 and len(cache.usable) == len(cache)
     assert cache.videos[0].n_frames == Video(source).n_frames == 994
+    check = Video(tmp_path / "flipped.mp4").check()
+    assert check.missing == cache.videos[0].n_missing > 0
+    assert check.corrupt == cache.videos[0].n_bad - check.missing

@@ -122,6 +122,8 @@ def test_a_run_with_keypoints_is_scored_against_null_and_baselines(array_video, 
     assert summary["headline"]["name"] == "Keypoint probe"
     for entry in [summary["headline"], *summary["scores"]]:
         assert np.isfinite([entry["value"], entry["null"]]).all()
+        # The page states the usual rule; a score that goes by another has to state its own.
+        assert entry["verdict"] is None or "Rule: " in entry["method"], entry["name"]
     assert summary["headline"]["unit"] == "px"
     assert len(summary["headline"]["baselines"]) == 2
     table = pd.read_csv(run.path / "scores.csv")

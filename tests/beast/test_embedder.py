@@ -1,5 +1,7 @@
 """Embedding: the same numbers as in training, whatever the batch, also after a kill."""
 
+import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -185,6 +187,20 @@ def test_a_video_without_a_sound_frame(study, tmp_path, array_video):
         assert not (out / "a").exists()
         assert list(embed(run, both, out, device="cpu", skip_bad=True)) == ["b"]
         assert sorted(p.name for p in out.iterdir()) == ["b"]
+
+
+def test_a_run_is_not_resumed_without_its_recordings(study, tmp_path, capsys):
+    _, data, runs = study
+    one = dataset_of(v1=data["v1"].videos["video"])
+    run = shutil.copytree(runs["tinbergen"].path, tmp_path / "run")
+    held = [{"recording": name, "start": 0.5, "stop": 0.6, "gap": 0.1} for name in data]
+    (run / "splits.json").write_text(json.dumps({"validation": held}))  # as of longer films
+    with pytest.raises(DataError, match="there is no v0 now"):
+        pretrain(one, run, resume=True, cache=tmp_path / "frames")
+    assert not (tmp_path / "frames").exists()  # said before anything is cached
+    with pytest.raises(MissingFileError):
+        pretrain(tmp_path / "nothing", tmp_path / "rum", resume=True)
+    assert "holds no run to go on with; it begins anew" in capsys.readouterr().err
 
 
 def test_what_cannot_be_asked(study, tmp_path):

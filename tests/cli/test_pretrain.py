@@ -138,8 +138,9 @@ def test_unreadable_videos_are_refused_or_skipped(cli, tiny, videos, tmp_path, d
     status = RunFolder.open(tmp_path / "runs" / "run").status
     assert status["state"] == "done"
     assert len(status["losses"]) == 1 and "broken.mp4" in status["losses"][0]
-    said = cli(*arguments, "--resume")  # what was left out at the start needs no saying again
+    said = cli(*arguments, "--resume")  # what was left out at the start needs no asking again
     assert said.code == 3, said.err
+    assert "with losses:\n  left out" in said.err and "broken.mp4" in said.err
 
 
 def test_a_flipped_bit_loses_frames_not_the_run(cli, tiny, videos, tmp_path):
@@ -162,6 +163,7 @@ def test_the_report_lists_where_videos_are_damaged_and_those_left_out(cli, tiny,
     assert cli("pretrain", data, "--out", tmp_path / "run", "--skip-bad", *tiny()).code == 3
     table = pd.read_csv(tmp_path / "run" / "videos.csv", keep_default_na=False, index_col=0)
     (checked,) = check_dataset(data / "flip.mp4", workers=1)
+    assert [checked.corrupt, checked.missing] == [*table.loc["flip", ["corrupt", "missing"]]]
     spans = ";".join(f"{first}-{last}" for first, last in checked.damaged)
     assert table.loc["flip", "damaged_frames"] == spans
     assert "not a readable video" in table.loc["broken", "message"]

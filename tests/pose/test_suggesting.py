@@ -1,5 +1,7 @@
 """Which frames to label next, and files that go from one format to another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from spots import write_project
@@ -14,6 +16,7 @@ from tinbergen.recordings import (
     read_labelled_frames,
     read_nwb,
     write_dlc_csv,
+    write_labelled_frames,
     write_sleap,
     write_sleap_analysis,
 )
@@ -123,6 +126,17 @@ class TestSuggesting:
         empty = export_frames(video, [7], tmp_path / "other")
         assert len(empty) == 1
         assert not list((tmp_path / "other").rglob("*.csv"))
+
+    def test_predictions_that_nobody_corrected_are_said(self, film, tmp_path, capsys):
+        path, places = film
+        pose = Keypoints(np.arange(len(places)) / 30, places[:, None], keypoints=("spot", "dot"))
+        made = export_frames(Video(path), [4, 30], tmp_path, pose, scorer="me")
+        table = made.images[0].parent / "CollectedData_me.csv"
+        open_labels(tmp_path)
+        assert f"{table} holds predictions" in capsys.readouterr().err
+        write_labelled_frames(table, replace(made, positions=made.positions + 1), tmp_path)
+        open_labels(tmp_path)
+        assert not capsys.readouterr().err
 
     def test_the_command(self, cli, trained, film, tmp_path):
         arguments = ("pose", "suggest", film[0], "--run", trained[1].path, "--device", "cpu")

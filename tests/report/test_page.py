@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tinbergen.errors import DataError, MissingFileError, OutputError
-from tinbergen.report import write_report
+from tinbergen.metrics import Score
+from tinbergen.report import sections, write_report
 
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -65,6 +66,12 @@ def test_hostile_names_stay_text(hostile_run):
     parsed = outline(page)
     assert parsed.handlers == []
     assert "<script>window.hacked" not in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("end", ["", "."])
+def test_a_method_is_a_sentence_of_its_own(end):
+    score = Score("error", 1.0, "px", "lower", method=f"distance to the label{end}")
+    assert sections._score_caption(score) == "distance to the label. Lower is better."
 
 
 def test_a_run_that_has_only_begun(tmp_path):

@@ -87,3 +87,5 @@ def test_the_last_error_of_a_log(tmp_path):
     assert last_error(log) == "step 3"
     log.write_text("Traceback (most recent call last):\n  x\nValueError: bad\n")
     assert last_error(log) == "ValueError: bad"
+    log.write_text("error: 2 of 2 cannot be used:\n  no 'sped' in a\n  nor in b\nRepair.\n")
+    assert last_error(log) == "error: 2 of 2 cannot be used: no 'sped' in a"

@@ -79,6 +79,8 @@ class CachedVideo:
         and last of each stretch of these.
     interval
         Median time between frames, s.
+    n_missing
+        How many of ``n_bad`` are not in the file at all; earlier versions did not count them.
     """
 
     recording: str
@@ -90,6 +92,7 @@ class CachedVideo:
     n_bad: int
     damaged: list[list[int]]
     interval: float
+    n_missing: int = 0
 
 
 def _entry(stored: dict[str, Any]) -> CachedVideo:

@@ -16,7 +16,7 @@ from tinbergen.beast.neighbours import (
     stretches_of,
 )
 from tinbergen.beast.selection import SelectedFrames, Selection
-from tinbergen.recordings import FrameSource
+from tinbergen.recordings import FrameSource, FrameStatus
 
 
 def linked(
@@ -41,6 +41,7 @@ def linked(
         after=after,
         stretch=stretch,
         n_bad=int(np.count_nonzero(status)),
+        n_missing=int(np.count_nonzero(status == FrameStatus.MISSING)),
         damaged=damaged_spans(status),
     )
 
@@ -85,6 +86,7 @@ def entry_of(
         stop=start + len(chosen.frames),
         n_frames=chosen.n_frames,
         n_bad=chosen.n_bad,
+        n_missing=chosen.n_missing,
         damaged=chosen.damaged.tolist(),
         interval=interval if np.isfinite(interval) else 0.0,
     )

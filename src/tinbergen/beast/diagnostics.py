@@ -55,6 +55,7 @@ _LABELLED = 300
 _FOLDS = 9
 _PIXEL_SIDE = 16
 _COLLAPSED = 3.0
+_GOOD_RANK = 8.0
 
 
 def evaluate_run(
@@ -275,7 +276,8 @@ class _Judge:
                 ),
                 n=len(names), n_name="videos", split="by blocks of time",
                 method="Logistic regression from CLS to the video; low is good: features should "
-                "tell what the animal does, not which video it is in.",
+                "tell what the animal does, not which video it is in. Rule: good up to halfway "
+                "from chance to raw pixels, fair below raw pixels.",
                 verdict="good" if value <= halfway
                 else "fair" if value < pixels.balanced_accuracy else "poor",
                 text=f"The video can be told from CLS in {value:.0%} of frames (chance "
@@ -374,8 +376,9 @@ class _Judge:
             "Effective rank", value, "dimensions", "higher", null=1.0, null_name="collapsed",
             baselines=(Baseline("untrained network", start),),
             n=len(self.sample), n_name="frames",
-            method="Exponential of the entropy of the variance of CLS over principal components.",
-            verdict="poor" if collapsed else "good" if value >= 8 else "fair",
+            method="Exponential of the entropy of the variance of CLS over principal components. "
+            f"Rule: poor below {_COLLAPSED:g}, good from {_GOOD_RANK:g} on.",
+            verdict="poor" if collapsed else "good" if value >= _GOOD_RANK else "fair",
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from tinbergen.beast.cache_build import build_cache, readable_videos
 from tinbergen.beast.config import BeastConfig, Preset, Size, beast_config, resumed_config
 from tinbergen.beast.selection import Selection
 from tinbergen.configuration import merge
-from tinbergen.errors import OutputError
+from tinbergen.errors import DataError, OutputError
 from tinbergen.files import ensure_output_folder
 from tinbergen.nn.backgrounds import BACKGROUNDS, save_backgrounds
 from tinbergen.recordings import Dataset
@@ -105,16 +105,20 @@ def pretrain(
     out = Path(out)
     _refuse_occupied(out, resume)
     changes = merge({} if steps is None else {"train": {"steps": steps}}, overrides or {})
-    if resume and (out / "status.json").is_file():
-        begun = RunFolder.open(out)
+    begun = RunFolder.open(out) if resume and (out / "status.json").is_file() else None
+    if begun is not None:
         config = resumed_config(begun.config, preset, size=size, overrides=changes)
         skip_bad = skip_bad or any(
             line.startswith(LEFT_OUT) for line in begun.status.get("losses", [])
         )
     else:
         config = beast_config(preset or "tinbergen", size=size, overrides=changes)
+        if resume:
+            print(f"{out} holds no run to go on with; it begins anew.", file=sys.stderr)
     choose_hardware(config.train)  # if it is absent: say so before any long work
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    if begun is not None:
+        _refuse_missing(begun, dataset)
     weights = None
     if start_from is not None:
         weights, report = starting_weights(start_from, Beast(config), partial=partial)
@@ -169,6 +173,16 @@ def _await(out: Path) -> None:
     """Wait until the first process has cached the frames and made the run folder."""
     while not (out / "status.json").is_file():
         time.sleep(0.5)
+
+
+def _refuse_missing(begun: RunFolder, dataset: Dataset) -> None:
+    """Name the recordings that are gone since, before the others are read and cached anew."""
+    held = [each["recording"] for each in (begun.splits or {}).get("validation", [])]
+    if gone := [name for name in held if name not in dataset]:
+        raise DataError(
+            f"{begun.path} cannot be resumed without the recordings that it began with: there is "
+            f"no {', '.join(gone)} now. Put them back, or use another output folder."
+        )
 
 
 def _refuse_occupied(out: Path, resume: bool) -> None:

@@ -165,6 +165,6 @@ def reconstruction_score(
         split="a held-out stretch of each video" if held_out else "none: too few frames",
         method="Mean squared error of hidden patches, in units of the usual variance of images; "
         f"frame by frame {gain.mean:+.3f} ({gain.interval.low:+.3f} to {gain.interval.high:+.3f}) "
-        "against the mean image.",
+        "against the mean image. Rule: poor unless that interval is below 0.",
         verdict=("good" if beats_copying else "fair") if better else "poor",
     )  # fmt: skip

@@ -29,7 +29,7 @@ from tinbergen.beast.neighbours import (
 from tinbergen.beast.pool import map_videos
 from tinbergen.configuration import Config
 from tinbergen.errors import TinbergenError, VideoError
-from tinbergen.recordings import FrameSource, ImageFolder
+from tinbergen.recordings import FrameSource, FrameStatus, ImageFolder
 
 _THUMBNAIL = (32, 32)
 _COMPONENTS = 32
@@ -90,6 +90,8 @@ class SelectedFrames:
         Frames in the video, and how many of them cannot be decoded.
     damaged
         ``(k, 2)`` int64, first and last frame of each stretch of them.
+    n_missing
+        How many of ``n_bad`` are not in the file at all.
     """
 
     frames: np.ndarray
@@ -100,6 +102,7 @@ class SelectedFrames:
     n_frames: int
     n_bad: int
     damaged: np.ndarray
+    n_missing: int = 0
 
     @property
     def anchors(self) -> np.ndarray:
@@ -263,5 +266,6 @@ def _with_neighbours(
         stretch=scan.stretch[frames],
         n_frames=n,
         n_bad=int(np.count_nonzero(scan.status)),
+        n_missing=int(np.count_nonzero(scan.status == FrameStatus.MISSING)),
         damaged=damaged_spans(scan.status),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -73,5 +74,6 @@ def pretrain(
             from tinbergen.report import write_report
 
             print(write_report(run.path))
-    if run.status.get("losses"):
+    if losses := run.status.get("losses"):
+        print("done, with losses:", *losses, sep="\n  ", file=sys.stderr)
         raise typer.Exit(3)

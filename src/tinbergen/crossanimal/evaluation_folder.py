@@ -208,6 +208,8 @@ class EvaluationFolder:
                     interval=Interval(row["low"], row["high"]),
                     n=row["n_animals"],
                     n_name="animals",
+                    method="Rule: good where the interval reaches down to chance and the probe is "
+                    "of distant time; else fair.",
                     verdict="good" if distant and at_chance else "fair",
                     text=f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f}); chance "
                     f"{row['chance']:.3f} is the ideal{trust}",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +14,13 @@ import cv2
 import numpy as np
 
 from tinbergen.errors import DataError, MissingFileError
+from tinbergen.files import content_hash
 from tinbergen.pose.config import PoseConfig
 from tinbergen.pose.context import neighbours
 from tinbergen.recordings import LabelledFrames, read_labelled_frames
 from tinbergen.recordings.geometry import Geometry
 
+PREDICTED = ".json"  # beside a table of labels: the hash that it had when all were predictions
 _OUTSIDE = 0.05  # of the image's size: labels farther out belong to another image
 _LEAST_GROUPS = 5
 
@@ -47,7 +51,7 @@ def open_labels(source: Labels | Sequence[Labels]) -> LabelledFrames:
         return _joined([open_labels(each) for each in source])
     path = Path(source)
     if not path.is_dir():
-        return read_labelled_frames(path)
+        return _read(path)
     if (path / "CollectedData.csv").is_file():
         return read_labelled_frames(path / "CollectedData.csv", path)
     tables = sorted(path.glob("labeled-data/*/CollectedData*.csv"))
@@ -57,7 +61,22 @@ def open_labels(source: Labels | Sequence[Labels]) -> LabelledFrames:
             f"Expected CollectedData.csv (Lightning Pose) or labeled-data/*/CollectedData*.csv "
             f"(DeepLabCut) in {path}, found neither. Name the table of labels itself."
         )
-    return _joined([read_labelled_frames(table) for table in tables])
+    return _joined([_read(table) for table in tables])
+
+
+def _read(table: Path) -> LabelledFrames:
+    """Read a table of labels, and say so if it still is what a network predicted."""
+    labels = read_labelled_frames(table)
+    note = table.with_name(table.name + PREDICTED)
+    if note.is_file():
+        made = json.loads(note.read_text(encoding="utf-8"))
+        if made["predictions"] == content_hash(table):
+            print(
+                f"warning: {table} holds predictions that nobody has corrected, and they count "
+                "as labels here. Correct them, or move the table away.",
+                file=sys.stderr,
+            )
+    return labels
 
 
 def _joined(parts: list[LabelledFrames]) -> LabelledFrames:

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 
 from tinbergen.errors import DataError
-from tinbergen.files import atomic_write, safe_name
+from tinbergen.files import atomic_write, content_hash, safe_name, write_json
 from tinbergen.metrics.choosing import choose_diverse
 from tinbergen.metrics.instances import matched, present, similarities
+from tinbergen.pose.labels import PREDICTED
 from tinbergen.pose.smoothing import join_members, look_alikes
 from tinbergen.recordings import FrameSource, Keypoints, LabelledFrames, write_labelled_frames
 
@@ -158,7 +159,8 @@ def export_frames(
         Frame numbers.
     project
         The project's folder: images go to ``labeled-data/<video>/img<number>.png``, and the table
-        ``CollectedData_<scorer>.csv`` beside them.
+        ``CollectedData_<scorer>.csv`` beside them, with a note by which
+        :func:`open_labels` knows a table that nobody has corrected.
     keypoints
         On all frames of the video: what the table starts from; positions outside of the image are
         left out, as no label may lie there. Without it no table is written.
@@ -208,7 +210,9 @@ def export_frames(
         np.asarray(np.isfinite(positions).all(axis=-1)),
         scorer,
     )
-    write_labelled_frames(folder / f"CollectedData_{scorer}.csv", labels, project)
+    table = folder / f"CollectedData_{scorer}.csv"
+    write_labelled_frames(table, labels, project)
+    write_json(table.with_name(table.name + PREDICTED), {"predictions": content_hash(table)})
     return labels
 
 

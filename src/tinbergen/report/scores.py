@@ -12,7 +12,8 @@ RULE = (
     "Good: the whole interval is better than the null, and no baseline is better. "
     "Fair: better than the null, but some baseline is better. "
     "Poor: not clearly better than the null. "
-    "Where a score has no interval, the value alone is compared."
+    "Where a score has no interval, the value alone is compared. "
+    "Where the caption of a score states another rule, that one holds."
 )
 
 

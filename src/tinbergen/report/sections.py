@@ -75,7 +75,8 @@ def _score_caption(score: Score) -> str:
     said = [f"{score.direction.capitalize()} is better", counted, score.split]
     facts = ", ".join(part for part in said if part) + "."
     interval = f" {score.interval_name}." if score.interval else ""
-    return f"{score.method} {facts}{interval}".strip()
+    method = f"{score.method.rstrip('.')}. " if score.method else ""
+    return f"{method}{facts}{interval}"
 
 
 def details(results: RunResults, payload: Payload) -> Section | None:

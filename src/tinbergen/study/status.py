@@ -108,7 +108,10 @@ def _is_running(folder: Path, state: dict[str, Any]) -> bool:
 
 
 def last_error(log: Path) -> str:
-    """Return the last line of a log that states an error, or its last line."""
+    """Return the last line of a log that states an error, or its last line.
+
+    If it ends with a colon, the next line belongs to it: the first of what it lists.
+    """
     try:
         with open(log, "rb") as file:
             file.seek(0, 2)
@@ -117,5 +120,8 @@ def last_error(log: Path) -> str:
     except FileNotFoundError:
         return ""
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error: ") or "Error: " in line]
-    return (errors or lines or [""])[-1]
+    errors = [i for i, line in enumerate(lines) if line.startswith("error: ") or "Error: " in line]
+    if not errors:
+        return lines[-1] if lines else ""
+    found = lines[errors[-1] :]
+    return " ".join(found[: 2 if found[0].endswith(":") else 1])
