@@ -149,8 +149,34 @@ def test_a_second_rater_stands_beside_the_model(finished):
     assert by_name["macro F1"].baselines[0].value == pytest.approx(expected.macro_f1)
     assert by_name["Cohen's kappa"].baselines[0].value == pytest.approx(expected.kappa)
     assert 0 < by_name["F1@50"].baselines[0].value < 1
-    with pytest.raises(DataError, match="no labels called 'eve'.*behaviour"):
+    with pytest.raises(DataError, match="has labels called 'eve'; there are: behaviour"):
         evaluate(run, Dataset([recording("day4", 4)]), part="all", rater="eve", out=False)
+
+
+def test_model_and_raters_are_scored_on_the_frames_of_all(finished):
+    _, run = finished
+    each = recording("day4", 4)
+    times = each["pose"].times
+    truth = each["behaviour"].codes(times)
+    theirs = {"bob": np.where(times < 30, truth, -1), "eve": np.where(times >= 10, truth, -1)}
+    streams = {name: Labels.from_frames(times, y, CLASSES) for name, y in theirs.items()}
+    data = Dataset([Recording("day4", {**each.streams, **streams})])
+    found = evaluate(run, data, part="all", rater=["bob", "eve"], out=False)
+    assert found.scores[0].n == 20 * FPS
+    assert [one.value for one in found.scores[0].baselines] == [1.0, 1.0]
+    assert any("400 of 800 labelled frames that bob and eve" in n for n in found.sequences.notes)
+    with pytest.raises(ConfigError, match="name all others with --rater"):
+        evaluate(run, data, part="all", rater="bob", out=False)
+
+
+def test_classes_that_are_one_word_written_in_two_ways_are_named():
+    each = recording("day1", 1)
+    times = each["pose"].times
+    codes = each["behaviour"].codes(times)
+    other = Labels.from_frames(times, codes, ("Rest", "run", "turn"))
+    data = Dataset([each, Recording("day2", {**each.streams, "behaviour": other})])
+    found = labelled_sequences(data, ActionConfig())
+    assert [n for n in found.notes if "'rest' and 'Rest' count as different classes" in n]
 
 
 def test_predicted_bouts_are_shown_where_there_is_a_video(finished, capsys):

@@ -312,6 +312,14 @@ class TestCorrectOnTheCommandLine:
         assert new.intervals("walk") == Intervals([4, 10], [6, 12])
         assert new.observed == Intervals([0, 14], [12, 16])
 
+    def test_clips_that_nobody_has_answered_yet(self, correct_app, files):
+        table = pd.read_csv(files / "clips.csv").assign(label="")
+        table.to_csv(files / "clips.csv", index=False)
+        with pytest.raises(DataError, match="fill in its column 'label'"):
+            correct_app(
+                files / "l.csv", files / "clips.csv", "-o", files / "new.csv", "--recording", "a"
+            )
+
     def test_what_a_spreadsheet_saves_is_the_same_list(self, correct_app, files):
         """Taken for a table of bouts, clips without an answer would erase labels."""
         text = (files / "clips.csv").read_text().replace(",", ";")

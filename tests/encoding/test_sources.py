@@ -84,7 +84,7 @@ def test_units_of_a_region(recording):
     assert columns(recording, "spikes/VISp").names == ("7", "9")
     assert columns(recording, "spikes/depth=2.0").names == ("8",)
     assert columns(recording, "counts").values.tolist() == [[5.0, 5.0]] * 20
-    with pytest.raises(DataError, match=r"region \(2 values\)"):
+    with pytest.raises(DataError, match=r"region \(CA1, VISp\), depth \(\d values"):
         columns(recording, "spikes/nowhere")
 
 

@@ -80,6 +80,11 @@ def test_transfer_has_every_pair_of_large_regions(found, data):
         }
 
 
+def test_lines_of_scores_with_a_unit_and_without(found):
+    said = found.text()
+    assert " bits/spike; " in said and " ;" not in said
+
+
 def test_files_and_page(found, run):
     summary = json.loads((run.path / "summary.json").read_text())
     assert summary["headline"]["name"] == "Co-smoothing"

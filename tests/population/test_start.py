@@ -5,6 +5,7 @@ import pytest
 import torch
 from small import make_config, make_corpus, make_model, make_session, tensors
 
+from tinbergen import progress
 from tinbergen.population.calibration import Calibration, Foretold, fit_calibration, inputs
 from tinbergen.population.leave_one_out import leave_one_out
 from tinbergen.population.linear_path import Change
@@ -131,6 +132,13 @@ def test_units_unlike_all_others_are_not_bent_without_bound():
     change, far = Change(*torch.zeros(3, 2, 10)), torch.tensor([[3.0] * 4, [300.0] * 4])
     one, other = model.calibration.of_units(change, far)
     torch.testing.assert_close(one, other)
+
+
+def test_a_long_fit_says_how_far_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_SILENT_S", 0.0)
+    corpus = make_corpus([make_session("a", 15)], make_config())
+    PopulationTask(corpus, np.arange(9), np.arange(9, 12)).build()
+    assert "fitting the factors: 4/4 fits" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("validation", [[], [8, 9, 10, 11]])

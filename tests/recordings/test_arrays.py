@@ -111,6 +111,21 @@ class TestFormats:
         with pytest.raises(DataError, match="cannot be read as .csv"):
             read_array(tmp_path / "d.csv")
 
+    @pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t")])
+    def test_columns_of_a_table_are_arrays(self, tmp_path, suffix, separator):
+        rows = ["intervals_0,intervals_1,choice,contrast", "1.5,2.5,left,", "3.5,5,right,0.25"]
+        path = tmp_path / f"trials{suffix}"
+        path.write_text("\n".join(rows).replace(",", separator))
+        assert list(list_arrays(path)) == rows[0].split(",")
+        trials = read_array_trials(
+            path, "intervals_0", "intervals_1", columns=["choice", "contrast"]
+        )
+        assert trials.stop.tolist() == [2.5, 5.0]
+        assert trials.table["choice"].tolist() == ["left", "right"]
+        np.testing.assert_array_equal(trials.table["contrast"], [np.nan, 0.25])
+        with pytest.raises(DataError, match="expected an array 'on'; it holds: intervals_0"):
+            read_array_trials(path, "on", "intervals_1")
+
     def test_objects_are_refused(self, tmp_path):
         ragged = np.array([np.zeros(2), np.zeros(3)], dtype=object)
         np.save(tmp_path / "a.npy", ragged)

@@ -75,6 +75,9 @@ class TestOpen:
             Dataset.open(tmp_path)
         with pytest.raises(MissingFileError):
             Dataset.open(tmp_path / "gone")
+        (tmp_path / "m1.nwb").touch()
+        with pytest.raises(DataError, match=r"Found no video.*kind: nwb, file: m1\.nwb"):
+            Dataset.open(tmp_path)
 
     def test_real_rigs(self, real_data):
         data = Dataset.open(real_data / "video")

@@ -15,6 +15,7 @@ from tinbergen.recordings import (
     Dataset,
     Intervals,
     Keypoints,
+    Labels,
     Recording,
     Series,
     Spikes,
@@ -291,3 +292,22 @@ def test_spikes_before_the_other_probe_began_are_no_damage():
     (row,) = check_dataset(Dataset([Recording("m1", {"spikes": spikes})]))
     assert row.state == "ok"
     assert "2 spikes lie while not all probes recorded" in str(row)
+    assert not row.hint
+
+
+@pytest.mark.parametrize(("shift", "state"), [(0.5, "ok"), (20.0, "losses")])
+def test_labels_are_compared_with_keypoints_where_there_is_no_video(shift, state):
+    times = np.arange(200) / 10
+    pose = Keypoints(times, np.zeros((200, 1, 1, 2)), keypoints=("nose",))
+    labels = Labels.from_frames(times + shift, np.zeros(200, int), ("rest",))
+    rows = check_dataset(Dataset([Recording("m1", {"pose": pose, "behaviour": labels})]))
+    assert rows[1].state == state
+    said = "20.0 of 20.0 s with labels lie outside pose, 0.0 to 20.0 s" in str(rows[1])
+    assert said == (state == "losses")
+
+
+@pytest.mark.parametrize(("first", "said"), [(-1e-4, False), (-0.1, True)])
+def test_a_clock_that_rounds_to_zero_does_not_begin_before_it(first, said):
+    wheel = Series(first + np.arange(100) / 10, np.sin(np.arange(100.0)), ("speed",), "cm/s")
+    (row,) = check_dataset(Dataset([Recording("m1", {"wheel": wheel})]))
+    assert ("begins before 0 s" in str(row)) == said

@@ -295,6 +295,12 @@ def test_the_details_draw_the_features_of_the_run(folder):
     assert '"value":0.75' not in page
 
 
+def test_names_of_targets_stay_as_they_are(folder):
+    page = write_report(folder).read_text()
+    assert "choice, balanced accuracy" in page
+    assert "Choice, balanced accuracy" not in page
+
+
 def test_decoded_targets_are_not_called_neurons(folder):
     path = folder / "diagnostics/figures.json"
     captions = json.loads(path.read_text())

@@ -14,6 +14,7 @@ from tinbergen.errors import ConfigError, DataError, TinbergenError
 from tinbergen.recordings import Dataset, Labels, Recording
 
 _RATES_DIFFER = 0.02
+_SPACING = str.maketrans("", "", " _-")  # what spellings of one word may differ in, beside case
 _BEYOND = 0.05  # share of the labelled time outside the frames from which something is wrong
 
 
@@ -102,6 +103,7 @@ def labelled_sequences(
         f"{name} has no labels and was left out." for name in dataset if name not in with_labels
     ]
     names = tuple(classes or config.labels.classes or _all_classes(with_labels, config.labels))
+    notes += _alike(names)
     found: dict[str, tuple[Features, np.ndarray, np.ndarray | None]] = {}
     lost: list[str] = []
     for name, recording in with_labels.items():
@@ -135,6 +137,19 @@ def labelled_sequences(
         tuple(notes),
         tuple(lost),
     )
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """Name classes that are one word written in several ways."""
+    ways: dict[str, list[str]] = {}
+    for name in classes:
+        ways.setdefault(name.casefold().translate(_SPACING), []).append(name)
+    return [
+        f"{' and '.join(map(repr, each))} count as different classes; if they are one, write it "
+        "alike in all files."
+        for each in ways.values()
+        if len(each) > 1
+    ]
 
 
 def _unlabelled(codes: Mapping[str, np.ndarray]) -> list[str]:
@@ -217,7 +232,8 @@ def labels_of(recording: Recording, config: LabelConfig) -> Labels:
     if len(found) > 1:
         raise ConfigError(
             f"Recording {recording.name!r} has several streams of labels ({', '.join(found)}); "
-            "choose one with labels.stream (of suggest: --labels)."
+            "choose one with --set labels.stream=NAME (of suggest: --labels; of evaluate: name "
+            "all others with --rater)."
         )
     return recording[found[0]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ import numpy as np
 from tinbergen.actions.data import Sequences, labelled_sequences
 from tinbergen.actions.fitting import MODEL
 from tinbergen.actions.model import ActionModel, Prediction
-from tinbergen.actions.raters import beside_rater, rater_codes, without_rater
+from tinbergen.actions.raters import beside_rater, rater_codes, scored_by_all, without_raters
 from tinbergen.errors import ConfigError, DataError
 from tinbergen.metrics import (
     Score,
@@ -74,7 +75,7 @@ def evaluate(
     data: Any,
     *,
     part: str | None = None,
-    rater: str | None = None,
+    rater: str | Sequence[str] | None = None,
     out: str | os.PathLike | Literal[False] | None = None,
     skip_bad: bool = False,
     movies: bool = True,
@@ -91,8 +92,8 @@ def evaluate(
         ``"test"``, ``"validation"``, ``"train"`` or another part of the run's split, or ``"all"``.
         Default: the test part, else the validation part, else all that it was not trained on.
     rater
-        Stream of labels that somebody else made of the same recordings: that person's agreement
-        stands beside each score.
+        Stream of labels that somebody else made of the same recordings, or several: each person's
+        agreement stands beside each score, all on the frames that everybody scored.
     out
         Folder to write to, default the run; False writes nothing.
     skip_bad
@@ -109,8 +110,9 @@ def evaluate(
     model = ActionModel.load(run.path / MODEL)
     chosen, name = part_to_score(run, Dataset.open(data), part)
     config = model.config
-    if rater is not None:
-        own = without_rater(chosen, config.labels, rater)
+    raters = [rater] if isinstance(rater, str) else list(rater or ())
+    if raters:
+        own = without_raters(chosen, config.labels, raters)
         config = config.model_copy(update={"labels": own})
     sequences = labelled_sequences(
         chosen,
@@ -119,6 +121,9 @@ def evaluate(
         expected=(model.channels, model.rate, "the model"),
         skip_bad=skip_bad,
     )
+    theirs = {each: rater_codes(chosen, sequences, config.labels, each) for each in raters}
+    if theirs:
+        sequences = scored_by_all(sequences, theirs)
     start = time.process_time()
     predictions = [
         model.of_features(recording, features.series.times, features.series.values)
@@ -126,10 +131,8 @@ def evaluate(
     ]
     seconds = (time.process_time() - start) / len(predictions)
     scores = score_predictions(list(sequences.codes), predictions, name)
-    if rater is not None:
-        theirs = rater_codes(chosen, sequences, config.labels, rater)
-        n_classes = len(model.classes)
-        scores = beside_rater(scores, sequences.codes, theirs, n_classes, rater)
+    for each, codes in theirs.items():
+        scores = beside_rater(scores, sequences.codes, codes, len(model.classes), each)
     result = ActionEvaluation(tuple(predictions), sequences, tuple(scores), seconds, name)
     if out is not False:
         from tinbergen.actions.evaluation_folder import write_evaluation

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tinbergen.actions.config import LabelConfig
 from tinbergen.actions.data import Sequences, codes_of, has_labels
+from tinbergen.actions.segmenter import UNLABELLED
 from tinbergen.errors import DataError
 from tinbergen.metrics import Score, frame_scores, segment_scores
 from tinbergen.metrics.score import Baseline
@@ -46,17 +47,53 @@ def rater_codes(
     return found
 
 
-def without_rater(dataset: Dataset, config: LabelConfig, rater: str) -> LabelConfig:
-    """Return the settings that read the labels which are not the rater's, where there is one."""
-    others = {
+def without_raters(dataset: Dataset, config: LabelConfig, raters: Sequence[str]) -> LabelConfig:
+    """Return the settings that read the labels which are not the raters', where there is one.
+
+    Raises
+    ------
+    DataError
+        If no recording has labels of one of the raters.
+    """
+    known = {
         name
         for recording in dataset.values()
         for name, stream in recording.streams.items()
-        if isinstance(stream, Labels) and name not in (rater, config.weak)
+        if isinstance(stream, Labels)
     }
+    if unknown := [rater for rater in raters if rater not in known]:
+        raise DataError(
+            f"No recording has labels called {unknown[0]!r}; there are: "
+            f"{', '.join(sorted(known)) or 'none'}."
+        )
+    others = known - {*raters, config.weak}
     if config.stream is not None or len(others) != 1:
         return config
     return config.model_copy(update={"stream": others.pop()})
+
+
+def scored_by_all(sequences: Sequences, theirs: Mapping[str, list[np.ndarray]]) -> Sequences:
+    """Return the sequences with the codes of those frames alone that every rater scored as well.
+
+    Raises
+    ------
+    DataError
+        If there is no such frame.
+    """
+    codes = tuple(
+        np.where(np.min(each, axis=0) >= 0, own, UNLABELLED)
+        for own, *each in zip(sequences.codes, *theirs.values(), strict=True)
+    )
+    before, after = (sum(int((y >= 0).sum()) for y in each) for each in (sequences.codes, codes))
+    who = " and ".join(theirs)
+    if not after:
+        raise DataError(f"{who} scored none of the frames that the labels score.")
+    notes = sequences.notes
+    if after < before:
+        notes += (
+            f"Scored on the {after:,} of {before:,} labelled frames that {who} scored as well.",
+        )
+    return replace(sequences, codes=codes, notes=notes)
 
 
 def beside_rater(
@@ -66,29 +103,22 @@ def beside_rater(
     n_classes: int,
     rater: str,
 ) -> list[Score]:
-    """Put another person's agreement beside each score as a baseline, on frames that both scored.
+    """Put another person's agreement beside each score as a baseline.
 
     Parameters
     ----------
     scores
         Of a model.
     codes, theirs
-        ``(time,)`` codes of each recording by the two people, -1 = not scored.
+        ``(time,)`` codes of each recording by the two people, -1 = not scored, in ``codes`` also
+        where ``theirs`` are.
     n_classes
         Number of classes.
     rater
         Name of the other person.
-
-    Raises
-    ------
-    DataError
-        If they scored no frame in common.
     """
-    ours = [np.where(b >= 0, a, -1) for a, b in zip(codes, theirs, strict=True)]
-    if not any((each >= 0).any() for each in ours):
-        raise DataError(f"{rater!r} scored none of the frames that the labels score.")
-    frames = frame_scores(ours, theirs, n_classes)
-    segments = segment_scores(ours, theirs, n_classes, OVERLAPS)
+    frames = frame_scores(codes, theirs, n_classes)
+    segments = segment_scores(codes, theirs, n_classes, OVERLAPS)
     known = {
         "macro F1": (frames.macro_f1, frames.macro_f1_interval),
         "edit score": (segments.edit, segments.edit_interval),

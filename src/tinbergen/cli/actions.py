@@ -149,8 +149,10 @@ def evaluate(
     paths: Data,
     part: Part = None,
     rater: Annotated[
-        str | None,
-        typer.Option(help="Labels of the same recordings by somebody else, to stand beside."),
+        list[str] | None,
+        typer.Option(
+            help="Labels of the same recordings by somebody else, to stand beside; again."
+        ),
     ] = None,
     out: ScoresOut = None,
     skip_bad: SkipBad = False,

@@ -96,7 +96,7 @@ def correct(
     Files that need further choices (a stream, a rater) go through actions convert before.
     """
     from tinbergen.actions.suggesting import is_clip_list, read_answers
-    from tinbergen.errors import ConfigError
+    from tinbergen.errors import ConfigError, DataError
     from tinbergen.recordings import merge_labels, open_labels
 
     refuse_existing(out, overwrite)
@@ -105,10 +105,11 @@ def correct(
     if is_clip_list(corrections):
         answers = read_answers(corrections, labels.classes)
         name = recording or (next(iter(answers)) if len(answers) == 1 else None)
+        if not answers:
+            raise DataError(f"No clip of {corrections} is answered: fill in its column 'label'.")
         if name not in answers:
             raise ConfigError(
-                f"{corrections} has answers for {', '.join(answers) or 'no recording'}; choose "
-                "with --recording."
+                f"{corrections} has answers for {', '.join(answers)}; choose with --recording."
             )
         new = answers[name]
     else:

@@ -45,11 +45,17 @@ def _units(ids: Any, table: pd.DataFrame | None, wanted: str, where: str) -> np.
                 return found
     found = np.flatnonzero(names == wanted)
     if not len(found):
-        known = [] if table is None else [f"{n} ({table[n].nunique()} values)" for n in table]
+        known = [] if table is None else [_values(str(name), table[name]) for name in table]
         raise DataError(
             f"{where}: no unit has {wanted!r}; columns of its table: {', '.join(known) or 'none'}."
         )
     return found
+
+
+def _values(name: str, column: pd.Series) -> str:
+    """Name a column and how many values it has; of regions the values themselves."""
+    values = sorted(column.astype(str).unique())
+    return f"{name} ({', '.join(values) if name in REGIONS else f'{len(values)} values'})"
 
 
 def series_source(

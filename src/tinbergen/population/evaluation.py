@@ -91,7 +91,8 @@ class Evaluation:
             own = rows.iloc[0]
             ends = f" ({own['low']:.3f} to {own['high']:.3f})" if np.isfinite(own["low"]) else ""
             others = ", ".join(f"{m} {v:.3f}" for m, v in means.items() if m != OWN)
-            lines.append(f"{title}: {own['mean']:.3f}{ends} {own['unit']}; {others}")
+            unit = f" {own['unit']}" if own["unit"] else ""
+            lines.append(f"{title}: {own['mean']:.3f}{ends}{unit}; {others}")
         return "\n".join(lines)
 
 

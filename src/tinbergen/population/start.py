@@ -26,6 +26,7 @@ from tinbergen.population.linear_path import Change, LinearPath
 from tinbergen.population.masks import Hidden, nothing_hidden
 from tinbergen.population.model import PopulationModel
 from tinbergen.population.vocabulary import BELIEF
+from tinbergen.progress import Progress
 from tinbergen.training.prefetch import to_device
 
 FOLDS = 3
@@ -73,14 +74,18 @@ def fit_start(
     """
     if model.linear is None or model.crossfit is None or model.calibration is None:
         return
-    for session in corpus.sessions:
-        number = corpus.vocabulary.number(session.name)
-        own, choose = (rows[corpus.session[rows] == number] for rows in (train, validation))
-        rank = _fit(model, model.linear, 0, corpus, number, own, choose)
-        for fold in range(1, FOLDS + 1):
-            rest = own[corpus.fold[own] != fold]
-            rest = rest if len(rest) > 1 else own
-            _fit(model, model.crossfit, fold - 1, corpus, number, rest, choose, rank)
+    # Minutes for thousands of units, and a stop by a signal waits for them.
+    with Progress(len(corpus.sessions) * (1 + FOLDS), "fitting the factors", "fits") as progress:
+        for session in corpus.sessions:
+            number = corpus.vocabulary.number(session.name)
+            own, choose = (rows[corpus.session[rows] == number] for rows in (train, validation))
+            rank = _fit(model, model.linear, 0, corpus, number, own, choose)
+            progress.advance(note=session.name)
+            for fold in range(1, FOLDS + 1):
+                rest = own[corpus.fold[own] != fold]
+                rest = rest if len(rest) > 1 else own
+                _fit(model, model.crossfit, fold - 1, corpus, number, rest, choose, rank)
+                progress.advance()
     model.calibration.unit_traits.copy_(describe_units(model, corpus, train, validation))
     if carried_rate is None:
         standardise(model.calibration, corpus)

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from tinbergen.errors import DataError, MissingFileError, TinbergenError
 
 _HDF5 = (".h5", ".hdf5", ".hdf")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _TEXT = (".txt", ".csv", ".tsv", ".dat")
 SUFFIXES = (".npy", ".npz", ".mat", *_HDF5, *_TEXT)
 _NO_OBJECTS = (
@@ -29,7 +31,7 @@ _NO_OBJECTS = (
 def list_arrays(path: str | os.PathLike) -> dict[str, str]:
     """Return key -> type and shape, for example ``"uint8 (114, 734, 40)"``.
 
-    ``.npy`` and text files hold one array without a name, ``""``.
+    ``.npy`` and text files without names of columns hold one array without a name, ``""``.
 
     Raises
     ------
@@ -44,8 +46,9 @@ def read_array(path: str | os.PathLike, key: str | None = None) -> np.ndarray:
     Parameters
     ----------
     path
-        ``.npy``, ``.npz``, ``.mat`` (version 5 or 7.3), ``.h5``/``.hdf5``, or numbers as text
-        (``.txt``, ``.csv``, ``.tsv``; lines that begin with ``#`` are left out).
+        ``.npy``, ``.npz``, ``.mat`` (version 5 or 7.3), ``.h5``/``.hdf5``, numbers as text
+        (``.txt``, ``.csv``, ``.tsv``; lines that begin with ``#`` are left out), or a ``.csv`` or
+        ``.tsv`` whose first line names its columns, which are the arrays.
     key
         Name of the array; inside groups (HDF5) and structs (MATLAB) as ``group/name``. Not needed
         where the file holds just one.
@@ -170,7 +173,7 @@ def _format(path: Path, suffix: str) -> _Format:
     if suffix == ".npz":
         return _Format(_list_npz, _read_npz)
     if suffix in _TEXT:
-        return _Format(lambda p: {"": _about(_read_text(p, ""))}, _read_text)
+        return _Format(_list_text, _read_text)
     import h5py
 
     if suffix in _HDF5 or h5py.is_hdf5(path):
@@ -200,9 +203,34 @@ def _read_npy(path: Path, key: str) -> np.ndarray | None:
     return None if key else np.load(path, allow_pickle=False)
 
 
+def _list_text(path: Path) -> dict[str, str]:
+    table = _named_columns(path)
+    if table is None:
+        return {"": _about(_read_text(path, ""))}
+    return {str(name): _about(table[name]) for name in table}
+
+
 def _read_text(path: Path, key: str) -> np.ndarray | None:
-    separator = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
+    table = _named_columns(path)
+    if table is not None:
+        return table[key].to_numpy() if key in table else None
+    separator = _SEPARATORS.get(path.suffix.lower())
     return None if key else np.loadtxt(path, delimiter=separator, encoding="utf-8")
+
+
+def _named_columns(path: Path) -> pd.DataFrame | None:
+    """Return a table whose first line has names; None if it has numbers, or is a comment."""
+    separator = _SEPARATORS.get(path.suffix.lower())
+    with open(path, encoding="utf-8-sig") as file:
+        first = file.readline().strip()
+    if separator is None or not first or first.startswith("#"):
+        return None
+    try:
+        np.array(first.split(separator), np.float64)
+    except ValueError:
+        table = pd.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True)
+        return table.fillna(dict.fromkeys(table.select_dtypes(exclude=["number", "bool"]), ""))
+    return None
 
 
 def _list_npz(path: Path) -> dict[str, str]:

@@ -129,7 +129,7 @@ def _spikes(spikes: Spikes) -> StreamReport:
         report.add(
             f"{NOTE if several else ''}{int(outside.sum())} spikes lie {when}, the first at "
             f"{spikes.times[outside][0]:.3f} s",
-            "correct valid, or the clock.",
+            "" if several else "correct valid, or the clock.",
         )
     order = np.lexsort((spikes.times, spikes.units))
     same = (np.diff(spikes.times[order]) == 0) & (np.diff(spikes.units[order]) == 0)
@@ -215,14 +215,16 @@ def _trials(trials: Trials) -> StreamReport:
 
 
 def _clock(report: StreamReport, first: float, valid: Intervals) -> None:
-    if first < 0:
+    if first < -0.0005:  # else it would read -0.000 s
         report.add(f"{NOTE}begins before 0 s, at {first:.3f} s")
     if len(valid) and valid.starts[0] > 1e8:
         report.add(f"{NOTE}its clock is that of a calendar (starts at {valid.starts[0]:.0f} s)")
 
 
 def compare(recording: Recording, stream: str, value: Any) -> Iterator[str]:
-    """Say what does not fit between a stream and the neural activity of its recording."""
+    """Say what does not fit between a stream and others of its recording, video apart."""
+    if isinstance(value, Labels) and not recording.videos:
+        yield from _labels_against_keypoints(value, recording)
     name, neural = _neural(recording)
     if neural is None or stream == name or not len(neural.valid):
         return
@@ -235,6 +237,17 @@ def compare(recording: Recording, stream: str, value: Any) -> Iterator[str]:
             yield f"has no time in common with {name}: {_span(covered, neural.valid)}"
         elif len(covered) and shared < 0.95 * neural.valid.duration:
             yield f"{NOTE}covers {shared:.1f} of {neural.valid.duration:.1f} s of {name}"
+
+
+def _labels_against_keypoints(labels: Labels, recording: Recording) -> Iterator[str]:
+    for name, pose in recording.streams.items():
+        if isinstance(pose, Keypoints) and len(pose.valid):
+            tracked = Intervals(pose.valid.starts[:1], pose.valid.stops[-1:])
+            if (outside := (labels.observed - tracked).duration) > 1.0:
+                yield (
+                    f"{outside:.1f} of {labels.observed.duration:.1f} s with labels lie outside "
+                    f"{name}, {tracked.starts[0]:.1f} to {tracked.stops[0]:.1f} s"
+                )
 
 
 def _trials_against(trials: Trials, name: str, valid: Intervals) -> Iterator[str]:

@@ -102,9 +102,11 @@ class Dataset(Mapping[str, Recording]):
         named = name_sources({path: _find(path, recursive) for path in plain})
         recordings += [Recording(name, {"video": video}) for name, video in named.items()]
         if not recordings:
+            sessions = [each for path in plain for each in sorted(path.glob("*.nwb"))]
             raise DataError(
                 f"Found no video in {', '.join(map(str, paths))}. Expected video files, folders "
                 f"of videos or images, or a {FILE_NAME}."
+                + "".join(f" {each.name} is NWB. {_entry(each)}" for each in sessions[:1])
             )
         return cls(recordings)
 
@@ -213,15 +215,19 @@ def _dataset_file(path: Path) -> Path | None:
     return path if path.suffix.lower() in (".yaml", ".yml") else None
 
 
+def _entry(path: Path) -> str:
+    kind = "nwb" if path.suffix.lower() == ".nwb" else "spikes"
+    return (
+        f"Name it in a {FILE_NAME} beside it, for example: recordings: "
+        f"{{{path.stem}: {{streams: {{{kind}: {{kind: {kind}, file: {path.name}}}}}}}}}"
+    )
+
+
 def _find(path: Path, recursive: bool) -> list[FrameSource]:
     if not path.exists():
         raise MissingFileError(f"Expected a video or a folder at {path}, found nothing.")
     if path.suffix.lower() in _NO_VIDEO and path.is_file():
-        kind = "nwb" if path.suffix.lower() == ".nwb" else "spikes"
-        raise DataError(
-            f"{path} is no video. Name it in a {FILE_NAME} beside it, for example: recordings: "
-            f"{{mouse1: {{streams: {{{kind}: {{kind: {kind}, file: {path.name}}}}}}}}}"
-        )
+        raise DataError(f"{path} is no video. {_entry(path)}")
     if path.suffix.lower() in (".h5", ".hdf5") and path.is_file():
         return [ArrayVideo(path)]
     videos = [v for v in find_videos(path) if recursive or v.parent == path or v == path]

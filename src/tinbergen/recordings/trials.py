@@ -33,7 +33,8 @@ class Trials:
         if missing := [name for name in ("start", "stop") if name not in self.table]:
             raise DataError(
                 f"Trials: expected the columns start and stop (s); {missing} missing, found "
-                f"{list(self.table.columns)}."
+                f"{list(self.table.columns)}. In a dataset.yaml others can be named: start: NAME, "
+                "stop: NAME, columns: [NAME, ...]."
             )
         try:
             table = self.table.astype({"start": np.float64, "stop": np.float64})

@@ -109,7 +109,8 @@ def nulls(results: RunResults, payload: Payload) -> Section | None:
         entry = measured.get((recording, target, score))
         figure = figures.null_histogram(group, entry, colours)
         title = ", ".join(part for part in (target, score, recording) if part)
-        drawn += parts.figure(_capital(title), figure.pop("said"), payload.place(figure))
+        title = title if target else _capital(title)  # names of regions stay as they are
+        drawn += parts.figure(title, figure.pop("said"), payload.place(figure))
     key = "".join(
         f'<li><i style="background:var(--c{i % 8})"></i>{escape(name)}</li>'
         for name, i in colours.items()
