@@ -57,7 +57,8 @@ def run(
     if "failed" in states:
         raise typer.Exit(1)
     if states != {"done"}:
-        print(f"Not all is done; see {plan.study.out / 'snakemake.log'}, and run it again.")
+        why = "Not all is done" if "stopped" not in states else "Stopped before all was done"
+        print(f"{why}; run it again to go on. Log: {plan.study.out / 'snakemake.log'}")
         raise typer.Exit(75)
     if any(step.done["losses"] for step in steps):
         raise typer.Exit(3)
