@@ -45,16 +45,16 @@ def _units(ids: Any, table: pd.DataFrame | None, wanted: str, where: str) -> np.
                 return found
     found = np.flatnonzero(names == wanted)
     if not len(found):
-        known = [] if table is None else [_values(str(name), table[name]) for name in table]
+        named = [] if table is None else table.astype(str).items()
+        known = [_values(str(name), np.unique(each)) for name, each in named]
         raise DataError(
             f"{where}: no unit has {wanted!r}; columns of its table: {', '.join(known) or 'none'}."
         )
     return found
 
 
-def _values(name: str, column: pd.Series) -> str:
+def _values(name: str, values: np.ndarray) -> str:
     """Name a column and how many values it has; of regions the values themselves."""
-    values = sorted(column.astype(str).unique())
     return f"{name} ({', '.join(values) if name in REGIONS else f'{len(values)} values'})"
 
 
