@@ -6,6 +6,7 @@ or export the name lazily (``tinbergen._lazy``).
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -86,3 +87,17 @@ def test_start_is_quick(command, seconds):
         return time.perf_counter() - start
 
     assert min(run() for _ in range(5)) < 2 * seconds
+
+
+@pytest.mark.parametrize("own", [None, "ACTIVE"])
+def test_waiting_threads_sleep_unless_told_otherwise(own, monkeypatch):
+    from tinbergen.cli.main import app
+
+    if own is None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", "")  # put back at the end, whatever is set
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    else:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    with pytest.raises(SystemExit):
+        app(["--version"])
+    assert os.environ["OMP_WAIT_POLICY"] == (own or "PASSIVE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import typer
@@ -20,6 +21,9 @@ class _App(typer.Typer):
     """Says what went wrong in one message, without a traceback, and exits with its code."""
 
     def __call__(self, *args: object, **kwargs: object) -> object:
+        # Read when torch is loaded: threads sleep while they wait. Spinning, as by default, they
+        # keep the core from the one they wait for as soon as another job is on the machine.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             return super().__call__(*args, **kwargs)
         except TinbergenError as error:
