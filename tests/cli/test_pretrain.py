@@ -222,13 +222,17 @@ def test_no_videos(cli, tiny, tmp_path, what):
 # --- outputs -------------------------------------------------------------------------------
 
 
-def test_an_existing_run_is_not_touched(cli, tiny, videos, trained):
+def test_an_existing_run_is_not_touched(cli, tiny, videos, trained, clip, tmp_path):
     before = (trained / "status.json").read_bytes(), (trained / "weights.safetensors").read_bytes()
     said = cli("pretrain", videos, "--out", trained, "--no-report", *tiny())
     assert_refused(said, 1, "already holds a run (done)", "--resume")
     other = cli("pretrain", videos, "--out", trained, "--resume", *tiny(train__steps=13))
     assert_refused(other, 2, "train.steps: 12 in the run, 13 now")
-    data = cli("pretrain", videos / "v0.mp4", "--out", trained, "--resume", *tiny())
+    fewer = cli("pretrain", videos / "v0.mp4", "--out", trained, "--resume", *tiny())
+    assert_refused(fewer, 1, "without the recordings that it began with", "v1")
+    for number in (0, 5):  # another video under the name of the second
+        clip(tmp_path / f"v{min(number, 1)}.mp4", seed=number)
+    data = cli("pretrain", tmp_path, "--out", trained, "--resume", *tiny())
     assert_refused(data, 1, "other data", "frames")
     now = (trained / "status.json").read_bytes(), (trained / "weights.safetensors").read_bytes()
     assert now == before
